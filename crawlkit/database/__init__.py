@@ -1,0 +1,1 @@
+"""database: the doors to the databases."""

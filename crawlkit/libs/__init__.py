@@ -1,0 +1,1 @@
+"""The words every component speaks. Pure: computes and collects, sends nothing."""

@@ -1,0 +1,293 @@
+"""What crosses a queue: typed, versioned, size-limited msgpack. Nothing is ever unpickled.
+
+The wire form is one version byte and a msgpack array. Fields are only ever added at the end, with a default;
+anything else raises :data:`VERSION`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from crawlkit.libs.errors import BadMessage
+from crawlkit.libs.task import Fetch, Schedule
+
+VERSION = 1
+MAX_MESSAGE = 8 * 2**20  # bytes; an outcome part is at most 4 MiB, a body over 1 MiB travels as a blob
+MAX_INLINE_BODY = 2**20
+MAX_OUTCOME_PART = 4 * 2**20
+FOLLOWS_PER_PART = 1_000
+
+# Queue names are pyspider's [Z02].
+NEWTASK_QUEUE = "newtask_queue"
+STATUS_QUEUE = "status_queue"
+SCHEDULER2FETCHER = "scheduler2fetcher"
+FETCHER2PROCESSOR = "fetcher2processor"
+PROCESSOR2RESULT = "processor2result"
+QUEUE_NAMES = (NEWTASK_QUEUE, STATUS_QUEUE, SCHEDULER2FETCHER, FETCHER2PROCESSOR, PROCESSOR2RESULT)
+
+NIL = Raw(b"\xc0")  # nothing, where a field is carried undecoded
+
+# Dispatch.kind
+TASK = 0  # an ordinary task: a row, a lease, a place in the ledger
+INFO = 1  # asks the handler for its ProjectInfo [S06]; no row, sent again when no answer comes
+
+
+class Dispatch(Struct, array_like=True, tag=False):
+    """scheduler -> fetcher: one leased attempt at a task, with all that fetcher and processor need."""
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+    url: str
+    script: str  # md5 of the script version to run
+    callback: str | None
+    time_limit: float  # seconds for the callback; 0: the processor's default
+    kind: int
+    schedule: Schedule
+    fetch: Fetch  # crawl_config already joined in [H61]
+    save: Raw  # msgpack; self.save of the task's last run [H14]
+    lastcrawltime: float  # 0: never
+    group: str = ""
+    etag: str | None = None  # validators of the last good run [H49]
+    last_modified: str | None = None
+
+
+class DispatchHead(Struct, array_like=True):
+    """The first fields of a :class:`Dispatch`: what routing needs, cheap to decode."""
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+    url: str
+    script: str
+    callback: str | None
+    time_limit: float
+    kind: int
+
+
+class Fetched(Struct, array_like=True):
+    """fetcher -> processor: the answer, which is always sent, also for an error [F05, F20]."""
+
+    task: Dispatch
+    status_code: int
+    url: str  # final
+    orig_url: str
+    headers: list[tuple[str, str]]  # as received, repeated ones apart
+    cookies: dict[str, str]
+    time: float  # seconds
+    error: str | None = None
+    error_kind: str | None = None
+    history: list[tuple[int, str]] = []  # (status, url) of each redirect followed
+    node: str = ""
+    blob: str | None = None  # where a large body is; content is empty then
+    size: int = 0  # bytes of body
+    content: bytes = b""
+
+
+class FetchedHead(Struct, array_like=True):
+    """The first field of a :class:`Fetched`, without looking at the rest."""
+
+    task: DispatchHead
+
+
+class Follow(Struct, array_like=True):
+    """A follow-up. ``plain``: nothing in it could make a known task run again, so a known taskid ends the matter."""
+
+    taskid: str
+    plain: bool
+    task: Raw  # msgpack of a libs.task.Task
+
+
+class Message(Struct, array_like=True):
+    """self.send_message(): becomes a task of the receiving project [H18]."""
+
+    project: str
+    body: Raw  # msgpack; JSON-able
+
+
+class TrackFetch(Struct, omit_defaults=True):
+    """What is remembered of the fetch of one attempt [P07]."""
+
+    ok: bool = False
+    time: float = 0
+    status_code: int = 0
+    error: str | None = None
+    error_kind: str | None = None
+    redirect_url: str | None = None
+    encoding: str | None = None
+    size: int = 0
+    headers: dict[str, str] | None = None  # all of them after a failure, else only validators
+    content: str | None = None  # its first 500 characters, after a failure
+
+
+class TrackProcess(Struct, omit_defaults=True):
+    """What is remembered of the callback of one attempt [P07]."""
+
+    ok: bool = False
+    time: float = 0
+    follows: int = 0
+    results: int = 0
+    result: str | None = None  # its first characters
+    logs: str | None = None  # the last of them
+    exception: str | None = None
+    reason: str | None = None  # a word for counting: exception, time_limit, memory_limit, worker_died, ...
+
+
+class Outcome(Struct, array_like=True, tag="outcome"):
+    """processor -> (result worker ->) scheduler: what came of one attempt, in one or more parts.
+
+    Parts have numbers from 0; children of a part may be committed as they come, the task ends with the ``last`` one.
+    """
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+    kind: int
+    part: int
+    last: bool
+    results: list[str]  # JSON texts, one a result; empty once the result worker has stored them
+    first_result: int  # number of results[0] among the attempt's results
+    url: str
+    node: str
+    ok: bool  # of the whole attempt; meaningful in the last part
+    follows: list[Follow]
+    messages: list[Message]
+    not_modified: bool = False  # a 304: the results of the last run stay
+    send_status: bool = True  # False: @not_send_status [H36]
+    fetch: TrackFetch | None = None  # last part only, like all below
+    process: TrackProcess | None = None
+    save: Raw = NIL  # msgpack; NIL: unchanged
+    etag: str | None = None
+    last_modified: str | None = None
+    info: Raw = NIL  # msgpack of a ProjectInfo, for kind INFO
+    result_count: int = 0  # results of all parts together
+    lastcrawltime: float = 0
+
+
+class OutcomeForStore(Struct, array_like=True, tag="outcome"):
+    """The same wire form as :class:`Outcome`, with what the result worker only passes on left undecoded."""
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+    kind: int
+    part: int
+    last: bool
+    results: list[str]
+    first_result: int
+    url: str
+    node: str
+    ok: bool
+    follows: Raw
+    messages: Raw
+    not_modified: bool = False
+    send_status: bool = True
+    fetch: Raw = NIL
+    process: Raw = NIL
+    save: Raw = NIL
+    etag: str | None = None
+    last_modified: str | None = None
+    info: Raw = NIL
+    result_count: int = 0
+    lastcrawltime: float = 0
+
+
+class FetchEnded(Struct, array_like=True, tag="fetch_ended"):
+    """fetcher -> scheduler, at once: what politeness needs to know."""
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+    host: str
+    status_code: int
+    error_kind: str | None
+    time: float
+    retry_after: float | None  # seconds from now
+
+
+class Heartbeat(Struct, array_like=True, tag="heartbeat"):
+    """A node -> scheduler, every few seconds: I am here, and these attempts are in my hands."""
+
+    node: str  # unique per process
+    role: str  # fetcher, processor, result_worker
+    host: str
+    pid: int
+    version: str
+    started: float
+    held: list[tuple[str, str, int, int]] = []  # (project, taskid, run, attempt)
+    stats: dict[str, float] = {}
+    stopping: bool = False
+
+
+class CronSpec(Struct, omit_defaults=True):
+    """One @every of one method. Either ``seconds`` or ``cron``."""
+
+    method: str
+    seconds: float | None = None
+    cron: str | None = None
+    tz: str = "UTC"
+    catch_up: str = "once"  # once | all | none
+    overlap: str = "skip"  # skip | queue | allow
+
+
+class ProjectInfo(Struct, omit_defaults=True):
+    """What a handler says of itself when asked [S06]."""
+
+    crons: list[CronSpec] = []
+    retry_delay: dict[str, float] = {}  # key: tries so far as text, '' the rest [H11]
+    crawl_config: dict[str, Any] = {}
+    has_on_finished: bool = False
+    has_on_start: bool = False
+    error: str | None = None  # the script does not load
+
+
+StatusMessage = Outcome | FetchEnded | Heartbeat
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+_PREFIX = bytes([VERSION])
+T = TypeVar("T")
+
+
+def encode(message: Struct) -> bytes:
+    """The wire form; raises :class:`BadMessage` when it would be larger than :data:`MAX_MESSAGE`."""
+    data = _PREFIX + _encoder.encode(message)
+    if len(data) > MAX_MESSAGE:
+        raise BadMessage(f"{type(message).__name__} of {len(data)} bytes is over the limit of {MAX_MESSAGE}")
+    return data
+
+
+def pack(value: Any) -> Raw:
+    """``value`` as msgpack, to be carried inside a message."""
+    return Raw(_encoder.encode(value))
+
+
+def decode(data: bytes | memoryview, kind: type[T] | Any) -> T:
+    """The message in ``data``; raises :class:`BadMessage` with the reason, whatever the bytes are."""
+    if len(data) > MAX_MESSAGE:
+        raise BadMessage(f"message of {len(data)} bytes is over the limit of {MAX_MESSAGE}")
+    if not data or data[0] != VERSION:
+        found = data[0] if data else "nothing"
+        raise BadMessage(f"message version {found}, this is version {VERSION}: run the same crawlkit everywhere")
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    try:
+        result: T = decoder.decode(memoryview(data)[1:])
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadMessage(f"not a {getattr(kind, '__name__', 'status message')}: {error}") from None
+    return result
+
+
+def decode_status(data: bytes) -> StatusMessage:
+    """A message of the status queue."""
+    message: StatusMessage = decode(data, StatusMessage)
+    return message

@@ -1,0 +1,188 @@
+"""What a task is: typed, validated, plain data.
+
+A task never saves, sends or runs itself. Times are Unix seconds, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from crawlkit.libs.errors import InvalidProject, InvalidTask
+
+MAX_URL = 65_536
+MAX_TASKID = 64
+JSONDict = dict[str, Any]
+T = TypeVar("T")
+
+
+class Status(enum.IntEnum):
+    """The state of a task's latest run; pyspider's numbers [S21]."""
+
+    ACTIVE = 1
+    SUCCESS = 2
+    FAILED = 3
+    BAD = 4  # cancelled
+
+
+class Schedule(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """When a task runs, and how often it is tried [H54]."""
+
+    priority: int = 0  # higher first
+    retries: int = 3  # tries after the first
+    retried: int = 0  # tries used up in this run
+    exetime: float = 0  # not before this time
+    age: float = -1  # seconds a finished run stays fresh; -1: for ever
+    itag: str | int | float | None = None  # a changed tag makes a known task run again
+    force_update: bool = False
+    auto_recrawl: bool = False
+    cancel: bool = False
+
+
+class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """How a page is fetched [H42-H52]. ``None`` means: not said, so the project's or the fetcher's default holds."""
+
+    method: str | None = None
+    headers: dict[str, str] | None = None
+    user_agent: str | None = None
+    data: bytes | None = None
+    cookies: dict[str, str] | None = None
+    timeout: float | None = None
+    connect_timeout: float | None = None
+    use_gzip: bool | None = None
+    validate_cert: bool | None = None
+    allow_redirects: bool | None = None
+    max_redirects: int | None = None
+    robots_txt: bool | None = None
+    proxy: str | bool | None = None  # False: no proxy, not even the fetcher's own
+    etag: str | bool | None = None
+    last_modified: str | bool | None = None
+    max_size: int | None = None  # bytes of body, after decompression
+    fetch_type: str | None = None
+    js_script: str | None = None
+    js_run_at: str | None = None
+    js_viewport_width: int | None = None
+    js_viewport_height: int | None = None
+    load_images: bool | None = None
+    save: Any = None  # JSON-able; arrives as response.save
+
+
+class Process(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """Which callback gets the response."""
+
+    callback: str | None = None  # None: __call__
+    process_time_limit: float | None = None
+
+
+class Task(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """A task as submitted. A part that is ``None`` was not given: a restart keeps the stored one [S40]."""
+
+    project: str
+    taskid: str
+    url: str
+    schedule: Schedule | None = None
+    fetch: Fetch | None = None
+    process: Process | None = None
+
+
+NO_SCHEDULE = Schedule()
+NO_FETCH = Fetch()
+NO_PROCESS = Process()
+
+_NAME = re.compile(r"\w{1,64}\Z")
+PROJECT_STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
+ACTIVE_STATUSES = frozenset({"DEBUG", "RUNNING"})
+
+
+def check_project_name(name: str) -> str:
+    """Returns ``name``, or raises :class:`InvalidProject` [S02]."""
+    if not _NAME.match(name):
+        raise InvalidProject(f"project name {name!r}: use 1 to 64 letters, digits and underscores")
+    return name
+
+
+def convert(value: Any, kind: type[T], path: str = "task") -> T:
+    """``value`` (builtins) as ``kind``; raises :class:`InvalidTask` that names the path of what is wrong."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError) as error:
+        problem, _, where = str(error).partition(" - at `$")
+        raise InvalidTask((path + where.rstrip("`")).lstrip("."), problem) from None
+
+
+def task_from_dict(value: JSONDict) -> Task:
+    """A checked :class:`Task` from a dict in pyspider's shape; raises :class:`InvalidTask`."""
+    task = convert(value, Task, "task")
+    check_task(task)
+    return task
+
+
+def check_task(task: Task) -> None:
+    """Raises :class:`InvalidTask` for what types alone cannot say."""
+    if not task.project or not _NAME.match(task.project):
+        raise InvalidTask("task.project", "use 1 to 64 letters, digits and underscores")
+    if not task.taskid or len(task.taskid) > MAX_TASKID:
+        raise InvalidTask("task.taskid", f"use 1 to {MAX_TASKID} characters")
+    if not task.url:
+        raise InvalidTask("task.url", "is empty")
+    if len(task.url) > MAX_URL:
+        raise InvalidTask("task.url", f"is longer than {MAX_URL} characters")
+    for name, text in (("taskid", task.taskid), ("url", task.url)):
+        if not _is_clean(text):
+            raise InvalidTask(f"task.{name}", "holds a NUL or a lone surrogate")
+    schedule = task.schedule
+    if schedule is not None:
+        if not -(2**31) <= schedule.priority < 2**31:
+            raise InvalidTask("task.schedule.priority", "use a whole number of 32 bits")
+        for field in ("exetime", "age"):
+            number = getattr(schedule, field)
+            if number != number or abs(number) > 1e12:
+                raise InvalidTask(f"task.schedule.{field}", "use a finite number of seconds")
+
+
+def _is_clean(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def taskid_of(url: str, method: str | None = None, data: bytes | None = None) -> str:
+    """The identity of a request: md5 of the URL for a GET without a body, else of (URL, method, body)."""
+    if data is None and (method is None or method == "GET"):
+        return hashlib.md5(url.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    whole = hashlib.md5(usedforsecurity=False)
+    for piece in (url.encode("utf-8", "surrogatepass"), (method or "GET").encode(), data or b""):
+        whole.update(b"%d:" % len(piece))
+        whole.update(piece)
+    return whole.hexdigest()
+
+
+def host_of(url: str) -> str:
+    """What politeness counts by: ``host`` or ``host:port`` in lower case, ``""`` for a URL without one (``data:``)."""
+    if url.startswith("data:"):
+        return ""
+    try:
+        host = urlsplit(url).netloc
+    except ValueError:
+        return ""
+    return host.rpartition("@")[2].lower()
+
+
+def partition_of(host: str, partitions: int) -> int:
+    """Which scheduler owns the host: a stable number below ``partitions``."""
+    if partitions <= 1:
+        return 0
+    return (
+        int.from_bytes(hashlib.blake2b(host.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
+        % partitions
+    )

@@ -1,0 +1,1 @@
+"""message_queue: the doors to the message queues."""

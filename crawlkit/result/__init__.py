@@ -1,0 +1,1 @@
+"""result: makes results durable before their task is done."""

@@ -1,0 +1,1 @@
+"""webui: the user interface."""

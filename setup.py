@@ -1,0 +1,82 @@
+"""Metadata of the distribution. The import name and the command are ``crawlkit``."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "crawlkit" / "__init__.py").read_text())
+
+BASE = [
+    "tornado>=6.6.1",
+    "pycurl>=7.45.3",
+    "sqlalchemy>=2.0.30",
+    "alembic>=1.13",
+    "click>=8.1",
+    "jinja2>=3.1",
+    "flask>=3.0",
+    "six>=1.16",
+    "msgspec>=0.19",
+    "ada-url>=1.15",
+    "protego>=0.3",
+    "cronsim>=2.6",
+    "pyquery>=2.0",
+    "parsel>=1.9",
+    "lxml>=5.2",
+    "cssselect>=1.2",
+    "rich>=13.7",
+    "psutil>=5.9",
+    "brotli>=1.1",
+    "zstandard>=0.22",
+    "pyyaml>=6.0",
+    "idna>=3.7",
+    "charset-normalizer>=3.3",
+    "sortedcontainers>=2.4",
+]
+EXTRAS = {
+    "redis": ["redis>=5.0"],
+    "amqp": ["kombu>=5.3"],
+    "postgres": ["psycopg[binary]>=3.1.18"],
+    "mysql": ["pymysql>=1.1"],
+}
+EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+EXTRAS["test"] = [
+    "pytest>=8.2",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "trustme>=1.1",
+    "mypy>=1.10",
+    "ruff>=0.5",
+    "import-linter>=2.0",
+    "types-PyYAML",
+    "types-six",
+    "build>=1.2",
+]
+
+setup(
+    name="crawlkit-framework",
+    version=VERSION.group(1) if VERSION else "0",
+    description="A crawl framework: write a handler class, one command starts it, pull the plug at any time",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["crawlkit", "crawlkit.*"]),
+    include_package_data=True,
+    package_data={"crawlkit": ["py.typed", "**/*.py.tmpl", "**/*.mako", "**/*.ini"]},
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["crawlkit = crawlkit.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Flask",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: Indexing/Search",
+    ],
+)
