@@ -53,6 +53,7 @@ EXTRAS["test"] = [
     "types-six",
     "build>=1.2",
 ]
+EXTRAS["docs"] = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"]
 
 setup(
     name="crawlkit-framework",
