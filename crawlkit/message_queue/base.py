@@ -35,7 +35,8 @@ class DeadLetter(NamedTuple):
 
 
 class MessageQueue(Protocol):
-    """One named queue. Bounds: ``max_messages`` (0: none) and ``max_bytes``; one message always fits."""
+    """One named queue. Bounds: ``max_messages`` (0: none) of those that wait, and ``max_bytes`` of those that wait and
+    those that consumers hold; one message always fits into an empty queue."""
 
     name: str
 
@@ -65,6 +66,9 @@ class MessageQueue(Protocol):
 
     def room(self) -> int:
         """How many messages would fit now, as far as is known here. Never blocks."""
+
+    async def wait_room(self, timeout: float | None = None) -> int:
+        """Waits until :meth:`room` is at least 1, at most ``timeout`` seconds; returns it."""
 
     async def purge(self) -> int:
         """Drops everything; returns how many."""
