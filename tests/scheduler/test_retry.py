@@ -17,8 +17,6 @@ HOUR, DAY = 3600.0, 86_400.0
 def history(
     schedule: Schedule, delays: Mapping[str, float] | None = None, limit: int = 9, **more: object
 ) -> list[float]:
-    schedule: Schedule, delays: Mapping[str, float] | None = None, limit: int = 9, **more: object
-) -> list[float]:
     """The delays of a task that fails every time, up to ``limit`` of them."""
     found: list[float] = []
     for retried in range(limit):
