@@ -1,0 +1,72 @@
+"""``crawlkit one`` killed again and again, and after each kill started again by the same command.
+
+At the end every page is there once, as in a run that nobody disturbed. The kills come at seeded counts of requests, from
+within the web server, so that the crawl is always in the middle of something.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import MANUAL, Crawl, environment, results, run
+from tests.e2e.power import Power
+from tests.e2e.site import Site
+
+RATE = "200"  # pages a second: the manual takes six seconds and a run has a few hundred requests behind it
+SEED = 20260
+
+
+def crawl_through(kills: list[int], site: Site, folder: Path, power: Power | None = None) -> int:
+    """Runs the crawl to its end through all kills; returns how many of them found it at work."""
+    env = environment(site.base, power.environment() if power else None)
+    arguments = ["one", str(MANUAL), "-o", "work/out.jsonl", "--data-path", "work/d", "--rate", RATE]
+    (folder / "work").mkdir()
+    met = 0
+    for request in [*kills, None]:
+        with Crawl(arguments, folder, env) as crawl:
+            if request is None:
+                assert crawl.wait(120) == 0, crawl.said[-3000:]
+                return met
+            site.kill_at(request, crawl.group)
+            crawl.wait(120)
+            assert crawl.process.returncode == -9, f"not killed at request {request}:\n{crawl.said[-3000:]}"
+            crawl.kill()
+            met += 1
+        if power:
+            power.cut()
+    return met
+
+
+def seeded(count: int) -> list[int]:
+    """Counts of requests at which to kill: spread over a crawl of 1,169 pages, the same each time."""
+    return sorted(random.Random(SEED).sample(range(5, 1_150), count))
+
+
+def check(site: Site, manual_paths: frozenset[str], folder: Path) -> None:
+    found = results(folder / "work" / "out.jsonl")
+    assert set(found) == {site.base + path for path in manual_paths}
+    env = environment(site.base)
+    # The same lines as those of a crawl that nobody disturbed.
+    fresh = ["one", str(MANUAL), "-o", "fresh.jsonl", "--rate", "unlimited"]
+    assert run(fresh, folder, env, timeout=120).returncode == 0
+    assert found == results(folder / "fresh.jsonl")
+    audit = run(["--data-path", "work/d", "audit"], folder, env)
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.timeout(300)
+def test_killed_and_started_again(kills: int, site: Site, manual_paths: frozenset[str], tmp_path: Path) -> None:
+    assert crawl_through(seeded(kills), site, tmp_path) == kills
+    check(site, manual_paths, tmp_path)
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.timeout(300)
+def test_power_cut_and_started_again(kills: int, site: Site, manual_paths: frozenset[str], tmp_path: Path) -> None:
+    power = Power(tmp_path / "work", tmp_path / "power")
+    assert crawl_through(seeded(kills), site, tmp_path, power) == kills
+    check(site, manual_paths, tmp_path)
