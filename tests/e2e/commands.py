@@ -36,8 +36,15 @@ class Crawl:
         self.mark = f"E2E_MARK={uuid.uuid4()}"
         name, value = self.mark.split("=")
         with self.log.open("ab") as said:
-            self.process = subprocess.Popen(RUN + arguments, cwd=cwd, env={**env, name: value}, stdin=subprocess.DEVNULL,
-                                            stdout=said, stderr=said, start_new_session=True)  # fmt: skip
+            self.process = subprocess.Popen(
+                [*RUN, *arguments],
+                cwd=cwd,
+                env={**env, name: value},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
 
     @property
     def group(self) -> int:

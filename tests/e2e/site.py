@@ -96,7 +96,7 @@ class Site:
     def _said(self, word: str) -> int:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().split()
-        assert line and line[0] == word, f"the site said {line!r} instead of {word!r}"
+        assert line[:1] == [word], f"the site said {line!r} instead of {word!r}"
         return int(line[1])
 
     def requests(self) -> list[str]:

@@ -1,7 +1,7 @@
 """``crawlkit one`` killed again and again, and after each kill started again by the same command.
 
-At the end every page is there once, as in a run that nobody disturbed. The kills come at seeded counts of requests, from
-within the web server, so that the crawl is always in the middle of something.
+At the end every page is there once, as in a run that nobody disturbed. The kills come at seeded counts of requests,
+from within the web server, so that the crawl is always in the middle of something.
 """
 
 from __future__ import annotations
