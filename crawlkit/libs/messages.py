@@ -168,6 +168,7 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     info: Raw = NIL  # msgpack of a ProjectInfo, for kind INFO
     result_count: int = 0  # results of all parts together
     lastcrawltime: float = 0
+    discarded: int = 0  # results of this part that the result worker did not keep, for the ledger
 
 
 class OutcomeForStore(Struct, array_like=True, tag="outcome"):
@@ -197,6 +198,7 @@ class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     info: Raw = NIL
     result_count: int = 0
     lastcrawltime: float = 0
+    discarded: int = 0
 
 
 class FetchEnded(Struct, array_like=True, tag="fetch_ended"):

@@ -1,0 +1,381 @@
+"""The result worker's loop: store a batch of results durably, then pass the outcomes on, then acknowledge.
+
+Nothing is acknowledged before it is stored, and nothing is dropped: what cannot be stored now is held and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from crawlkit import __version__
+from crawlkit.database.base import ResultStore
+from crawlkit.libs import messages
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import BadMessage, QueueError, QueueUnavailable, StoreUnavailable
+from crawlkit.libs.messages import Heartbeat, OutcomeForStore
+from crawlkit.libs.rows import ResultSet
+from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.result.late import AttemptKey, Late
+from crawlkit.result.worker import ResultWorker
+
+log = logging.getLogger(__name__)
+
+BEAT = 2.0  # seconds between heartbeats
+FIRST_DELAY = 0.5  # seconds before the first repetition; doubles up to
+LAST_DELAY = 30.0
+MAX_LATE = 1_000  # outcomes held because on_result raised; with so many no new ones are taken
+
+
+@dataclass(slots=True)
+class Counts:
+    """What heartbeats say under ``stats``."""
+
+    outcomes: int = 0  # passed on
+    results: int = 0  # stored
+    discarded: int = 0  # results that were not kept: no resultdb, or on_result did not hand them on
+    rejected: int = 0  # messages put aside
+    hook_errors: int = 0  # calls of on_result that raised
+    store_errors: int = 0  # saves that did not work
+    store_down: int = 0  # 1: the resultdb does not answer now
+    late: int = 0  # outcomes that wait because on_result raised
+
+
+@dataclass(slots=True)
+class _Item:
+    id: int
+    key: AttemptKey
+    outcome: OutcomeForStore
+    texts: list[str]  # what goes into the resultdb
+    error: Exception | None = None  # what on_result raised
+
+
+class ResultService:
+    """Takes outcomes with results from ``inqueue``; ``resultdb`` None: results are counted and discarded.
+
+    ``worker``: the hook for every result; None: straight into the resultdb. ``batch``: outcomes per transaction.
+    """
+
+    def __init__(
+        self,
+        *,
+        inqueue: MessageQueue,
+        status_queue: MessageQueue,
+        resultdb: ResultStore | None,
+        clock: Clock,
+        node: str,
+        worker: ResultWorker | None = None,
+        batch: int = 200,
+    ) -> None:
+        self.inqueue = inqueue
+        self.status_queue = status_queue
+        self.resultdb = resultdb
+        self.clock = clock
+        self.node = node
+        self.worker = worker if worker is not None and worker.overridden else None
+        self.batch = batch
+        self.counts = Counts()
+        self._started = clock.time()
+        self._held: dict[int, AttemptKey] = {}  # delivery id -> the attempt it belongs to
+        self._late: Late[_Item] = Late(FIRST_DELAY, LAST_DELAY)
+        self._dropped: dict[AttemptKey, int] = {}  # results of earlier parts that were not kept
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._main: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "result-store")  # one, so that parts keep their order
+        self._said: set[str] = set()  # troubles that were reported and last
+
+    async def run(self) -> None:
+        """Works until :meth:`stop`; an error that nobody foresaw comes out here."""
+        self._main = main = asyncio.create_task(self._work())
+        beat = asyncio.create_task(self._beat())
+        try:
+            await asyncio.wait({main, beat}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (main, beat):
+                if task.done() and not task.cancelled():
+                    task.result()
+        finally:
+            main.cancel()
+            beat.cancel()
+            await asyncio.gather(main, beat, return_exceptions=True)
+            await self._leave()
+            self._stopped.set()
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Finishes the batch in hand, at most ``timeout`` seconds, and gives the rest back."""
+        self._stop.set()
+        if self._main is None:
+            return
+        try:
+            await asyncio.wait_for(self._stopped.wait(), timeout)
+        except TimeoutError:
+            self._main.cancel()
+            await self._stopped.wait()
+
+    # The loop.
+
+    async def _work(self) -> None:
+        while not self._stop.is_set():
+            items = self._late.take_due(self.clock.monotonic())
+            if not items:
+                items = await self._decode(await self._take())
+            if items:
+                await self._handle(items)
+
+    async def _take(self) -> list[Delivery]:
+        """The next deliveries; ``[]`` when something held is due, and at the stop."""
+        timeout = self._late.wait(self.clock.monotonic())
+        if timeout is not None and len(self._late) >= MAX_LATE:
+            await self._pause(timeout)
+            return []
+        taken = await self._unless_stopped(self.inqueue.get_many(self.batch, timeout), "queue")
+        return taken or []
+
+    async def _unless_stopped(self, call: Awaitable[list[Delivery]], name: str) -> list[Delivery] | None:
+        work = asyncio.ensure_future(call)
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                return None
+            taken = work.result()
+            self._over(name)
+            return taken
+        except QueueUnavailable as error:
+            self._say(name, "the queue %s does not answer: %s; trying again", self.inqueue.name, error)
+            await self._pause(1.0)
+            return None
+        finally:
+            stop.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+
+    async def _decode(self, deliveries: Sequence[Delivery]) -> list[_Item]:
+        items: list[_Item] = []
+        for delivery in deliveries:
+            try:
+                outcome: OutcomeForStore = messages.decode(delivery.body, OutcomeForStore)
+            except BadMessage as error:
+                await self._put_aside(delivery.id, str(error))
+                continue
+            key = (outcome.project, outcome.taskid, outcome.run, outcome.attempt)
+            item = _Item(delivery.id, key, outcome, outcome.results)
+            self._held[item.id] = key
+            if key in self._late:
+                self._late.add(key, item, self.clock.monotonic())  # behind the part that failed
+            else:
+                items.append(item)
+        self.counts.late = len(self._late)
+        return items
+
+    async def _handle(self, items: list[_Item]) -> None:
+        """Store, then forward, then ack: a crash in between repeats the outcomes, never loses one."""
+        if self.worker is not None:
+            worker = self.worker
+            await self._in_thread(lambda: _call_hook(worker, items))
+            items = self._sort_out(items)
+        if self.resultdb is not None:
+            items = await self._store(self.resultdb, items)
+        if items:
+            await self._forward(items)
+
+    def _sort_out(self, items: list[_Item]) -> list[_Item]:
+        """Puts what ``on_result`` failed for in the waiting room; returns the rest."""
+        good = []
+        now = self.clock.monotonic()
+        for item in items:
+            if item.error is None and item.key not in self._late:
+                self._late.forget(item.key)
+                good.append(item)
+                continue
+            if item.error is not None:
+                self.counts.hook_errors += 1
+                self._say("hook", "on_result raised for %s/%s: %r; such tasks are not done and it is called again",
+                          item.key[0], item.key[1], item.error)  # fmt: skip
+            item.error = None
+            self._late.add(item.key, item, now)
+        if not self._late:
+            self._over("hook")
+        self.counts.late = len(self._late)
+        return good
+
+    async def _store(self, resultdb: ResultStore, items: list[_Item]) -> list[_Item]:
+        """Saves the batch in one transaction, however long it takes; returns what is to be passed on."""
+        pending = [self._set_of(item) for item in items if _is_stored(item)]
+        delay = FIRST_DELAY
+        while pending:
+            try:
+                await self._in_thread(lambda: resultdb.save(pending))
+                break
+            except StoreUnavailable as error:
+                self.counts.store_down = 1
+                self.counts.store_errors += 1
+                self._say("store", "the resultdb does not take results: %s; tasks wait until it does", error)
+            except Exception as error:
+                # Whatever a driver raises for one row must not end the loop: find the row, put it aside.
+                if len(items) > 1:
+                    return [kept for item in items for kept in await self._store(resultdb, [item])]
+                self.counts.store_errors += 1
+                log.error("the resultdb refuses a result of %s/%s: %r", items[0].key[0], items[0].key[1], error)
+                await self._put_aside(items[0].id, f"the resultdb refuses it: {error!r}")
+                return []
+            await self._pause(delay)
+            if self._stop.is_set():
+                return []  # given back at the end
+            delay = min(LAST_DELAY, delay * 2)
+        self.counts.store_down = 0
+        self._over("store")
+        self.counts.results += sum(len(found.results) for found in pending)
+        return items
+
+    def _set_of(self, item: _Item) -> ResultSet:
+        outcome = item.outcome
+        return ResultSet(
+            project=outcome.project,
+            taskid=outcome.taskid,
+            run=outcome.run,
+            attempt=outcome.attempt,
+            url=outcome.url,
+            first=outcome.first_result,
+            results=item.texts,
+            last=outcome.last,
+            updatetime=self.clock.time(),
+        )
+
+    async def _forward(self, items: list[_Item]) -> None:
+        bodies = [messages.encode(self._stored(item)) for item in items]
+        done = 0
+        while done < len(bodies):
+            try:
+                await self.status_queue.put_many(bodies[done:])
+                done = len(bodies)
+            except QueueUnavailable as error:
+                self._say("status", "the queue %s does not answer: %s; trying again", self.status_queue.name, error)
+                await self._pause(1.0)
+                if self._stop.is_set():
+                    return
+        self._over("status")
+        try:
+            await self.inqueue.ack([item.id for item in items])
+        except QueueUnavailable as error:
+            log.debug("not acknowledged, so they come again: %s", error)
+        for item in items:
+            self._held.pop(item.id, None)
+        self.counts.outcomes += len(items)
+
+    def _stored(self, item: _Item) -> OutcomeForStore:
+        """The outcome as the scheduler gets it: without results, and with what became of them."""
+        outcome = item.outcome
+        kept = len(item.texts) if self.resultdb is not None and _is_stored(item) else 0
+        outcome.discarded = max(0, len(outcome.results) - kept)
+        self.counts.discarded += outcome.discarded
+        dropped = self._dropped.pop(item.key, 0) + outcome.discarded
+        if outcome.last:
+            outcome.result_count = max(0, outcome.result_count - dropped)
+        elif dropped:
+            self._dropped[item.key] = dropped
+        outcome.results = []
+        return outcome
+
+    # Helpers of the loop.
+
+    async def _in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _put_aside(self, delivery: int, reason: str) -> None:
+        self.counts.rejected += 1
+        self._held.pop(delivery, None)
+        await self.inqueue.reject([delivery], reason)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, at most until the stop."""
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _say(self, trouble: str, words: str, *args: object) -> None:
+        """A warning when a trouble begins; only DEBUG while it lasts."""
+        log.log(logging.DEBUG if trouble in self._said else logging.WARNING, words, *args)
+        self._said.add(trouble)
+
+    def _over(self, trouble: str) -> None:
+        if trouble in self._said:
+            self._said.discard(trouble)
+            log.info("the trouble is over (%s): going on", trouble)
+
+    async def _beat(self) -> None:
+        """Says every few seconds that this node lives and which attempts it holds: that renews their leases."""
+        while True:
+            await self._send_beat(stopping=False)
+            await asyncio.sleep(BEAT)
+
+    async def _send_beat(self, stopping: bool) -> None:
+        beat = Heartbeat(
+            node=self.node,
+            role="result_worker",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started=self._started,
+            held=list(set(self._held.values())),
+            stats={name: float(value) for name, value in asdict(self.counts).items()},
+            stopping=stopping,
+        )
+        try:
+            await self.status_queue.put_many([messages.encode(beat)], BEAT)
+        except QueueError as error:  # full or gone: the next one tells the same
+            log.debug("no heartbeat: %s", error)
+
+    async def _leave(self) -> None:
+        """Gives back what is held and says good-bye."""
+        held = list(self._held)
+        self._held.clear()
+        try:
+            await asyncio.wait_for(self.inqueue.nack(held), 1)
+            await asyncio.wait_for(self._send_beat(stopping=True), 1)
+        except (QueueError, TimeoutError) as error:
+            log.debug("the queues do not answer at the end: %s", error)
+        self._thread.shutdown(wait=False)
+
+
+def _is_stored(item: _Item) -> bool:
+    """False: nothing new (304), or the last part of a callback that raised, whose retry gives its results again."""
+    outcome = item.outcome
+    return outcome.kind == messages.TASK and not outcome.not_modified and (outcome.ok or not outcome.last)
+
+
+def _call_hook(worker: ResultWorker, items: Sequence[_Item]) -> None:
+    """Calls ``on_result`` for every result; behind a failure the later parts of the same attempt are left alone."""
+    failed: set[AttemptKey] = set()
+    for item in items:
+        if item.key in failed or not _is_stored(item):
+            continue
+        try:
+            item.texts = _texts_after_hook(worker, item.outcome)
+        except (Exception, SystemExit) as error:  # the user's code: anything may come out of it
+            item.error = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            failed.add(item.key)
+
+
+def _texts_after_hook(worker: ResultWorker, outcome: OutcomeForStore) -> list[str]:
+    task: dict[str, Any] = {
+        "project": outcome.project,
+        "taskid": outcome.taskid,
+        "url": outcome.url,
+        "run": outcome.run,
+        "attempt": outcome.attempt,
+    }
+    worker.take_kept()
+    for n, text in enumerate(outcome.results, outcome.first_result):
+        worker.on_result({**task, "n": n}, msgspec.json.decode(text))
+    return [msgspec.json.encode(result).decode() for result in worker.take_kept()]
