@@ -1,0 +1,74 @@
+"""The benchmark's own parts: a site that is what it says, and figures that add up. The benchmark itself is run by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import lxml.html
+import pytest
+
+from benchmarks import serve
+from benchmarks.first_mark import problems
+from benchmarks.site import LINKS, Page, write_site
+from tests.e2e.site import walk
+
+PAGES = 150
+
+
+def test_site_has_its_links_and_says_what_is_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = serve.free_port()
+    truth = write_site(tmp_path, PAGES, f"http://127.0.0.1:{port}")
+    with serve.serving(tmp_path, port):
+        assert walk(f"http://127.0.0.1:{port}/p/0.html") == set(truth)
+    for url, page in truth.items():
+        text = (tmp_path / "p" / url.rpartition("/")[2]).read_text()
+        tree = lxml.html.fromstring(text)
+        tree.make_links_absolute(url)
+        links = {a.get("href") for a in tree.iter("a")}
+        assert len(links) == LINKS
+        assert url not in links
+        assert page == (tree.findtext(".//title"), tree.findtext(".//h1"), tree.find_class("price")[0].text)
+        assert 8_000 < len(text) < 13_000
+
+
+def test_site_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    truths = [
+        write_site(tmp_path / name, 30, "http://shop.test", seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)]
+    ]
+    assert truths[0] == truths[1] != truths[2]
+    assert (tmp_path / "a/p/7.html").read_text() == (tmp_path / "b/p/7.html").read_text()
+
+
+def test_the_bundled_server_stands_in_for_nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve.shutil, "which", lambda *_, **__: None)
+    (tmp_path / "a.html").write_text("hello")
+    port = serve.free_port()
+    with serve.serving(tmp_path, port) as name:
+        assert "bundled" in name
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/a.html") as response:
+            assert response.read() == b"hello"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_measure_bills_grandchildren_and_orphans(tmp_path: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    orphan = f"import os\nif os.fork() == 0:\n os.setsid()\n if os.fork(): os._exit(0)\n exec({burn!r})"
+    out = tmp_path / "out.json"
+    subprocess.run([sys.executable, "-m", "benchmarks.measure", out, sys.executable, "-c", orphan], check=True)
+    figures = json.loads(out.read_text())
+    assert figures["code"] == 0
+    assert 0.3 <= figures["cpu"] < 2
+
+
+def test_problems_names_what_is_missing_twice_or_wrong(tmp_path: Path) -> None:
+    truth = {"a": Page("t", "h", "1"), "b": Page("t", "h", "2"), "c": Page("t", "h", "3")}
+    lines = [("a", "1"), ("a", "1"), ("b", "9")]
+    (tmp_path / "out").write_text(
+        "".join(json.dumps({"url": u, "title": "t", "h1": "h", "price": p}) + "\n" for u, p in lines)
+    )
+    found = problems(tmp_path / "out", truth, lambda line: (line["url"], line))
+    assert [problem.partition(":")[0] for problem in found] == ["twice", "missing", "wrong"]
