@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NGINX = """
+{user}
 worker_processes 1;
 daemon off;
 pid {scratch}/pid;
@@ -56,7 +58,9 @@ def serving(folder: Path, port: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         if nginx:
             conf = Path(scratch) / "nginx.conf"
-            conf.write_text(NGINX.format(scratch=scratch, port=port, folder=folder.absolute()))
+            # Started as root nginx becomes another user, who may not read a folder of root's.
+            user = "user root;" if os.geteuid() == 0 else ""
+            conf.write_text(NGINX.format(user=user, scratch=scratch, port=port, folder=folder.absolute()))
             command = [nginx, "-p", scratch, "-c", str(conf)]
         else:
             command = [sys.executable, __file__, str(folder.absolute()), str(port)]

@@ -1,4 +1,4 @@
-"""The benchmark's own parts: a site that is what it says, and figures that add up. The benchmark itself is run by hand."""
+"""The benchmark's own parts: a site that is what it says, figures that add up. The benchmark itself is run by hand."""
 
 from __future__ import annotations
 
