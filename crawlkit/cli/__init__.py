@@ -1,0 +1,151 @@
+"""The command line: ``crawlkit [GLOBAL OPTIONS] COMMAND``. Without a command it is ``crawlkit all``.
+
+Nothing heavy is imported here; each command's module imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from crawlkit import __version__
+from crawlkit.cli.base import PREFIX, Lazy, option, schema_of, where_from
+from crawlkit.config import Settings, check_config, docker_links, read_config
+from crawlkit.libs.errors import CrawlkitError
+
+COMMANDS = {
+    "all": "crawlkit.cli.components:all_command",
+    "one": "crawlkit.cli.one:one",
+    "new": "crawlkit.cli.scripts:new",
+    "fetch": "crawlkit.cli.look:fetch",
+    "shell": "crawlkit.cli.look:shell",
+    "project": "crawlkit.cli.project:project",
+    "submit": "crawlkit.cli.submit:submit",
+    "send_message": "crawlkit.cli.submit:send_message",
+    "results": "crawlkit.cli.read:results",
+    "tasks": "crawlkit.cli.read:tasks",
+    "audit": "crawlkit.cli.audit:audit",
+    "scheduler": "crawlkit.cli.components:scheduler",
+    "fetcher": "crawlkit.cli.components:fetcher",
+    "processor": "crawlkit.cli.components:processor",
+    "result_worker": "crawlkit.cli.components:result_worker",
+    "webui": "crawlkit.cli.components:webui",
+}
+EPILOG = (
+    "\b\nExample:\n  crawlkit new quotes --url https://quotes.toscrape.com/\n  crawlkit one quotes.py -o quotes.jsonl"
+)
+
+
+def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Eager, so that every other option finds the file's values behind the environment's."""
+    if value is not None and isinstance(ctx.command, Lazy):
+        config = read_config(value)
+        check_config(config, {**schema_of(ctx.command, ctx), "amqp_url": None}, value)
+        amqp = config.pop("amqp_url", None)  # pyspider's old name [C09]
+        if amqp is not None:
+            config.setdefault("message_queue", amqp)
+        ctx.default_map = config
+        ctx.meta["crawlkit.config"] = value
+    return value
+
+
+@click.command(
+    cls=Lazy,
+    commands_in=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EPILOG,
+)
+@option("-c", "--config", type=click.Path(path_type=Path), is_eager=True, callback=_load_config,
+        help="Options from a JSON, TOML or YAML file.")  # fmt: skip
+@option("--data-path", type=click.Path(path_type=Path), default=Path("data"), show_default="./data",
+        help="Where the databases and the state are.")  # fmt: skip
+@option("--taskdb", envvar="TASKDB", metavar="URL", help="Database of tasks.  [default: SQLite in the data path]")
+@option("--projectdb", envvar="PROJECTDB", metavar="URL", help="Database of projects.  [default: likewise]")
+@option("--resultdb", envvar="RESULTDB", metavar="URL", help="Database of results.  [default: likewise]")
+@option("--message-queue", envvar="AMQP_URL", metavar="URL",
+        help="Queues between the components.  [default: a socket in the data path]")  # fmt: skip
+@option("--queue-maxsize", envvar="QUEUE_MAXSIZE", type=click.IntRange(min=0), default=100, show_default=True,
+        help="Messages a queue holds; 0: no bound.")  # fmt: skip
+@option("--logging-config", type=click.Path(path_type=Path), help="A file for logging.config.fileConfig.")
+@option("--debug/--no-debug", envvar="DEBUG", default=False, help="Log more; show tracebacks.")
+@option("--add-sys-path/--not-add-sys-path", default=True, show_default=True,
+        help="Let handlers import modules from the working directory.")  # fmt: skip
+@click.version_option(__version__, prog_name="crawlkit", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, **options: Any) -> object:
+    """Crawl web sites with handler scripts: write one, run it with one command, pull the plug at any time.
+
+    Every option can be given on the command line, by an environment variable (CRAWLKIT_TASKDB, and
+    CRAWLKIT_FETCHER_POOLSIZE for one of a command), or in the config file, in this order.
+    """
+    given = {name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    for name, value in docker_links(os.environ).items():
+        if name not in given:
+            options[name] = value
+            given.add(name)
+    ctx.obj = Settings(**options, given=frozenset(given))
+    _STATE["debug"] = ctx.obj.debug
+    if ctx.obj.add_sys_path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # at the end: a file of the user's must not hide a module of ours [C14]
+    if ctx.invoked_subcommand is None:
+        command = cli.get_command(ctx, "all")
+        assert command is not None
+        with command.make_context("all", [], parent=ctx) as inner:
+            return command.invoke(inner)
+    return None
+
+
+_STATE = {"debug": False}
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """The exit code of a command line: 0 fine; 1 something failed for good; 2 usage, configuration, unreachable."""
+    if sys.platform == "win32":
+        click.echo("crawlkit: Windows is not supported; use WSL", err=True)
+        return 2
+    given = list(sys.argv[1:] if args is None else args)
+    _STATE["debug"] = "--debug" in given
+    try:
+        code = cli.main(given, prog_name="crawlkit", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        place = error.ctx.command_path if error.ctx is not None else "crawlkit"
+        config = error.ctx.find_root().meta.get("crawlkit.config") if error.ctx is not None else None
+        return _fail(f"{error.format_message()}{where_from(error, config)} (see {place} --help)", error)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error)
+    except CrawlkitError as error:
+        return _fail(str(error), error)
+    except BrokenPipeError:  # `crawlkit results p | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("crawlkit: interrupted", err=True)
+        return 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}", error)
+    except Exception as error:  # the last door: a person gets one line, --debug gives the rest
+        return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where)", error)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(text: str, error: BaseException) -> int:
+    if _STATE["debug"]:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo("crawlkit: " + " ".join(text.split()), err=True)
+    return 2
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

@@ -1,0 +1,156 @@
+"""What all commands share: options with one precedence, lazy commands, errors in one line.
+
+Imports click and nothing heavier: ``crawlkit --version`` must be quick. What a command needs it imports when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from crawlkit.config import UNLIMITED, Schema, Settings, parse_rate
+from crawlkit.libs.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+PREFIX = "CRAWLKIT"
+_BOOLS = frozenset("1 0 true false t f yes no y n on off".split())
+
+
+class Opt(click.Option):
+    """An option whose order is command line > environment > config file > default.
+
+    Its variable is ``CRAWLKIT_<COMMAND>_<OPTION>`` (``CRAWLKIT_<OPTION>`` for a global one); names in ``envvar`` are
+    pyspider's, looked at after it. An empty variable says nothing.
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        for name in self.variables(ctx):
+            value = os.environ.get(name)
+            if not value:
+                continue
+            if self.is_bool_flag and not name.startswith(PREFIX) and value.strip().lower() not in _BOOLS:
+                continue  # DEBUG=express:* and the like belong to somebody else
+            return value
+        return None
+
+    def variables(self, ctx: click.Context) -> list[str]:
+        """The environment variables of this option, the first one that is set holds."""
+        named = self.envvar if self.envvar is not None else ()
+        old = [named] if isinstance(named, str) else list(named)
+        return [f"{ctx.auto_envvar_prefix or PREFIX}_{(self.name or '').upper()}", *old]
+
+
+def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
+    """``click.option`` with crawlkit's precedence."""
+    attributes.setdefault("cls", Opt)
+    return click.option(*declarations, **attributes)
+
+
+class Rate(click.ParamType[Any]):
+    """Pages per second, or the word ``unlimited``, which stays that word here (``None`` means not said)."""
+
+    name = "N|unlimited"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            rate = parse_rate(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return UNLIMITED if rate is None else rate
+
+
+def rate_value(given: float | str) -> float | None:
+    """What a :class:`Rate` option's value is in a project row: None for unlimited."""
+    return None if isinstance(given, str) else given
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are asked for. ``-`` and ``_`` in their names are alike."""
+
+    def __init__(self, *args: Any, commands_in: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_in = dict(commands_in or {})  # name -> "module:attribute"
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands_in)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for name in (cmd_name, cmd_name.replace("-", "_")):
+            if name in self.commands_in:
+                module, _, attribute = self.commands_in[name].partition(":")
+                command: click.Command = getattr(importlib.import_module(module), attribute)
+                return command
+        return None
+
+
+def command(group: click.Group | None = None, *, example: str, name: str | None = None, **attributes: Any) -> Any:
+    """A command whose ``--help`` ends with an example."""
+    attributes["epilog"] = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+    attributes["params"] = [
+        Opt(
+            ["--data-path"], type=click.Path(path_type=Path), expose_value=False, callback=_late, help="Where the data is."
+        ),
+        Opt(["--debug/--no-debug"], default=None, expose_value=False, callback=_late, help="Log more; show tracebacks."),
+    ]
+    make: Any = click.command if group is None else group.command
+    return make(name, **attributes)
+
+
+def _late(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """A global option said behind the command holds as if it stood before it."""
+    if value is None or param.name is None or ctx.resilient_parsing:
+        return
+    settings = settings_of(ctx)
+    setattr(settings, param.name, value)
+    settings.given |= {param.name}
+
+
+def schema_of(command: click.Command, ctx: click.Context) -> Schema:
+    """The config keys a command and those below it understand."""
+    tree: dict[str, Schema | None] = {
+        str(param.name): None for param in command.params if isinstance(param, Opt) and param.name != "config"
+    }
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            inner = command.get_command(ctx, name)
+            if inner is not None:
+                tree[name.replace("-", "_")] = schema_of(inner, ctx)
+    return tree
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """The settings the main group resolved."""
+    settings = ctx.find_object(Settings)
+    if settings is None:
+        raise UsageError("no settings: call this through the crawlkit command")
+    return settings
+
+
+def was_given(ctx: click.Context, name: str) -> bool:
+    """Whether somebody set the option, in whatever way."""
+    return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+
+
+def say(text: str) -> None:
+    """A line for people: to stderr, so that stdout holds data only."""
+    click.echo(text, err=True)
+
+
+def where_from(error: click.UsageError, config: object) -> str:
+    """`` (from ...)`` when the value that click refuses did not come from the command line."""
+    ctx, param = error.ctx, getattr(error, "param", None)
+    if ctx is None or not isinstance(param, Opt) or param.name is None:
+        return ""
+    source = ctx.get_parameter_source(param.name)
+    if source is ParameterSource.ENVIRONMENT:
+        name = next((name for name in param.variables(ctx) if os.environ.get(name)), "the environment")
+        return f" (from {name})"
+    if source is ParameterSource.DEFAULT_MAP:
+        return f" (from config file {config})" if config else " (from the config file)"
+    return ""

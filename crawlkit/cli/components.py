@@ -1,0 +1,122 @@
+"""``crawlkit all`` and the components alone: their options, with pyspider's names [C30-C37].
+
+What they start is in :mod:`crawlkit.cli.together` and :mod:`crawlkit.cli.alone`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crawlkit.cli.base import command, option, settings_of
+from crawlkit.libs.errors import UsageError
+
+
+@command(name="all", example="crawlkit all --fetcher-num 2 --processor-num 2\ncrawlkit")
+@option("--fetcher-num", type=click.IntRange(min=0), default=1, show_default=True, help="Fetchers to start.")
+@option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
+@option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
+        help="Result workers to start; 0: results are counted as discarded.")  # fmt: skip
+@option("--run-in", type=click.Choice(["subprocess"]), default="subprocess", hidden=True,
+        help="Components are processes; pyspider's threads are not offered.")  # fmt: skip
+@click.pass_context
+def all_command(ctx: click.Context, fetcher_num: int, processor_num: int, result_worker_num: int, run_in: str) -> int:
+    """Start every component, and start again what dies. This is what `crawlkit` alone does."""
+    from crawlkit.cli.together import run_all
+
+    return run_all(settings_of(ctx), {"fetcher": fetcher_num, "processor": processor_num,
+                                      "result_worker": result_worker_num})  # fmt: skip
+
+
+@command(name="scheduler", example="crawlkit --message-queue local:///var/lib/crawlkit/queues.sock scheduler")
+@option(
+    "--xmlrpc/--no-xmlrpc", default=True, show_default=True, help="Answer commands and the UI (JSON, with a token)."
+)
+@option("--xmlrpc-host", default="127.0.0.1", show_default=True, help="Where to listen for them.")
+@option("--xmlrpc-port", envvar="SCHEDULER_XMLRPC_PORT", type=click.IntRange(0, 65535), default=23333,
+        show_default=True, help="0: any free port.")  # fmt: skip
+@option("--inqueue-limit", type=click.IntRange(min=0), default=0, show_default=True,
+        help="Waiting tasks a project may have before submissions are refused; 0: no limit.")  # fmt: skip
+@option("--delete-time", type=click.FloatRange(min=0), default=86_400, show_default=True,
+        help="Seconds a stopped project of group `delete` is kept.")  # fmt: skip
+@option("--active-tasks", type=click.IntRange(min=10), default=100, show_default=True,
+        help="Recent tasks remembered per project.")  # fmt: skip
+@option("--loop-limit", type=click.IntRange(min=1), default=1_000, show_default=True,
+        help="Tasks handled in one turn.")  # fmt: skip
+@option("--fail-pause-num", type=click.IntRange(min=0), default=10, show_default=True,
+        help="Failures in a row that pause a project; 0: never.")  # fmt: skip
+@option("--threads", type=int, hidden=True, help="Accepted and without effect: one thread does all.")
+@click.pass_context
+def scheduler(ctx: click.Context, **options: Any) -> int:
+    """Run the scheduler alone. There is one for each taskdb."""
+    from crawlkit.cli.alone import run_scheduler
+
+    return run_scheduler(settings_of(ctx), **options)
+
+
+@command(name="fetcher", example="crawlkit --data-path /var/lib/crawlkit fetcher --poolsize 200")
+@option("--poolsize", type=click.IntRange(min=1), default=100, show_default=True, help="Fetches at once.")
+@option("--proxy", help="For tasks that name none: scheme://user:password@host:port")
+@option("--user-agent", help="For tasks that name none.")
+@option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120, show_default=True,
+        help="Seconds for a fetch that names none.")  # fmt: skip
+@option("--splash-endpoint", help="URL of Splash's /execute.")
+@option("--puppeteer-endpoint", help="URL of a browser service.")
+@option("--allow-private/--no-allow-private", default=True, show_default=True,
+        help="Whether loopback and private addresses may be fetched.")  # fmt: skip
+@option("--xmlrpc/--no-xmlrpc", default=False, hidden=True, help="Accepted and without effect.")
+@option("--xmlrpc-host", hidden=True, help="Accepted and without effect.")
+@option("--xmlrpc-port", envvar="FETCHER_XMLRPC_PORT", type=int, hidden=True, help="Accepted and without effect.")
+@click.pass_context
+def fetcher(ctx: click.Context, **options: Any) -> int:
+    """Run a fetcher alone."""
+    from crawlkit.cli.alone import run_fetcher
+
+    for name in ("xmlrpc", "xmlrpc_host", "xmlrpc_port"):
+        del options[name]
+    return run_fetcher(settings_of(ctx), **options)
+
+
+@command(name="processor", example="crawlkit --data-path /var/lib/crawlkit processor --process-time-limit 60")
+@option("--process-time-limit", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True,
+        help="Seconds a callback may run.")  # fmt: skip
+@option("--memory-limit", type=click.IntRange(min=0), default=1024, show_default=True,
+        help="MiB a callback may take; 0: no limit.")  # fmt: skip
+@option("--workers", type=click.IntRange(min=0), default=0, help="Worker processes.  [default: two a CPU, at least 4]")
+@click.pass_context
+def processor(ctx: click.Context, **options: Any) -> int:
+    """Run a processor, with its handler workers, alone."""
+    from crawlkit.cli.alone import run_processor
+
+    return run_processor(settings_of(ctx), **options)
+
+
+@command(
+    name="result_worker", example="crawlkit --data-path /var/lib/crawlkit result_worker --result-cls mymodule.Sink"
+)
+@option("--result-cls", default="", metavar="MODULE.CLASS", help="A subclass of crawlkit.result.ResultWorker.")
+@click.pass_context
+def result_worker(ctx: click.Context, **options: Any) -> int:
+    """Run a result worker alone."""
+    from crawlkit.cli.alone import run_result_worker
+
+    return run_result_worker(settings_of(ctx), **options)
+
+
+@command(name="webui", example="crawlkit webui --port 5000", hidden=True)
+@option("--host", envvar="WEBUI_HOST", default="127.0.0.1")
+@option("--port", envvar="WEBUI_PORT", type=click.IntRange(0, 65535), default=5000)
+@option("--cdn")
+@option("--scheduler-rpc")
+@option("--fetcher-rpc")
+@option("--max-rate", type=float)
+@option("--max-burst", type=float)
+@option("--username", envvar="WEBUI_USERNAME")
+@option("--password", envvar="WEBUI_PASSWORD")
+@option("--need-auth", is_flag=True)
+@option("--webui-instance")
+@option("--process-time-limit", type=float, default=30)
+def webui(**options: Any) -> None:
+    """The web UI is not in this version."""
+    raise UsageError("the web UI is not in this version; use crawlkit project, submit, results and tasks")

@@ -1,0 +1,257 @@
+"""``crawlkit project``: what is in the projectdb. A running scheduler is told, so that changes hold at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crawlkit.cli.base import Rate, command, option, rate_value, say, settings_of
+from crawlkit.cli.scripts import project_name, read_script
+from crawlkit.config import Settings, parse_rate, script_comments, show_rate
+from crawlkit.libs.errors import InvalidProject, ServiceUnreachable, UsageError
+
+if TYPE_CHECKING:
+    from crawlkit.database.base import ProjectStore
+    from crawlkit.libs.rows import ProjectRow
+
+STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
+RPC = "Address of a running scheduler.  [default: found in the data path]"
+
+
+@click.group(name="project", epilog="\b\nExample:\n  crawlkit project put quotes.py --status RUNNING")
+def project() -> None:
+    """Put, list, show, run and remove projects."""
+
+
+@contextmanager
+def open_projects(settings: Settings) -> Iterator[ProjectStore]:
+    """The projectdb, closed afterwards."""
+    from crawlkit import wiring
+
+    store = wiring.open_store(settings, "projectdb")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def tell(settings: Settings) -> bool:
+    """Tells a running scheduler that the projectdb changed; False when none runs here."""
+    from crawlkit import wiring
+
+    try:
+        wiring.control_client(settings, timeout=3).update_project()
+    except ServiceUnreachable:
+        return False
+    return True
+
+
+def existing(store: ProjectStore, name: str) -> ProjectRow:
+    """The project's row; raises :class:`UsageError` that names those there are."""
+    row = store.get(name)
+    if row is None:
+        names = store.names()
+        known = f"there are {', '.join(names[:10])}" if names else "there are none yet"
+        raise UsageError(f"no project {name!r}; {known}")
+    return row
+
+
+@command(project, name="put", example="crawlkit project put quotes.py --rate 5 --status RUNNING")
+@click.argument("script", type=click.Path(path_type=Path))
+@option("--name", help="The project's name.  [default: the file's base name]")
+@option("--group", help="Its group.")
+@option("--rate", type=Rate(), help="Pages per second, or unlimited.  [default: 1, and none for loopback hosts]")
+@option("--burst", type=click.FloatRange(min=1), help="Pages that may go at once.  [default: 3]")
+@option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Its status.  [default: as it is, or TODO]")
+@click.pass_context
+def put(ctx: click.Context, script: Path, name: str | None, **options: Any) -> None:
+    """Save SCRIPT as a project, new or not. What is not said stays as it is."""
+    from crawlkit.libs.rows import ProjectRow
+
+    settings = settings_of(ctx)
+    text = read_script(script)
+    name = project_name(script, name)
+    with open_projects(settings) as store:
+        old = store.get(name)
+        row = put_values(old or ProjectRow(name=name), text, **options)
+        row = store.put(row, author="cli", message=f"crawlkit project put {script.name}")
+    told = tell(settings)
+    word = "updated" if old else "new"
+    limit = f"rate {show_rate(row.rate)}" if row.rate_set or row.rate is None else "rate 1 (the default)"
+    say(f"project {name}: {word}, {row.status}, {limit}, burst {row.burst:g}")
+    if row.status not in ("RUNNING", "DEBUG"):
+        say(f"it does not run yet; start it with: crawlkit project status {name} RUNNING")
+    elif not told:
+        say("no scheduler runs on this data path; start one with: crawlkit all")
+
+
+def put_values(
+    row: ProjectRow,
+    script: str,
+    *,
+    group: str | None = None,
+    rate: float | str | None = None,
+    burst: float | None = None,
+    status: str | None = None,
+) -> ProjectRow:
+    """``row`` with a new script and what was said about it, openly or in comments of the script [R18]."""
+    said = script_comments(script)
+    row = _copy(row)
+    row.script = script
+    if rate is not None:
+        row.rate, row.rate_set = rate_value(rate), True
+    elif "rate" in said:
+        row.rate, row.rate_set = parse_rate(said["rate"]), True
+    if burst is None and "burst" in said:
+        burst = _burst(said["burst"])
+    if burst is not None:
+        row.burst, row.rate_set = burst, True
+    if group is not None or "group" in said:
+        row.group = group if group is not None else said["group"]
+    if status is not None:
+        row.status = status.upper()
+    return row
+
+
+def _copy(row: ProjectRow) -> ProjectRow:
+    import msgspec
+
+    return msgspec.structs.replace(row)
+
+
+def _burst(text: str) -> float:
+    try:
+        burst = float(text)
+    except ValueError:
+        burst = 0
+    if not 1 <= burst < 1e9:
+        raise InvalidProject(f"burst {text!r}: use a number of pages, 1 or more")
+    return burst
+
+
+@command(project, name="list", example="crawlkit project list")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_projects(ctx: click.Context, as_json: bool) -> None:
+    """List all projects."""
+    with open_projects(settings_of(ctx)) as store:
+        rows = sorted(store.all(), key=lambda row: (row.group, row.name))
+    if as_json:
+        for row in rows:
+            click.echo(_json(row, script=False))
+        return
+    if not rows:
+        say("no projects yet; add one with: crawlkit project put SCRIPT")
+        return
+    table = [("NAME", "GROUP", "STATUS", "RATE", "BURST", "UPDATED")]
+    for row in rows:
+        rate = "unlimited" if row.rate is None else f"{row.rate:g}"
+        table.append((row.name, row.group or "-", row.status, rate, f"{row.burst:g}", _when(row.updatetime)))
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@command(project, name="show", example="crawlkit project show quotes --script > quotes.py")
+@click.argument("name")
+@option("--script", "script_only", is_flag=True, help="Print the script, nothing else.")
+@option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@click.pass_context
+def show(ctx: click.Context, name: str, script_only: bool, as_json: bool) -> None:
+    """Show a project, its latest versions and how its tasks stand."""
+    settings = settings_of(ctx)
+    with open_projects(settings) as store:
+        row = existing(store, name)
+        versions = store.versions(name)
+    if script_only:
+        click.echo(row.script, nl=not row.script.endswith("\n"))
+        return
+    if as_json:
+        click.echo(_json(row, script=True))
+        return
+    from crawlkit import wiring
+
+    taskdb = wiring.open_store(settings, "taskdb")
+    try:
+        books = taskdb.books(name)
+    finally:
+        taskdb.close()
+    limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
+    waiting = books.active - books.leased
+    for label, value in (
+        ("name", row.name),
+        ("group", row.group or "-"),
+        ("status", row.status),
+        ("rate", f"{limit}, burst {row.burst:g}"),
+        ("updated", _when(row.updatetime)),
+        ("version", f"{row.version} ({len(versions)} saved)"),
+        ("tasks", f"{books.tasks}: {waiting} waiting, {books.leased} on their way, {books.by_status.get(2, 0)} done, "
+                  f"{books.by_status.get(3, 0)} failed, {books.by_status.get(4, 0)} cancelled"),
+    ):  # fmt: skip
+        click.echo(f"{label:<8} {value}")
+
+
+@command(project, name="status", example="crawlkit project status quotes STOP")
+@click.argument("name")
+@click.argument("status", type=click.Choice(STATUSES, case_sensitive=False))
+@click.pass_context
+def set_status(ctx: click.Context, name: str, status: str) -> None:
+    """Set the status of a project."""
+    settings = settings_of(ctx)
+    with open_projects(settings) as store:
+        row = _copy(existing(store, name))
+        row.status = status.upper()
+        store.put(row, author="cli", message=f"status {row.status}")
+    told = tell(settings)
+    say(f"project {name}: {status.upper()}" + ("" if told else " (no scheduler runs on this data path now)"))
+
+
+@command(project, name="run", example="crawlkit project run quotes")
+@click.argument("name")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def run_project(ctx: click.Context, name: str, scheduler_rpc: str | None) -> None:
+    """Run on_start of a project in a running scheduler."""
+    from crawlkit import wiring
+
+    answer = wiring.control_client(settings_of(ctx), scheduler_rpc).run(name)
+    if not answer.get("accepted"):
+        raise UsageError(f"project {name}: not run: {answer.get('reason') or answer.get('verdict')}")
+    say(f"project {name}: on_start is on its way")
+
+
+@command(project, name="rm", example="crawlkit project rm quotes --yes")
+@click.argument("name")
+@option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def remove(ctx: click.Context, name: str, yes: bool) -> None:
+    """Remove a project with its script, tasks and results."""
+    from crawlkit import wiring
+
+    settings = settings_of(ctx)
+    with open_projects(settings) as store:
+        existing(store, name)
+        if not yes:
+            click.confirm(f"remove project {name} with its script, tasks and results?", abort=True, err=True)
+        store.drop(name)
+    if not tell(settings):
+        wiring.drop_project(settings, name)
+    say(f"project {name}: removed")
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment)) if moment else "-"
+
+
+def _json(row: ProjectRow, script: bool) -> str:
+    import msgspec
+
+    value = msgspec.to_builtins(row)
+    if not script:
+        del value["script"]
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,224 @@
+"""``crawlkit submit`` and ``crawlkit send_message``: hand work to a running scheduler.
+
+A file of a million lines goes through in batches, in flat memory; a URL counts as accepted only once it is committed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from crawlkit.cli.base import command, option, say, settings_of
+from crawlkit.libs.errors import InvalidTask, ServiceUnreachable, UsageError
+
+BATCH = 500
+MAX_LINE = 128 * 1024  # bytes
+SHOWN = 100  # refused lines shown one by one; the rest is counted
+RETRY_FOR = 60.0  # seconds to wait for a scheduler that went away in the middle
+RPC = "Address of a running scheduler.  [default: found in the data path]"
+
+Item = tuple[int, str]  # line number (0: from the command line), text
+
+
+@dataclass
+class Tally:
+    """What became of the lines."""
+
+    total: int = 0
+    new: int = 0
+    known: int = 0
+    refused: int = 0
+    shown: int = 0
+    report: Callable[[str], None] = field(default=say, repr=False)
+
+    def refuse(self, number: int, text: str, reason: str) -> None:
+        self.refused += 1
+        if self.shown < SHOWN:
+            self.shown += 1
+            place = f"line {number}: " if number else ""
+            self.report(f"{place}{text[:200]}: refused: {reason}")
+            if self.shown == SHOWN:
+                self.report("further refused lines are only counted")
+
+
+@command(
+    name="submit",
+    example="crawlkit submit quotes https://quotes.toscrape.com/page/2/\ncrawlkit submit quotes -f urls.txt",
+)
+@click.argument("project")
+@click.argument("urls", nargs=-1)
+@option("-f", "--file", "files", multiple=True, type=click.Path(path_type=Path, allow_dash=True),
+        help="A file with one URL a line, or one JSON object {\"url\": ..., ...}; - is standard input.")  # fmt: skip
+@option("--callback", default="index_page", show_default=True, help="The method that gets the page.")
+@option("--priority", type=int, help="Higher goes first.")
+@option("--age", type=float, help="Seconds a crawled page stays fresh; 0: crawl it again.")
+@option("--itag", help="Crawl a known page again when this differs from its last one.")
+@option("--exetime", type=float, help="Not before this Unix time.")
+@option("--force-update", is_flag=True, help="Crawl again what is known.")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def submit(ctx: click.Context, project: str, urls: tuple[str, ...], files: tuple[Path, ...], **options: Any) -> int:
+    """Submit URLs to PROJECT. Exits 1 when a line was refused."""
+    from crawlkit import wiring
+
+    if not urls and not files:
+        raise UsageError("nothing to submit: give URLs, or a file with -f")
+    client = wiring.control_client(settings_of(ctx), options.pop("scheduler_rpc"))
+    callback = options.pop("callback")
+    schedule = {name: value for name, value in options.items() if value is not None and value is not False}
+    tally = Tally()
+    try:
+        for source in (_arguments(urls), *(_lines(path) for path in files)):
+            with closing(source):
+                submit_all(client.submit, source, tally, project, callback, schedule)
+    finally:
+        say(
+            f"{tally.total} lines: {tally.new + tally.known} accepted ({tally.new} to be crawled, {tally.known} known "
+            f"already), {tally.refused} refused"
+        )
+    return 1 if tally.refused else 0
+
+
+def _arguments(urls: Iterable[str]) -> Iterator[Item]:
+    for url in urls:
+        yield 0, url
+
+
+def _lines(path: Path) -> Iterator[Item]:
+    """Lines that say something, with their numbers."""
+    if str(path) == "-":
+        yield from _read(sys.stdin.buffer)
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    with file:
+        yield from _read(file)
+
+
+def _read(file: BinaryIO) -> Iterator[Item]:
+    number = 0
+    while line := file.readline(MAX_LINE):
+        number += 1
+        whole = line
+        while not whole.endswith(b"\n") and (whole := file.readline(MAX_LINE)):
+            pass  # the rest of a line without end is not kept: what is there already is too long for a URL
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape").strip()
+        if text and not text.startswith("#"):
+            yield number, text
+
+
+def submit_all(
+    send: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    items: Iterable[Item],
+    tally: Tally,
+    project: str,
+    callback: str,
+    schedule: dict[str, Any],
+) -> None:
+    """Sends ``items`` in batches and writes what became of each into ``tally``."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        tally.total += len(batch)
+        tasks: list[dict[str, Any]] = []
+        sent: list[Item] = []
+        for number, text in batch:
+            try:
+                tasks.append(task_of(text, project, callback, schedule))
+                sent.append((number, text))
+            except InvalidTask as error:
+                tally.refuse(number, text, str(error))
+        if not tasks:
+            continue
+        for (number, text), answer in zip(sent, _send(send, tasks), strict=True):
+            if not answer.get("accepted"):
+                tally.refuse(number, text, str(answer.get("reason") or answer.get("verdict")))
+            elif answer.get("verdict") in ("new", "restart", "update", "postpone"):
+                tally.new += 1
+            else:
+                tally.known += 1
+
+
+def _send(
+    send: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], tasks: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One batch. A scheduler that goes away in the middle is waited for: a batch that comes twice does no harm."""
+    deadline = time.monotonic() + RETRY_FOR
+    pause = 0.2
+    while True:
+        try:
+            return send(tasks)
+        except ServiceUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def task_of(text: str, project: str, callback: str, schedule: dict[str, Any]) -> dict[str, Any]:
+    """A line as a task, checked. Raises :class:`InvalidTask`."""
+    from crawlkit.libs.task import task_from_dict, taskid_of
+    from crawlkit.libs.url import has_scheme, task_url
+
+    task: dict[str, Any] = {"url": text}
+    if text.startswith("{"):
+        task = _object(text)
+    url = task.get("url")
+    if not isinstance(url, str) or not url:
+        raise InvalidTask("task.url", "is missing")
+    url = task_url(url)
+    if not has_scheme(url):
+        raise InvalidTask("task.url", "is not absolute; begin it with http:// or https://")
+    task["url"] = url
+    task["project"] = project
+    fetch = task.get("fetch") or {}
+    task["process"] = {"callback": callback, **(task.get("process") or {})}
+    merged = {**schedule, **(task.get("schedule") or {})}
+    if merged:
+        task["schedule"] = merged
+    if not task.get("taskid"):
+        data = fetch.get("data")
+        task["taskid"] = taskid_of(url, fetch.get("method"), data.encode() if isinstance(data, str) else data)
+    task_from_dict(task)
+    return task
+
+
+def _object(text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidTask("task", f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidTask("task", "not a JSON object")
+    allowed = {"url", "taskid", "schedule", "fetch", "process"}
+    if "callback" in value:
+        value.setdefault("process", {})["callback"] = value.pop("callback")
+    for name in ("schedule", "fetch", "process"):
+        if not isinstance(value.get(name, {}), dict):
+            raise InvalidTask(f"task.{name}", "is not an object")
+    # what `crawlkit tasks` prints may be submitted again
+    return {key: part for key, part in value.items() if key in allowed}
+
+
+@command(name="send_message", example="crawlkit send_message quotes 'refresh now'")
+@click.argument("project")
+@click.argument("message")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def send_message(ctx: click.Context, project: str, message: str, scheduler_rpc: str | None) -> None:
+    """Send MESSAGE to on_message of PROJECT."""
+    from crawlkit import wiring
+
+    wiring.control_client(settings_of(ctx), scheduler_rpc).send_message(project, message)
+    say(f"project {project}: message accepted")

@@ -1,0 +1,187 @@
+"""Where settings come from: the config file's shape, the settings every command shares, and the words for rates.
+
+Reads the one file it is given and nothing else; the order command line > environment > config file > default is
+the option class's work (:mod:`crawlkit.cli.base`), for every option alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crawlkit.libs.errors import UsageError
+
+DEFAULT_RATE = 1.0  # pages per second
+DEFAULT_BURST = 3.0
+UNLIMITED = "unlimited"
+
+#: Option names, and under a command's name those of that command.
+Schema = Mapping[str, "Schema | None"]
+
+#: Keys of pyspider's config that mean nothing here, and what to do about them.
+GONE = {
+    "phantomjs_proxy": "PhantomJS is not used",
+    "phantomjs": "PhantomJS is not used",
+    "puppeteer_proxy": "the puppeteer helper is not used",
+    "puppeteer": "the puppeteer helper is not used",
+    "beanstalk": "beanstalk is not a message queue of crawlkit",
+    "bench": "there is no bench command",
+}
+
+
+@dataclass
+class Settings:
+    """The global options [C01-C14], resolved."""
+
+    data_path: Path = Path("data")
+    taskdb: str | None = None  # None: SQLite under the data path
+    projectdb: str | None = None
+    resultdb: str | None = None
+    message_queue: str | None = None  # None: local:// under the data path
+    queue_maxsize: int = 100  # messages a queue; 0: no bound
+    logging_config: Path | None = None
+    debug: bool = False
+    add_sys_path: bool = True
+    config: Path | None = None
+    given: frozenset[str] = field(default_factory=frozenset)  # names of those that somebody set
+
+    def store_url(self, kind: str) -> str:
+        """The URL of ``taskdb``, ``projectdb``, ``resultdb`` or ``blobdb`` [C05-C07]; bodies lie beside the tasks."""
+        url: str | None = getattr(self, "taskdb" if kind == "blobdb" else kind)
+        if url is not None:
+            return url if kind != "blobdb" else url.replace("+taskdb://", "+blobdb://").replace("task.db", "blob.db")
+        return f"sqlite+{kind}:///{self.data_path.absolute()}/{kind.removesuffix('db')}.db"
+
+    def queue_url(self) -> str:
+        """The URL of the message queue; by default the socket that ``crawlkit all`` serves."""
+        return self.message_queue or f"local://{self.data_path.absolute()}/queues.sock"
+
+
+def normalise(value: Any) -> Any:
+    """``value`` with ``-`` in keys as ``_``, at every depth [C20], and without keys that are null."""
+    if isinstance(value, dict):
+        return {str(key).replace("-", "_"): normalise(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The config file as a dict in pyspider's shape [C20]; by its suffix TOML, YAML, else JSON.
+
+    Raises :class:`UsageError` that names the file, and the line where there is one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"config file {path}: {_reason(error)}") from None
+    try:
+        value = _parse(text, path.suffix.lower())
+    except ValueError as error:
+        raise UsageError(f"config file {path}: {_one_line(error)}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"config file {path}: its top level is not an object of options and commands")
+    normal: dict[str, Any] = normalise(value)
+    return normal
+
+
+def _parse(text: str, suffix: str) -> Any:
+    if suffix == ".toml":
+        import tomllib
+
+        return tomllib.loads(text)
+    if suffix in {".yaml", ".yml"}:
+        import yaml
+
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(error) from None
+    return json.loads(text) if text.strip() else None
+
+
+def check_config(config: Mapping[str, Any], schema: Schema, path: Path, where: str = "") -> None:
+    """Raises :class:`UsageError` for a key that no option or command has, naming key and file."""
+    for key, value in config.items():
+        dotted = f"{where}{key}"
+        if key not in schema:
+            raise UsageError(f"config file {path}: {dotted}: {_unknown(key, schema, where)}")
+        inner = schema[key]
+        if inner is None:
+            if isinstance(value, dict):
+                raise UsageError(f"config file {path}: {dotted}: an option takes a value, not an object")
+        elif not isinstance(value, dict):
+            raise UsageError(f"config file {path}: {dotted}: the options of this command go into an object")
+        else:
+            check_config(value, inner, path, f"{dotted}.")
+
+
+def _unknown(key: str, schema: Schema, where: str) -> str:
+    if not where and key in GONE:
+        return f"{GONE[key]}; remove this key"
+    import difflib
+
+    near = difflib.get_close_matches(key, list(schema), n=1)
+    return "no such option or command" + (f"; {near[0]!r} is near" if near else "")
+
+
+def parse_rate(text: str) -> float | None:
+    """Pages per second from ``"2.5"``; None for ``unlimited``. Raises :class:`UsageError`."""
+    word = text.strip().lower()
+    if word == UNLIMITED:
+        return None
+    try:
+        rate = float(word)
+    except ValueError:
+        rate = math.nan
+    if not (rate >= 0 and math.isfinite(rate)):
+        raise UsageError(f"rate {text!r}: use pages per second, like 2.5, or the word unlimited")
+    return rate
+
+
+def show_rate(rate: float | None) -> str:
+    """A rate in words."""
+    if rate is None:
+        return UNLIMITED
+    return f"{rate:g} page{'' if rate == 1 else 's'} a second"
+
+
+_HEAD_COMMENT = re.compile(r"^#[ \t]*(rate|burst|group)[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+
+
+def script_comments(script: str) -> dict[str, str]:
+    """What lines like ``# rate: 5``, ``# burst: 10``, ``# group: news`` say; the first of each holds [R18]."""
+    found: dict[str, str] = {}
+    for name, value in _HEAD_COMMENT.findall(script):
+        found.setdefault(name.lower(), value)
+    return found
+
+
+def docker_links(env: Mapping[str, str]) -> dict[str, str]:
+    """Global options that the variables of linked containers stand for [C23]; they yield to everything said openly."""
+    found: dict[str, str] = {}
+    if env.get("MYSQL_NAME"):
+        address = f"{env.get('MYSQL_PORT_3306_TCP_ADDR', 'mysql')}:{env.get('MYSQL_PORT_3306_TCP_PORT', '3306')}"
+        for kind in ("taskdb", "projectdb", "resultdb"):
+            found[kind] = f"sqlalchemy+mysql+{kind}://{address}/{kind}"
+    if env.get("RABBITMQ_NAME"):
+        address = (
+            f"{env.get('RABBITMQ_PORT_5672_TCP_ADDR', 'rabbitmq')}:{env.get('RABBITMQ_PORT_5672_TCP_PORT', '5672')}"
+        )
+        found["message_queue"] = f"amqp://guest:guest@{address}/%2F"
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
