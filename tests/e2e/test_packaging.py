@@ -1,0 +1,88 @@
+"""The wheel and the sdist are built, installed somewhere else, and run there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import ROOT
+
+NOT_SOURCE = shutil.ignore_patterns(
+    ".*_cache", ".git", ".venv", ".tox", ".bench", "build", "dist", "*.egg-info", "data"
+)
+
+
+def call(*command: str | Path, cwd: Path) -> str:
+    """Runs a command outside the checkout; its standard output."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CRAWLKIT_", "PYTHON"))}
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """wheel and sdist, built from a copy of the checkout."""
+    folder = tmp_path_factory.mktemp("build")
+    shutil.copytree(ROOT, folder / "source", ignore=NOT_SOURCE)
+    call(sys.executable, "-m", "build", "--outdir", folder / "dist", folder / "source", cwd=folder)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    return {"wheel": wheel, "sdist": sdist}
+
+
+def test_the_distribution_has_a_name_of_its_own(built: dict[str, Path]) -> None:
+    for file in built.values():
+        assert file.name.startswith("crawlkit_framework-")
+
+
+def test_wheel_holds_the_package_and_nothing_else(built: dict[str, Path]) -> None:
+    names = zipfile.ZipFile(built["wheel"]).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"crawlkit", "crawlkit_framework"}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "crawlkit").rglob("*.py")}
+    assert sources <= set(names)
+    assert "crawlkit/py.typed" in names
+
+
+def test_sdist_holds_what_a_packager_needs(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "tox.ini",
+        "run.py",
+        "setup.py",
+        ".ci/run",
+        "docs/architecture.md",
+    } <= names
+    assert {"tests/conftest.py", "tests/e2e/lastfsync.c", "examples/quotes.py", "examples/site/index.html"} <= names
+
+
+@pytest.mark.timeout(400)
+def test_both_install_elsewhere_and_run(built: dict[str, Path], tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(ROOT / "examples", elsewhere)
+    for options in ([built["wheel"]], ["--no-deps", "--force-reinstall", built["sdist"]]):
+        call(*pip, *options, cwd=elsewhere)
+        assert call(home / "bin" / "crawlkit", "--version", cwd=elsewhere).startswith("crawlkit ")
+        serve = [home / "bin" / "python", "serve.py", "--port", "8093", "--"]
+        command = ["env", "START_URL=http://127.0.0.1:8093/", home / "bin" / "crawlkit", "one", "quotes.py"]
+        lines = [json.loads(line) for line in call(*serve, *command, cwd=elsewhere).splitlines()]
+        assert len([line for line in lines if "text" in line["result"]]) == 30
+        assert len([line for line in lines if "lived" in line["result"]]) == 13
