@@ -77,7 +77,10 @@ class Window:
         return row
 
     def discard(self, taskid: str) -> bool:
-        """Takes a row out, wherever it stands; False when it is not in here."""
+        """Takes a row out, wherever it stands; False when it is not in here.
+
+        To be called as well for a task that was popped and has ended, while a read that began before may still show it.
+        """
         if self._asked:
             self._touched.add(taskid)
             self._late.pop(taskid, None)

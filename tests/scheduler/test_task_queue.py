@@ -185,62 +185,79 @@ class Store:
         return waiting[0].taskid if waiting else None
 
 
-OPS = st.lists(
-    st.tuples(
-        st.sampled_from(["put", "put", "put", "pop", "pop", "done", "return", "discard", "read", "arrive"]),
-        st.integers(0, 11),
-        st.integers(-2, 2),
-    ),
-    max_size=120,
-)
+OPS = ["put"] * 6 + ["pop"] * 5 + ["done"] * 2 + ["return"] * 2 + ["discard", "read", "read", "arrive", "arrive"]
 
 
-@settings(deadline=None, derandomize=True, max_examples=400)
-@given(ops=OPS, capacity=st.integers(1, 8), limit=st.integers(1, 6))
-def test_the_order_is_that_of_the_store(ops: list[tuple[str, int, int]], capacity: int, limit: int) -> None:
-    store, window = Store(), Window(capacity)
-    reading: list[TaskRow] | None = None
+class History:
+    """Random use of a window beside its store, with at most one read on its way at a time."""
 
-    def leased(candidate: TaskRow) -> bool:
-        return candidate.taskid in store.leased
+    def __init__(self, capacity: int, limit: int, names: int, seed: int) -> None:
+        self.store, self.window = Store(), Window(capacity)
+        self.limit, self.names = limit, names
+        self.random = random.Random(seed)
+        self.reading: list[TaskRow] | None = None
 
-    def pop() -> str | None:
-        while window.needs_refill():
-            window.ask()
-            window.refill(store.window(window.cursor, limit), limit, leased)
-        return window.pop().taskid if window.peek() is not None else None
+    def leased(self, candidate: TaskRow) -> bool:
+        return candidate.taskid in self.store.leased
 
-    for op, number, rank in ops:
-        taskid = f"t{number}"
+    def read(self) -> None:
+        self.reading = self.store.window(self.window.ask(), self.limit)
+
+    def arrive(self) -> None:
+        if self.reading is not None:
+            self.window.refill(self.reading, self.limit, self.leased)
+            self.reading = None
+
+    def pop(self) -> str | None:
+        while self.window.needs_refill():
+            if self.reading is None:
+                self.read()
+            self.arrive()
+        return self.window.pop().taskid if self.window.peek() is not None else None
+
+    def step(self) -> None:
+        op = self.random.choice(OPS)
+        taskid = f"t{self.random.randrange(self.names)}"
+        store, window = self.store, self.window
         if op == "put" and taskid not in store.leased:
-            window.add(store.put(taskid, rank))
+            window.add(store.put(taskid, self.random.randrange(4)))
         elif op == "pop":
-            if window.needs_refill():
-                reading = None  # only one read at a time
             expected = store.first()
-            assert pop() == expected
+            assert self.pop() == expected
             if expected is not None:
                 store.leased.add(expected)
-        elif op == "done" and taskid in store.leased:
+        elif op in ("done", "return") and store.leased:
+            taskid = self.random.choice(sorted(store.leased))
             store.leased.discard(taskid)
-            del store.rows[taskid]
-        elif op == "return" and taskid in store.leased:
-            store.leased.discard(taskid)
-            window.add(store.rows[taskid])
+            if op == "return":
+                window.add(store.rows[taskid])
+            elif self.random.random() < 0.5:
+                window.add(store.put(taskid, self.random.randrange(4)))  # it runs again
+            else:
+                del store.rows[taskid]
+                window.discard(taskid)
         elif op == "discard" and taskid not in store.leased and taskid in store.rows:
             del store.rows[taskid]
             window.discard(taskid)
-        elif op == "read":
-            reading = store.window(window.ask(), limit)
-        elif op == "arrive" and reading is not None:
-            window.refill(reading, limit, leased)
-            reading = None
-        assert len(window) <= capacity
+        elif op == "read" and self.reading is None:
+            self.read()
+        elif op == "arrive":
+            self.arrive()
+        assert len(window) <= window.capacity
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(capacity=st.integers(1, 12), limit=st.integers(1, 6), names=st.integers(2, 25), seed=st.integers(0, 10**6))
+def test_the_order_is_that_of_the_store(capacity: int, limit: int, names: int, seed: int) -> None:
+    history = History(capacity, limit, names, seed)
+    for _ in range(150):
+        history.step()
+    store = history.store
     while (expected := store.first()) is not None:
-        assert pop() == expected
+        assert history.pop() == expected
         del store.rows[expected]
-    assert pop() is None
-    assert window.complete
+    assert history.pop() is None
+    assert history.window.complete
 
 
 def test_a_microsecond_or_so_per_operation() -> None:
