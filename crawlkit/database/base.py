@@ -56,7 +56,9 @@ class TaskStore(Protocol):
     def commit(self, writes: Writes) -> None:
         """Makes all of ``writes`` durable in one transaction (on disk when it returns).
 
-        The order within is: remove, insert, replace, progress, unlease, lease, the rest.
+        The order within is: remove, insert, replace, progress, unlease, lease, the rest. An insert of a known key
+        leaves the known row alone; replace and progress of an unknown one do nothing. After ``StoreUnavailable``
+        commit the same object again: if it was kept after all, the second time does nothing (``writes.id`` tells).
         """
 
     def get(self, project: str, taskid: str) -> TaskRow | None: ...
@@ -68,7 +70,7 @@ class TaskStore(Protocol):
         """The next ``limit`` rows of a queue, in order of (rank, seq), behind ``after``; leased ones too. By index."""
 
     def max_seq(self) -> int:
-        """The largest ``seq`` of all rows, 0 without any. By index."""
+        """The largest ``seq`` ever committed, 0 without any. One lookup, also when its row is gone."""
 
     def leases(self) -> list[Lease]: ...
 

@@ -141,6 +141,7 @@ class Writes:
     state: dict[tuple[str, str], str | None] = dataclasses.field(
         default_factory=dict
     )  # (project or "", name) = text; None removes
+    id: str = ""  # given by the first commit, so that committing the same object again does nothing if it was kept
 
     def __bool__(self) -> bool:
         return any((self.insert, self.replace, self.progress, self.remove, self.lease, self.unlease, self.attempts,

@@ -1,0 +1,299 @@
+"""The taskdb in memory. Rows are copied on the way in and out, so a caller's object is never the store's.
+
+The parts of a row (schedule, fetch, process) are shared and must not be changed in place.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import uuid
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from copy import copy
+from itertools import islice
+from typing import Any
+
+from sortedcontainers import SortedList  # type: ignore[import-untyped]
+
+from crawlkit.database.base import (
+    AttemptRow,
+    Books,
+    Key,
+    Lease,
+    NodeRow,
+    Progress,
+    Queue,
+    TaskRow,
+    TickRow,
+    Writes,
+)
+from crawlkit.database.rules import LAST_TEXT, NO_REASON, url_matcher
+from crawlkit.libs.task import Status
+
+
+class MemoryTaskStore:
+    """A :class:`~crawlkit.database.base.TaskStore`. One lock makes it safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._writer = uuid.uuid4().hex
+        self._commits = 0
+        self._kept = ""  # id of the last commit
+        self._seq = 0
+        self._tasks: dict[str, dict[str, TaskRow]] = {}
+        self._order: dict[str, list[str]] = {}  # project -> its taskids sorted, when somebody asked
+        self._queues: dict[tuple[str, Queue], SortedList] = {}  # of (rank, seq, taskid)
+        self._leases: dict[Key, Lease] = {}
+        self._attempts: dict[Key, dict[tuple[int, int], AttemptRow]] = {}
+        self._ended: list[tuple[float, str, str, int, int]] = []  # heap; entries of overwritten attempts stay a while
+        self._ticks: dict[tuple[str, str], dict[float, TickRow]] = {}
+        self._nodes: dict[str, NodeRow] = {}
+        self._ledger: dict[tuple[str, str, str], int] = {}
+        self._state: dict[tuple[str, str], str] = {}
+
+    def commit(self, writes: Writes) -> None:
+        with self._lock:
+            if not writes.id:
+                self._commits += 1
+                writes.id = f"{self._writer}:{self._commits}"
+            elif writes.id == self._kept:
+                return
+            for project, taskid in writes.remove:
+                self._remove(project, taskid)
+            for row in writes.insert:
+                self._insert(row)
+            for row in writes.replace:
+                self._replace(row)
+            for progress in writes.progress:
+                self._progress(progress)
+            for key in writes.unlease:
+                self._leases.pop(key, None)
+            for lease in writes.lease:
+                self._leases[lease.project, lease.taskid] = copy(lease)
+            self._commit_rest(writes)
+            self._kept = writes.id
+
+    def _commit_rest(self, writes: Writes) -> None:
+        for attempt in writes.attempts:
+            rows = self._attempts.setdefault((attempt.project, attempt.taskid), {})
+            rows[attempt.run, attempt.attempt] = copy(attempt)
+            entry = (attempt.ended, attempt.project, attempt.taskid, attempt.run, attempt.attempt)
+            heapq.heappush(self._ended, entry)
+        for tick in writes.ticks:
+            self._ticks.setdefault((tick.project, tick.method), {})[tick.instant] = copy(tick)
+        for node in writes.nodes:
+            self._nodes[node.node] = copy(node)
+        for counter, n in writes.ledger.items():
+            self._ledger[counter] = self._ledger.get(counter, 0) + n
+        for name, text in writes.state.items():
+            if text is None:
+                self._state.pop(name, None)
+            else:
+                self._state[name] = text
+
+    def _insert(self, row: TaskRow) -> None:
+        tasks = self._tasks.setdefault(row.project, {})
+        if row.taskid in tasks:
+            return
+        tasks[row.taskid] = copy(row)
+        self._order.pop(row.project, None)
+        self._enqueue(row)
+
+    def _replace(self, row: TaskRow) -> None:
+        tasks = self._tasks.get(row.project, {})
+        known = tasks.get(row.taskid)
+        if known is not None:
+            self._dequeue(known)
+            tasks[row.taskid] = copy(row)
+            self._enqueue(row)
+
+    def _progress(self, new: Progress) -> None:
+        row = self._tasks.get(new.project, {}).get(new.taskid)
+        if row is None:
+            return
+        if row.queue is not new.queue or row.rank != new.rank or row.seq != new.seq:
+            self._dequeue(row)
+            row.queue, row.rank, row.seq = new.queue, new.rank, new.seq
+            self._enqueue(row)
+        row.status, row.run, row.attempt = new.status, new.run, new.attempt
+        row.retried, row.lost, row.results = new.retried, new.lost, new.results
+        row.save, row.etag, row.last_modified = new.save, new.etag, new.last_modified
+        row.lastcrawltime, row.updatetime = new.lastcrawltime, new.updatetime
+
+    def _remove(self, project: str, taskid: str) -> None:
+        row = self._tasks.get(project, {}).pop(taskid, None)
+        if row is not None:
+            self._dequeue(row)
+            self._order.pop(project, None)
+            if not self._tasks[project]:
+                del self._tasks[project]
+
+    def _enqueue(self, row: TaskRow) -> None:
+        if row.seq > self._seq:
+            self._seq = row.seq
+        if row.queue is not None:
+            queue = self._queues.get((row.project, row.queue))
+            if queue is None:
+                queue = self._queues[row.project, row.queue] = SortedList()
+            queue.add((row.rank, row.seq, row.taskid))
+
+    def _dequeue(self, row: TaskRow) -> None:
+        if row.queue is not None:
+            self._queues[row.project, row.queue].remove((row.rank, row.seq, row.taskid))
+
+    def get(self, project: str, taskid: str) -> TaskRow | None:
+        with self._lock:
+            row = self._tasks.get(project, {}).get(taskid)
+            return copy(row) if row is not None else None
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, TaskRow]:
+        with self._lock:
+            found = {}
+            for key in keys:
+                row = self._tasks.get(key[0], {}).get(key[1])
+                if row is not None:
+                    found[key] = copy(row)
+            return found
+
+    def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
+        with self._lock:
+            waiting = self._queues.get((project, queue))
+            if not waiting:
+                return []
+            start = 0 if after is None else waiting.bisect_right((*after, LAST_TEXT))
+            tasks = self._tasks[project]
+            return [copy(tasks[taskid]) for _, _, taskid in waiting.islice(start, start + max(0, limit))]
+
+    def max_seq(self) -> int:
+        return self._seq
+
+    def leases(self) -> list[Lease]:
+        with self._lock:
+            return [copy(lease) for lease in self._leases.values()]
+
+    def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]:
+        with self._lock:
+            return {key: n for key, n in self._ledger.items() if project is None or key[0] == project}
+
+    def state(self) -> dict[tuple[str, str], str]:
+        with self._lock:
+            return dict(self._state)
+
+    def ticks(self, project: str, method: str | None = None, limit: int = 100) -> list[TickRow]:
+        with self._lock:
+            rows = [
+                row
+                for (owner, name), ticks in self._ticks.items()
+                if owner == project and method in (None, name)
+                for row in ticks.values()
+            ]
+            return [copy(row) for row in heapq.nsmallest(limit, rows, key=lambda row: (-row.instant, row.method))]
+
+    def last_ticks(self) -> dict[tuple[str, str], float]:
+        with self._lock:
+            return {key: max(rows) for key, rows in self._ticks.items()}
+
+    def prune_ticks(self, before: float) -> int:
+        with self._lock:
+            pruned = 0
+            for rows in self._ticks.values():
+                newest = max(rows)
+                old = [instant for instant in rows if instant < before and instant != newest]
+                for instant in old:
+                    del rows[instant]
+                pruned += len(old)
+            return pruned
+
+    def nodes(self) -> list[NodeRow]:
+        with self._lock:
+            return [copy(self._nodes[name]) for name in sorted(self._nodes)]
+
+    def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
+        with self._lock:
+            rows = self._attempts.get((project, taskid), {})
+            return [copy(rows[number]) for number in heapq.nlargest(limit, rows)]
+
+    def prune_attempts(self, before: float, limit: int = 1000) -> int:
+        with self._lock:
+            pruned = 0
+            while self._ended and pruned < limit and self._ended[0][0] < before:
+                ended, project, taskid, run, attempt = heapq.heappop(self._ended)
+                rows = self._attempts.get((project, taskid), {})
+                row = rows.get((run, attempt))
+                if row is None or row.ended != ended:
+                    continue
+                del rows[run, attempt]
+                pruned += 1
+                if not rows:
+                    del self._attempts[project, taskid]
+            return pruned
+
+    def failures(self, project: str, limit: int = 10) -> list[tuple[str, int, str]]:
+        with self._lock:
+            groups: dict[str, tuple[int, str]] = {}
+            for row in self._tasks.get(project, {}).values():
+                if row.status == Status.FAILED:
+                    attempts = self._attempts.get((project, row.taskid))
+                    reason = (attempts[max(attempts)].reason if attempts else "") or NO_REASON
+                    n, url = groups.get(reason, (0, row.url))
+                    groups[reason] = (n + 1, min(url, row.url))
+            ordered = sorted(groups.items(), key=lambda group: (-group[1][0], group[0]))
+            return [(reason, n, url) for reason, (n, url) in ordered[:limit]]
+
+    def select(
+        self,
+        project: str,
+        status: Status | None = None,
+        url: str | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[TaskRow]:
+        with self._lock:
+            tasks = self._tasks.get(project, {})
+            order = self._order.get(project)
+            if order is None:
+                order = self._order[project] = sorted(tasks)
+            matches = url_matcher(url) if url is not None else None
+            start = 0 if after is None else bisect_right(order, after)
+            rows = (tasks[taskid] for taskid in islice(order, start, None))
+            fitting = (
+                row for row in rows if status in (None, row.status) and (matches is None or matches(row.url))
+            )  # fmt: skip
+            return [copy(row) for row in islice(fitting, max(0, limit))]
+
+    def books(self, project: str) -> Books:
+        with self._lock:
+            rows = self._tasks.get(project, {}).values()
+            by_status = Counter(int(row.status) for row in rows)
+            return Books(
+                tasks=len(rows),
+                runs=sum(row.run for row in rows),
+                active=by_status.get(Status.ACTIVE, 0),
+                leased=sum(1 for owner, _ in self._leases if owner == project),
+                by_status=dict(by_status),
+            )
+
+    def projects(self) -> list[str]:
+        with self._lock:
+            return sorted(set(self._tasks) | {key[0] for key in self._leases} | {key[0] for key in self._ledger})
+
+    def drop(self, project: str) -> Books:
+        with self._lock:
+            last = self.books(project)
+            self._tasks.pop(project, None)
+            self._order.pop(project, None)
+            for queue in Queue:
+                self._queues.pop((project, queue), None)
+            for rows in (self._leases, self._attempts, self._ticks, self._ledger, self._state):
+                _forget(rows, project)
+            return last
+
+    def close(self) -> None:
+        """Nothing to let go of: what is stored lives as long as the object."""
+
+
+def _forget(rows: dict[Any, Any], project: str) -> None:
+    for key in [key for key in rows if key[0] == project]:
+        del rows[key]

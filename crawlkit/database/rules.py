@@ -1,0 +1,81 @@
+"""What holds for every backend: the checks of a project row, versions, URL patterns.
+
+Pure: no I/O, no clock (``now`` is an argument). A rule that two backends need stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from crawlkit.database.base import ProjectRow, ResultSet
+from crawlkit.libs.errors import InvalidProject
+from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
+
+CHUNK = 256 * 1024  # bytes of a piece of a blob
+MAX_GROUP = 64
+TICK = 1e-6  # seconds; the smallest step of an updatetime
+NO_REASON = "unknown"  # a failure whose attempt is no longer kept
+LAST_TEXT = "\U0010ffff" * 65  # behind every taskid
+
+
+def version_of(script: str) -> str:
+    """md5 of the script: the version that messages carry."""
+    return hashlib.md5(script.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def later(now: float, newest: float) -> float:
+    """``now``, or just behind ``newest`` when the clock stands or went back."""
+    return now if now > newest else max(newest + TICK, math.nextafter(newest, math.inf))
+
+
+def check_project(row: ProjectRow) -> None:
+    """Raises :class:`InvalidProject` for what may not be stored [S02]."""
+    check_project_name(row.name)
+    if row.status not in PROJECT_STATUSES:
+        raise InvalidProject(f"project {row.name}: status {row.status!r}: use one of {', '.join(PROJECT_STATUSES)}")
+    if len(row.group) > MAX_GROUP or not all(letter.isprintable() for letter in row.group):
+        raise InvalidProject(f"project {row.name}: group: use up to {MAX_GROUP} printable characters")
+    if row.rate is not None and not 0 <= row.rate < math.inf:
+        raise InvalidProject(f"project {row.name}: rate {row.rate}: use 0 or a positive number of tasks per second")
+    if not 1 <= row.burst < math.inf:
+        raise InvalidProject(f"project {row.name}: burst {row.burst}: use 1 or a larger number of tasks")
+    try:
+        (row.script + row.comments).encode()
+    except UnicodeEncodeError:
+        raise InvalidProject(f"project {row.name}: the script holds a lone surrogate, which is not text") from None
+
+
+def url_matcher(pattern: str) -> Callable[[str], bool]:
+    """A test for URLs: a part of it, or the whole of it with ``*`` for any characters. Case counts."""
+    if "*" not in pattern:
+        return lambda url: pattern in url
+    match = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
+    return lambda url: match(url) is not None
+
+
+def pieces(chunks: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
+    """The same bytes in pieces of ``size``, the last one shorter; nothing for no bytes."""
+    rest = bytearray()
+    for chunk in chunks:
+        rest += chunk
+        if len(rest) >= size:
+            whole = len(rest) - len(rest) % size
+            for start in range(0, whole, size):
+                yield bytes(rest[start : start + size])
+            del rest[:whole]
+    if rest:
+        yield bytes(rest)
+
+
+def whole_set(parts: Iterable[ResultSet]) -> list[ResultSet] | None:
+    """The parts of one attempt in order, or ``None`` while one is missing: the last one, or one before it."""
+    ordered = sorted(parts, key=lambda part: (part.first, part.last))
+    due = 0
+    for part in ordered:
+        if part.first != due:
+            return None
+        due += len(part.results)
+    return ordered if ordered and ordered[-1].last else None

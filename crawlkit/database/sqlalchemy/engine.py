@@ -1,0 +1,219 @@
+"""Connections and transactions for every SQL store; the one place where foreign errors become crawlkit's.
+
+What only SQLite knows (pragmas, BEGIN IMMEDIATE, its error codes) stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import sleep
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from crawlkit.libs.clock import SystemClock
+from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
+
+Row = tuple[Any, ...]
+BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
+CHECKPOINT_PAGES = 4_000  # 16 MB of write-ahead log between two checkpoints
+
+_WORDS = {
+    "SQLITE_FULL": "the disk is full: free some space, the work goes on by itself",
+    "SQLITE_READONLY": "the file or its directory is read-only: make it writable",
+    "SQLITE_BUSY": "another process holds its lock for too long",
+    "SQLITE_LOCKED": "another connection holds its lock for too long",
+    "SQLITE_CANTOPEN": "unable to open the file: look at the directory, its permissions and the free space",
+    "SQLITE_IOERR": "reading or writing the file fails: is the disk full, over its quota, or broken?",
+    "SQLITE_PERM": "permission denied",
+    "SQLITE_AUTH": "permission denied",
+    "SQLITE_NOMEM": "out of memory",
+    "SQLITE_CORRUPT": "the file is damaged: restore it from a backup",
+}
+
+
+class Prepared:
+    """A statement compiled once. ``names`` are its parameters, in the order in which a tuple gives them."""
+
+    __slots__ = ("names", "sql")
+
+    def __init__(self, statement: sa.ClauseElement, dialect: Dialect, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(columns) if columns is not None else None)
+        assert isinstance(compiled, SQLCompiler)
+        self.sql = str(compiled)
+        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
+
+
+class Database:
+    """One database of one store. Safe for several threads; each call borrows a connection of its own."""
+
+    def __init__(self, engine: Engine, what: str, where: str, read_only: bool = False) -> None:
+        self.engine = engine
+        self.what = what  # taskdb, projectdb, resultdb or blobdb
+        self.where = where  # for people
+        self.read_only = read_only
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self, wait: float | None = None) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start (SQLite); committed at the end, or not at all.
+
+        ``wait``: seconds to wait for the lock, if not as usual.
+        """
+        with self.translated(), self.engine.connect() as connection:
+            if wait is not None and self.is_sqlite:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+            try:
+                if self.is_sqlite:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+            finally:
+                if wait is not None and self.is_sqlite:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+
+    @contextmanager
+    def read(self, snapshot: bool = False) -> Iterator[Connection]:
+        """A connection for SELECTs; ``snapshot``: all of them see the same state."""
+        with self.translated(), self.engine.connect() as connection:
+            if snapshot and self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns what the driver raises into :class:`StoreUnavailable` or :class:`StoreMismatch`."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._translate(error.orig, error) from error
+        except exc.TimeoutError as error:
+            raise StoreUnavailable(f"{self.what} {self.where}: no free connection: {error}") from error
+        except sqlite3.Error as error:
+            raise self._translate(error, error) from error
+
+    def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
+        here = f"{self.what} {self.where}"
+        code = str(getattr(error, "sqlite_errorname", ""))
+        if code == "SQLITE_NOTADB":
+            return StoreMismatch(f"{here} is not a crawlkit store: it is not an SQLite file at all")
+        for prefix, words in _WORDS.items():
+            if code == prefix or code.startswith(prefix + "_"):
+                return StoreUnavailable(f"{here}: {words} ({error})")
+        lost = isinstance(outer, exc.DBAPIError) and outer.connection_invalidated
+        if lost or isinstance(outer, exc.OperationalError | sqlite3.OperationalError):
+            return StoreUnavailable(f"{here}: {error}")
+        return outer  # a mistake of ours: it must be seen
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def sqlite_engine(path: str, *, read_only: bool = False, durable: bool = True) -> Engine:
+    """An engine for one SQLite file. ``durable=False``: a power cut may take the last transactions, never more."""
+    mode = "ro" if read_only else "rwc"
+    uri = f"file:{quote(str(Path(path).absolute()))}?mode={mode}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            _set_up(connection, read_only, durable)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return sa.create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.QueuePool,
+        pool_size=2,
+        max_overflow=14,
+        pool_use_lifo=True,
+        pool_timeout=BUSY_TIMEOUT,
+    )
+
+
+def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> None:
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if read_only:
+        connection.execute("PRAGMA query_only = 1")
+        return
+    deadline = SystemClock.monotonic() + BUSY_TIMEOUT
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            # SQLite does not wait for the lock here when another process makes the same change just now.
+            if SystemClock.monotonic() > deadline:
+                raise
+            sleep(0.01)
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+
+def upsert(
+    table: sa.Table, dialect: Dialect, *, add: Sequence[str] = (), greatest: Sequence[str] = (), keep: bool = False
+) -> Prepared:
+    """INSERT of a whole row that meets a known key: overwrites, or adds up the columns ``add``, or takes the larger
+    of the columns ``greatest``, or leaves the known row alone (``keep``)."""
+    keys = [column.name for column in table.primary_key]
+    values = [column.name for column in table.columns if column.name not in keys]
+    columns = [column.name for column in table.columns]
+    statement: Any
+    if dialect.name in ("mysql", "mariadb"):
+        statement = mysql.insert(table)
+        new = statement.inserted
+        changes = _changes(table, new, values, add, greatest, sa.func.greatest)
+        statement = statement.on_duplicate_key_update({keys[0]: table.c[keys[0]]} if keep else changes)
+        return Prepared(statement, dialect, columns)
+    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).inline()
+    larger = sa.func.greatest if dialect.name == "postgresql" else sa.func.max
+    if keep:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    else:
+        changes = _changes(table, statement.excluded, values, add, greatest, larger)
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    return Prepared(statement, dialect, columns)
+
+
+def _changes(
+    table: sa.Table, new: Any, values: Sequence[str], add: Sequence[str], greatest: Sequence[str], larger: Any
+) -> dict[str, Any]:
+    changes: dict[str, Any] = {name: new[name] for name in values}
+    changes |= {name: table.c[name] + new[name] for name in add}
+    changes |= {name: larger(table.c[name], new[name]) for name in greatest}
+    return changes
+
+
+def key_is(table: sa.Table, *names: str) -> sa.ColumnElement[bool]:
+    """``WHERE`` for the given columns, or for the primary key; parameters are called ``b_<column>``."""
+    columns = [table.c[name] for name in names] or list(table.primary_key)
+    return sa.and_(*(column == sa.bindparam(f"b_{column.name}", type_=column.type) for column in columns))
+
+
+def open_sqlite(path: str, what: str, *, read_only: bool = False, durable: bool = True) -> Database:
+    """The database in a file; raises :class:`UsageError` when there can be none."""
+    place = Path(path).absolute()
+    if place.is_dir():
+        raise UsageError(f"{what}: {path} is a directory: give the name of a file")
+    if read_only and not place.exists():
+        raise UsageError(f"{what}: there is no {path}: has a crawl been started there yet?")
+    if not place.parent.is_dir():
+        raise UsageError(f"{what}: there is no directory {place.parent}: make it, or give another path than {path}")
+    return Database(sqlite_engine(path, read_only=read_only, durable=durable), what, path, read_only)

@@ -1,0 +1,223 @@
+"""The resultdb in SQL: per task the results of its newest run, in the order in which they became visible.
+
+A set's rows have consecutive numbers, so its row in ``result_runs`` finds them all and no second index is needed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crawlkit.database.base import Key, ResultRow, ResultSet
+from crawlkit.database.rules import whole_set
+from crawlkit.database.sqlalchemy.engine import Database, Prepared, key_is, upsert
+from crawlkit.database.sqlalchemy.schema import prepare
+from crawlkit.database.sqlalchemy.statements import distinct, padded
+from crawlkit.database.sqlalchemy.tables import positions, result_marks, result_parts, result_runs, results
+
+PAGE = 500  # rows per query of a stream
+_COLUMNS = ResultRow.__struct_fields__
+_QUERY = sa.select(*(results.c[name] for name in _COLUMNS))
+
+
+class _Shown:
+    """What one call of save() makes visible, collected before it is written."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.rows: list[tuple[Any, ...]] = []
+        self.runs: dict[Key, tuple[int, int, int]] = {}  # (run, first, how many)
+        self.replaced: list[tuple[int, int]] = []  # ranges of seq
+
+
+class SqlResultStore:
+    """A :class:`~crawlkit.database.base.ResultStore`."""
+
+    def __init__(self, database: Database) -> None:
+        prepare(database)
+        self._database = database
+        dialect = database.engine.dialect
+        self._insert = Prepared(sa.insert(results).inline(), dialect, results.columns.keys())
+        self._set_run = upsert(result_runs, dialect)
+        self._stage = upsert(result_parts, dialect)
+        self._mark = upsert(result_marks, dialect)
+        self._set_position = upsert(positions, dialect)
+        between = results.c.seq.between(sa.bindparam("first"), sa.bindparam("last"))
+        self._delete = Prepared(sa.delete(results).where(between), dialect)
+        self._unstage = Prepared(sa.delete(result_parts).where(key_is(result_parts, "project", "taskid")), dialect)
+
+    def save(self, sets: Sequence[ResultSet]) -> None:
+        sets = [part for part in sets if part.results or part.last]
+        if not sets:
+            return
+        with self._database.write() as connection:
+            # First of all: whoever holds this row makes the next numbers visible.
+            mark = sa.select(result_marks.c.value).where(result_marks.c.name == "seq").with_for_update()
+            shown = _Shown(connection.execute(mark).scalar() or 0)
+            runs = self._runs(connection, {(part.project, part.taskid) for part in sets})
+            any_staged = connection.execute(sa.select(result_parts.c.first).limit(1)).scalar() is not None
+            before = shown.seq
+            for part in sets:
+                key = (part.project, part.taskid)
+                known = shown.runs.get(key) or runs.get(key)
+                if known is not None and known[0] >= part.run:
+                    continue
+                whole: list[ResultSet] | None = [part]
+                if any_staged or not part.last or part.first:
+                    any_staged = True
+                    whole = self._stage_part(connection, part)
+                if whole is not None:
+                    _show(shown, key, known, part.run, whole)
+            self._write(connection, shown)
+            if shown.seq != before:
+                connection.exec_driver_sql(self._mark.sql, ("seq", shown.seq))
+
+    def _write(self, connection: Connection, shown: _Shown) -> None:
+        """Later runs of a task within one call were numbered too; only what is visible at the end is written."""
+        if shown.replaced:
+            gone = {seq for first, last in shown.replaced for seq in range(first, last + 1)}
+            shown.rows = [row for row in shown.rows if row[0] not in gone]
+            connection.exec_driver_sql(self._delete.sql, shown.replaced)
+        if shown.rows:
+            connection.exec_driver_sql(self._insert.sql, shown.rows)
+        if shown.runs:
+            rows = [(project, taskid, *run) for (project, taskid), run in shown.runs.items()]
+            connection.exec_driver_sql(self._set_run.sql, rows)
+
+    def _runs(self, connection: Connection, keys: set[Key]) -> dict[Key, tuple[int, int, int]]:
+        by_project: defaultdict[str, list[str]] = defaultdict(list)
+        for project, taskid in keys:
+            by_project[project].append(taskid)
+        found = {}
+        for project, taskids in by_project.items():
+            for row in padded(connection, result_runs, project, taskids):
+                found[row[0], row[1]] = (row[2], row[3], row[4])
+        return found
+
+    def _stage_part(self, connection: Connection, part: ResultSet) -> list[ResultSet] | None:
+        """Keeps a part; returns all of them, and keeps none, once the set is whole."""
+        newest = sa.select(result_parts.c.run, result_parts.c.attempt).where(
+            result_parts.c.project == part.project, result_parts.c.taskid == part.taskid
+        )
+        known = connection.execute(newest.limit(1)).one_or_none()
+        mine = (part.run, part.attempt)
+        if known is not None and tuple(known) > mine:
+            return None
+        if known is not None and tuple(known) < mine:
+            connection.exec_driver_sql(self._unstage.sql, (part.project, part.taskid))
+        texts = msgspec.json.encode(part.results).decode()
+        row = (part.project, part.taskid, *mine, part.first, len(part.results), part.last, part.url, texts)
+        connection.exec_driver_sql(self._stage.sql, (*row, part.updatetime))
+        if not self._is_whole(connection, part):
+            return None
+        whole = whole_set(_staged(connection, part))
+        if whole is not None:
+            connection.exec_driver_sql(self._unstage.sql, (part.project, part.taskid))
+        return whole
+
+    def _is_whole(self, connection: Connection, part: ResultSet) -> bool:
+        """Whether all parts are there, without reading them: the last one starts where the others end."""
+        table = result_parts
+        mine = sa.and_(table.c.project == part.project, table.c.taskid == part.taskid)
+        size, end = connection.execute(sa.select(sa.func.sum(table.c.size), sa.func.max(
+            sa.case((table.c.last, table.c.first + table.c.size), else_=-1))).where(mine)).one()  # fmt: skip
+        return bool(size == end)
+
+    def get(self, project: str, taskid: str) -> list[ResultRow]:
+        mine = sa.and_(result_runs.c.project == project, result_runs.c.taskid == taskid)
+        query = _QUERY.join(
+            result_runs, results.c.seq.between(result_runs.c.first, result_runs.c.first + result_runs.c.results - 1)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(mine).order_by(results.c.seq)).all()
+        return [ResultRow(*row) for row in rows]
+
+    def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
+        """Each page is a query of its own, so that a slow reader holds back no writer and no checkpoint."""
+        left, below, skip = limit, None, max(0, offset)
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            query = _QUERY.where(results.c.project == project)
+            if below is not None:
+                query = query.where(results.c.seq < below)
+            page = self._page(query.order_by(results.c.seq.desc()).limit(size).offset(skip))
+            yield from page
+            if len(page) < size:
+                return
+            below, skip = page[-1].seq, 0
+            left = None if left is None else left - len(page)
+
+    def _page(self, query: sa.Select[Any]) -> list[ResultRow]:
+        with self._database.read() as connection:
+            return [ResultRow(*row) for row in connection.execute(query).all()]
+
+    def since(self, seq: int, limit: int, projects: Sequence[str] | None = None) -> list[ResultRow]:
+        query = _QUERY.where(results.c.seq > seq).order_by(results.c.seq).limit(max(0, limit))
+        found: list[ResultRow] = []
+        # One snapshot for all projects, else a row that becomes visible between two queries would be passed over.
+        with self._database.read(snapshot=True) as connection:
+            if projects is None:
+                return [ResultRow(*row) for row in connection.execute(query).all()]
+            for project in set(projects):
+                mine = query.where(results.c.project == project)
+                found += [ResultRow(*row) for row in connection.execute(mine).all()]
+        found.sort(key=lambda row: row.seq)
+        return found[: max(0, limit)]
+
+    def count(self, project: str) -> int:
+        query = sa.select(sa.func.count()).select_from(results).where(results.c.project == project)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def counts_by_task(self, project: str, taskids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        with self._database.read() as connection:
+            return {row[1]: (row[2], row[4]) for row in padded(connection, result_runs, project, taskids)}
+
+    def projects(self) -> list[str]:
+        with self._database.read() as connection:
+            return list(distinct(connection, results.c.project))
+
+    def drop(self, project: str) -> int:
+        with self._database.write() as connection:
+            for table in (result_runs, result_parts):
+                connection.execute(sa.delete(table).where(table.c.project == project))
+            return connection.execute(sa.delete(results).where(results.c.project == project)).rowcount
+
+    def position(self, follower: str) -> tuple[int, int]:
+        query = sa.select(positions.c.seq, positions.c.offset).where(positions.c.follower == follower)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return (row[0], row[1]) if row is not None else (0, 0)
+
+    def set_position(self, follower: str, seq: int, offset: int) -> None:
+        with self._database.write() as connection:
+            connection.exec_driver_sql(self._set_position.sql, (follower, seq, offset))
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _show(shown: _Shown, key: Key, known: tuple[int, int, int] | None, run: int, whole: list[ResultSet]) -> None:
+    if known is not None and known[2]:
+        shown.replaced.append((known[1], known[1] + known[2] - 1))
+    first, n = shown.seq + 1, 0
+    for part in whole:
+        for text in part.results:
+            shown.seq += 1
+            shown.rows.append((shown.seq, *key, run, n, part.url, text, part.updatetime))
+            n += 1
+    shown.runs[key] = (run, first, n)
+
+
+def _staged(connection: Connection, part: ResultSet) -> Iterator[ResultSet]:
+    table = result_parts
+    query = sa.select(table).where(table.c.project == part.project, table.c.taskid == part.taskid)
+    for row in connection.execute(query.order_by(table.c.first)).all():
+        texts = msgspec.json.decode(row.results, type=list[str])
+        place = (part.project, part.taskid, row.run, row.attempt, row.url, row.first)
+        yield ResultSet(*place, texts, row.last, row.updatetime)

@@ -1,0 +1,176 @@
+"""How a task row becomes a tuple of columns and back, and the statements over the table of tasks.
+
+Pure: builds statements and converts rows; runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from crawlkit.database.base import Progress, Queue, TaskRow
+from crawlkit.database.sqlalchemy.engine import key_is
+from crawlkit.database.sqlalchemy.tables import attempts, tasks
+from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
+
+COLUMNS = tuple(column.name for column in tasks.columns)
+assert TaskRow.__struct_fields__ == COLUMNS
+
+_encode = msgspec.json.Encoder().encode
+_schedule = msgspec.json.Decoder(Schedule).decode
+_fetch = msgspec.json.Decoder(Fetch).decode
+_process = msgspec.json.Decoder(Process).decode
+_STATUS = {int(status): status for status in Status}
+_QUEUE: dict[int | None, Queue | None] = {None: None, **{int(queue): queue for queue in Queue}}
+
+
+def _json(part: msgspec.Struct, default: msgspec.Struct) -> str | None:
+    if part is default:
+        return None
+    text = _encode(part)
+    return None if text == b"{}" else text.decode()
+
+
+def read_task(row: Sequence[Any]) -> TaskRow:
+    """A row of the table, all columns in their order."""
+    (project, taskid, url, host, partition, status, queue, rank, seq, run, attempt, retried, lost,
+     schedule, fetch, process, save, etag, last_modified, results, lastcrawltime, updatetime) = row  # fmt: skip
+    return TaskRow(
+        project,
+        taskid,
+        url,
+        host,
+        partition,
+        _STATUS[status],
+        _QUEUE[queue],
+        rank,
+        seq,
+        run,
+        attempt,
+        retried,
+        lost,
+        NO_SCHEDULE if schedule is None else _schedule(schedule),
+        NO_FETCH if fetch is None else _fetch(fetch),
+        NO_PROCESS if process is None else _process(process),
+        save,
+        etag,
+        last_modified,
+        results,
+        lastcrawltime,
+        updatetime,
+    )
+
+
+def task_values(names: Sequence[str]) -> Callable[[TaskRow], tuple[Any, ...]]:
+    """A function that gives a row's values in the order of a statement's parameters."""
+    return _values(names, _task_tuple, COLUMNS)
+
+
+def progress_values(names: Sequence[str]) -> Callable[[Progress], tuple[Any, ...]]:
+    """The same for what changes at each turn."""
+    return _values(names, _progress_tuple, Progress.__struct_fields__)
+
+
+def _values(
+    names: Sequence[str], whole: Callable[[Any], tuple[Any, ...]], fields: Sequence[str]
+) -> Callable[[Any], tuple[Any, ...]]:
+    order = [fields.index(name.removeprefix("b_")) for name in names]
+    if order == list(range(len(fields))):
+        return whole
+
+    def values(row: Any) -> tuple[Any, ...]:
+        all_of_it = whole(row)
+        return tuple([all_of_it[index] for index in order])
+
+    return values
+
+
+_task_fields = attrgetter(*COLUMNS)
+_progress_fields = attrgetter(*Progress.__struct_fields__)
+
+
+def _task_tuple(row: TaskRow) -> tuple[Any, ...]:
+    values = _task_fields(row)
+    queue = values[6]
+    return (
+        *values[:5],
+        int(values[5]),
+        None if queue is None else int(queue),
+        *values[7:13],
+        _json(values[13], NO_SCHEDULE),
+        _json(values[14], NO_FETCH),
+        _json(values[15], NO_PROCESS),
+        *values[16:],
+    )
+
+
+def _progress_tuple(row: Progress) -> tuple[Any, ...]:
+    values = _progress_fields(row)
+    queue = values[3]
+    return (values[0], values[1], int(values[2]), None if queue is None else int(queue), *values[4:])
+
+
+def replace_statement() -> sa.Update:
+    """Overwrites a known row."""
+    return _update([name for name in COLUMNS if name not in ("project", "taskid")])
+
+
+def progress_statement() -> sa.Update:
+    """Writes the fields of a :class:`Progress` into a known row."""
+    return _update([name for name in Progress.__struct_fields__ if name not in ("project", "taskid")])
+
+
+def _update(names: Sequence[str]) -> sa.Update:
+    values = {name: sa.bindparam(f"b_{name}", type_=tasks.c[name].type) for name in names}
+    return sa.update(tasks).where(key_is(tasks)).values(values)
+
+
+def window_statement(behind: bool) -> sa.Select[Any]:
+    """The head of a queue, or what stands behind (rank, seq); parameters: project, queue, [rank, seq,] limit."""
+    query = sa.select(tasks).where(
+        tasks.c.project == sa.bindparam("project"), tasks.c.queue == sa.bindparam("queue")
+    )  # fmt: skip
+    if behind:
+        place = sa.tuple_(sa.bindparam("rank", type_=tasks.c.rank.type), sa.bindparam("seq", type_=tasks.c.seq.type))
+        query = query.where(sa.tuple_(tasks.c.rank, tasks.c.seq) > place)
+    return query.order_by(tasks.c.rank, tasks.c.seq).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+def select_query(
+    project: str, status: Status | None, url: str | None, after: str | None, limit: int
+) -> sa.Select[Any]:  # fmt: skip
+    """A page of a project's tasks in order of taskid. ``url`` is tried with LIKE, which lets too many through."""
+    query = sa.select(tasks).where(tasks.c.project == project)
+    if status is not None:
+        query = query.where(tasks.c.status == sa.literal_column(str(int(status))))  # literal: lets the index be chosen
+    if url is not None:
+        escaped = url.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        pattern = escaped.replace("*", "%") if "*" in url else f"%{escaped}%"
+        query = query.where(tasks.c.url.like(pattern, escape="\\"))
+    if after is not None:
+        query = query.where(tasks.c.taskid > after)
+    return query.order_by(tasks.c.taskid).limit(limit)
+
+
+def failures_query(project: str, limit: int) -> sa.Select[Any]:
+    """(reason, tasks, an example's URL) of failed tasks by their last attempt, the most frequent reason first."""
+    last = (
+        sa.select(attempts.c.reason)
+        .where(attempts.c.project == tasks.c.project, attempts.c.taskid == tasks.c.taskid)
+        .order_by(attempts.c.run.desc(), attempts.c.attempt.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    failed: sa.ColumnElement[int] = sa.literal_column(str(int(Status.FAILED)))
+    each = (
+        sa.select(sa.func.coalesce(last, "").label("reason"), tasks.c.url.label("url"))
+        .where(tasks.c.project == project, tasks.c.status == failed)
+        .subquery()
+    )
+    n = sa.func.count().label("n")
+    query = sa.select(each.c.reason, n, sa.func.min(each.c.url)).group_by(each.c.reason)
+    return query.order_by(n.desc(), each.c.reason).limit(limit)

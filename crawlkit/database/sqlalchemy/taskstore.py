@@ -1,0 +1,269 @@
+"""The taskdb in SQL. Stores what it is given and decides nothing.
+
+Every statement is compiled once; rows go to the driver as plain tuples, many at a time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crawlkit.database.base import (
+    AttemptRow,
+    Books,
+    Key,
+    Lease,
+    NodeRow,
+    Queue,
+    TaskRow,
+    TickRow,
+    Writes,
+)
+from crawlkit.database.rules import NO_REASON, url_matcher
+from crawlkit.database.sqlalchemy import taskrows
+from crawlkit.database.sqlalchemy.engine import Database, Prepared, key_is, upsert
+from crawlkit.database.sqlalchemy.schema import prepare
+from crawlkit.database.sqlalchemy.statements import distinct, padded
+from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, nodes, state, tasks, ticks, writers
+from crawlkit.database.sqlalchemy.taskrows import read_task
+from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.task import Status
+
+_lease_values = attrgetter(*(column.name for column in leases.columns))
+_attempt_values = attrgetter(*(column.name for column in attempts.columns))
+_tick_values = attrgetter(*(column.name for column in ticks.columns))
+_node_values = attrgetter(*(column.name for column in nodes.columns))
+
+
+class SqlTaskStore:
+    """A :class:`~crawlkit.database.base.TaskStore`."""
+
+    def __init__(self, database: Database) -> None:
+        prepare(database)
+        self._database = database
+        self._writer = uuid.uuid4().hex
+        self._commits = 0
+        dialect = database.engine.dialect
+        self._insert = upsert(tasks, dialect, keep=True)
+        self._replace = Prepared(taskrows.replace_statement(), dialect)
+        self._progress = Prepared(taskrows.progress_statement(), dialect)
+        self._remove = Prepared(sa.delete(tasks).where(key_is(tasks)), dialect)
+        self._unlease = Prepared(sa.delete(leases).where(key_is(leases)), dialect)
+        self._lease = upsert(leases, dialect)
+        self._attempt = upsert(attempts, dialect)
+        self._tick = upsert(ticks, dialect)
+        self._node = upsert(nodes, dialect)
+        self._count = upsert(ledger, dialect, add=("n",))
+        self._set_state = upsert(state, dialect)
+        self._clear_state = Prepared(sa.delete(state).where(key_is(state)), dialect)
+        self._sign = upsert(writers, dialect, greatest=("seq",))
+        self._window = {behind: Prepared(taskrows.window_statement(behind), dialect) for behind in (False, True)}
+
+    # -- writing
+
+    def commit(self, writes: Writes) -> None:
+        again = bool(writes.id)
+        if not again:
+            self._commits += 1
+            writes.id = f"{self._writer}:{self._commits}"
+        inserts = list(map(taskrows.task_values(self._insert.names), writes.insert))
+        replaces = list(map(taskrows.task_values(self._replace.names), writes.replace))
+        progress = list(map(taskrows.progress_values(self._progress.names), writes.progress))
+        with self._database.write() as connection:
+            if again and self._was_kept(connection, writes.id):
+                return
+            many = _many(connection)
+            many(self._remove, writes.remove)
+            many(self._insert, inserts)
+            many(self._replace, replaces)
+            many(self._progress, progress)
+            many(self._unlease, writes.unlease)
+            many(self._lease, list(map(_lease_values, writes.lease)))
+            many(self._attempt, list(map(_attempt_values, writes.attempts)))
+            many(self._tick, list(map(_tick_values, writes.ticks)))
+            many(self._node, list(map(_node_values, writes.nodes)))
+            many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
+            many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
+            many(self._clear_state, [name for name, text in writes.state.items() if text is None])
+            writer, _, number = writes.id.partition(":")
+            rows: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
+            seq = max((row.seq for row in rows), default=0)
+            many(self._sign, [(writer, int(number), seq)])
+
+    def _was_kept(self, connection: Connection, commit: str) -> bool:
+        writer, _, number = commit.partition(":")
+        kept = connection.execute(sa.select(writers.c.n).where(writers.c.writer == writer)).scalar()
+        return kept is not None and kept >= int(number)
+
+    def prune_ticks(self, before: float) -> int:
+        pruned = 0
+        with self._database.write() as connection:
+            for (project, method), newest in _last_ticks(connection).items():
+                old = sa.delete(ticks).where(ticks.c.project == project, ticks.c.method == method)
+                pruned += connection.execute(old.where(ticks.c.instant < min(before, newest))).rowcount
+        return pruned
+
+    def prune_attempts(self, before: float, limit: int = 1000) -> int:
+        key = list(attempts.primary_key)
+        old = sa.select(*key).where(attempts.c.ended < before).order_by(attempts.c.ended, *key).limit(limit)
+        delete = Prepared(sa.delete(attempts).where(key_is(attempts)), self._database.engine.dialect)
+        with self._database.write() as connection:
+            keys = [tuple(row) for row in connection.execute(old)]
+            _many(connection)(delete, keys)
+        return len(keys)
+
+    def drop(self, project: str) -> Books:
+        with self._database.write() as connection:
+            last = _books(connection, project)
+            for table in (tasks, leases, attempts, ticks, state, ledger):
+                connection.execute(sa.delete(table).where(table.c.project == project))
+        return last
+
+    # -- reading
+
+    def get(self, project: str, taskid: str) -> TaskRow | None:
+        return self.get_many([(project, taskid)]).get((project, taskid))
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, TaskRow]:
+        by_project: defaultdict[str, list[str]] = defaultdict(list)
+        for project, taskid in keys:
+            by_project[project].append(taskid)
+        found = {}
+        with self._database.read() as connection:
+            for project, taskids in by_project.items():
+                for row in map(read_task, padded(connection, tasks, project, taskids)):
+                    found[row.project, row.taskid] = row
+        return found
+
+    def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
+        statement = self._window[after is not None]
+        values = {"project": project, "queue": int(queue), "limit": max(0, limit)}
+        if after is not None:
+            values |= {"rank": after[0], "seq": after[1]}
+        with self._database.read() as connection:
+            # A dialect that writes OFFSET beside LIMIT has one parameter more: 0.
+            ordered = tuple(values.get(name, 0) for name in statement.names)
+            rows = connection.exec_driver_sql(statement.sql, ordered).all()
+        return [read_task(row) for row in rows]
+
+    def max_seq(self) -> int:
+        with self._database.read() as connection:
+            return int(connection.execute(sa.select(sa.func.max(writers.c.seq))).scalar() or 0)
+
+    def leases(self) -> list[Lease]:
+        with self._database.read() as connection:
+            return [Lease(*row) for row in connection.execute(sa.select(leases))]
+
+    def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]:
+        query = sa.select(ledger)
+        if project is not None:
+            query = query.where(ledger.c.project == project)
+        with self._database.read() as connection:
+            return {(owner, event, reason): n for owner, event, reason, n in connection.execute(query)}
+
+    def state(self) -> dict[tuple[str, str], str]:
+        with self._database.read() as connection:
+            return {(project, name): text for project, name, text in connection.execute(sa.select(state))}
+
+    def ticks(self, project: str, method: str | None = None, limit: int = 100) -> list[TickRow]:
+        query = sa.select(ticks).where(ticks.c.project == project)
+        if method is not None:
+            query = query.where(ticks.c.method == method)
+        query = query.order_by(ticks.c.instant.desc(), ticks.c.method).limit(limit)
+        with self._database.read() as connection:
+            return [TickRow(*row) for row in connection.execute(query)]
+
+    def last_ticks(self) -> dict[tuple[str, str], float]:
+        with self._database.read() as connection:
+            return _last_ticks(connection)
+
+    def nodes(self) -> list[NodeRow]:
+        with self._database.read() as connection:
+            return [NodeRow(*row) for row in connection.execute(sa.select(nodes).order_by(nodes.c.node))]
+
+    def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
+        query = sa.select(attempts).where(attempts.c.project == project, attempts.c.taskid == taskid)
+        query = query.order_by(attempts.c.run.desc(), attempts.c.attempt.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [AttemptRow(*row) for row in connection.execute(query)]
+
+    def failures(self, project: str, limit: int = 10) -> list[tuple[str, int, str]]:
+        with self._database.read() as connection:
+            rows = connection.execute(taskrows.failures_query(project, limit)).all()
+        return [(reason or NO_REASON, n, url) for reason, n, url in rows]
+
+    def select(
+        self,
+        project: str,
+        status: Status | None = None,
+        url: str | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> list[TaskRow]:
+        found: list[TaskRow] = []
+        matches = url_matcher(url) if url is not None else None
+        while len(found) < limit:
+            size = limit - len(found)
+            with self._database.read() as connection:
+                query = taskrows.select_query(project, status, url, after, size)
+                page = [read_task(row) for row in connection.execute(query)]
+            found += page if matches is None else [row for row in page if matches(row.url)]
+            if len(page) < size:
+                break
+            after = page[-1].taskid
+        return found
+
+    def books(self, project: str) -> Books:
+        with self._database.read(snapshot=True) as connection:
+            return _books(connection, project)
+
+    def projects(self) -> list[str]:
+        with self._database.read() as connection:
+            names = set(distinct(connection, tasks.c.project))
+            names |= set(distinct(connection, leases.c.project))
+            names |= set(distinct(connection, ledger.c.project))
+        return sorted(names)
+
+    def close(self) -> None:
+        # Our own signature is only of use while somebody may repeat a commit; the largest seq is kept by another row.
+        if not self._database.read_only and self._commits:
+            with suppress(StoreUnavailable), self._database.write() as connection:
+                mine = connection.execute(sa.select(writers.c.seq).where(writers.c.writer == self._writer)).scalar()
+                connection.execute(sa.delete(writers).where(writers.c.writer == self._writer))
+                connection.exec_driver_sql(self._sign.sql, ("", 0, mine or 0))
+        self._database.close()
+
+
+def _many(connection: Connection) -> Any:
+    def run(statement: Prepared, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            connection.exec_driver_sql(statement.sql, rows if isinstance(rows, list) else list(rows))
+
+    return run
+
+
+def _last_ticks(connection: Connection) -> dict[tuple[str, str], float]:
+    query = sa.select(ticks.c.project, ticks.c.method, sa.func.max(ticks.c.instant))
+    rows = connection.execute(query.group_by(ticks.c.project, ticks.c.method))
+    return {(project, method): newest for project, method, newest in rows}
+
+
+def _books(connection: Connection, project: str) -> Books:
+    query = sa.select(tasks.c.status, sa.func.count(), sa.func.sum(tasks.c.run)).where(tasks.c.project == project)
+    rows = connection.execute(query.group_by(tasks.c.status)).all()
+    leased = sa.select(sa.func.count()).select_from(leases).where(leases.c.project == project)
+    by_status = {int(status): int(n) for status, n, _ in rows}
+    return Books(
+        tasks=sum(by_status.values()),
+        runs=sum(int(runs) for _, _, runs in rows),
+        active=by_status.get(Status.ACTIVE, 0),
+        leased=int(connection.execute(leased).scalar() or 0),
+        by_status=by_status,
+    )
