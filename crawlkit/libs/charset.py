@@ -1,0 +1,113 @@
+"""Which encoding a body is in: by BOM, header, declaration in the document, and at last by looking at the bytes.
+
+Pure: bytes and headers in, the name of a Python codec out. Never raises for what a server may send.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import lru_cache
+
+DECLARED_WITHIN = 1024  # bytes in which a document may declare its encoding (WHATWG)
+SNIFFED = 4096  # bytes looked at when nothing is declared
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
+_META = re.compile(rb"<meta\b[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]+)", re.IGNORECASE)
+_PROLOG = re.compile(rb"^\s*<\?xml\b[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9_.:\-]+)[\"']", re.IGNORECASE)
+# What browsers read instead of what is written: the label is a subset of what servers send under it.
+_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "euc-kr": "cp949", "shift_jis": "cp932", "big5": "big5hkscs"}
+_OTHER_NAMES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "utf8mb4": "utf-8"}
+
+
+@lru_cache(maxsize=512)
+def codec_name(label: str) -> str | None:
+    """The Python codec a server's label means, or ``None`` when there is none for text.
+
+    Labels are looked up in a table of codecs, never imported by name from the outside.
+    """
+    label = label.strip().strip("\"'").lower()
+    label = _OTHER_NAMES.get(label, label)
+    if not label or len(label) > 40 or not label.isascii():
+        return None
+    try:
+        info = codecs.lookup(label)
+    except (LookupError, ValueError):
+        return None
+    if not info._is_text_encoding or info.name in (
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "undefined",
+    ):
+        return None
+    return _WIDER.get(info.name, info.name)
+
+
+def from_bom(content: bytes) -> str | None:
+    for bom, name in _BOMS:
+        if content.startswith(bom):
+            return name
+    return None
+
+
+def from_content_type(content_type: str | None) -> str | None:
+    """The codec of a ``Content-Type`` header, if it names one that exists."""
+    if not content_type:
+        return None
+    found = _HEADER.search(content_type)
+    return codec_name(found[1]) if found else None
+
+
+def from_declaration(content: bytes) -> str | None:
+    """The codec of an XML prolog or a ``<meta>`` in the first bytes."""
+    head = content[:DECLARED_WITHIN]
+    found = _PROLOG.search(head) or _META.search(head)
+    if found is None:
+        return None
+    name = codec_name(found[1].decode("ascii"))
+    # It was read as ASCII, so it cannot be UTF-16 whatever it says.
+    return "utf-8" if name and name.startswith(("utf-16", "utf-32")) else name
+
+
+def sniff(content: bytes) -> str:
+    """A guess from the bytes themselves; ``utf-8`` when nothing speaks for anything else."""
+    head = content[:SNIFFED]
+    if head.isascii():
+        return "utf-8"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        pass
+    else:
+        return "utf-8"
+    import chardet  # slow to load, and most pages never come here
+
+    guess = chardet.detect(head)
+    name = guess.get("encoding")
+    return (codec_name(name) if name else None) or "utf-8"
+
+
+def detect(content: bytes, content_type: str | None = None) -> str:
+    """The name of the codec to decode ``content`` with [H93]."""
+    if content[:1] in (b"\xef", b"\xff", b"\xfe", b"\x00"):
+        name = from_bom(content)
+        if name:
+            return name
+    return from_content_type(content_type) or from_declaration(content) or sniff(content)
+
+
+def decode(content: bytes, encoding: str) -> str:
+    """``content`` as text; what cannot be decoded becomes U+FFFD, an unknown codec is read as UTF-8 [H94]."""
+    try:
+        return content.decode(encoding, "replace")
+    except (LookupError, UnicodeError):
+        return content.decode("utf-8", "replace")

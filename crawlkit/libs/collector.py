@@ -1,0 +1,108 @@
+"""Gathers what one callback run produces and hands it on in parts of bounded size.
+
+Pure: it encodes and counts. ``hand_on`` is what the runner gives it; nothing is sent or stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
+from crawlkit.libs.messages import FOLLOWS_PER_PART, MAX_OUTCOME_PART, Follow, Message
+from crawlkit.libs.task import Task
+
+PART_BYTES = 2**20
+MAX_RESULT = MAX_OUTCOME_PART  # bytes of JSON
+_FOLLOW_OVERHEAD = 40  # bytes of taskid and framing beside the task itself
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Collector:
+    """Follow-ups, messages and results of one run, in the order they came.
+
+    ``hand_on(results, first_result, follows, messages)`` is called when a part is full; it may block.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_hand_on",
+        "_seen",
+        "follow_count",
+        "follows",
+        "messages",
+        "result_count",
+        "result_head",
+        "results",
+    )
+
+    def __init__(self, hand_on: Callable[[list[str], int, list[Follow], list[Message]], None] | None = None) -> None:
+        self._hand_on = hand_on
+        self._seen: set[str] = set()
+        self._bytes = 0
+        self.follow_count = 0
+        self.result_count = 0
+        self.result_head: str | None = None  # the first characters of the first result
+        self.follows: list[Follow] = []
+        self.messages: list[Message] = []
+        self.results: list[str] = []
+
+    def follow(self, task: Task, plain: bool) -> bool:
+        """Takes a follow-up; ``False`` when the run has given this taskid before [H56]."""
+        taskid = task.taskid
+        seen = self._seen
+        if taskid in seen:
+            return False
+        seen.add(taskid)
+        raw = _encode(task)
+        follows = self.follows
+        follows.append(Follow(taskid, plain, Raw(raw)))
+        self._bytes += len(raw) + _FOLLOW_OVERHEAD
+        if self._bytes >= PART_BYTES or len(follows) >= FOLLOWS_PER_PART:
+            self.flush()
+        return True
+
+    def message(self, project: str, body: Any) -> None:
+        """Takes a message for another project; raises :class:`NotJSON`."""
+        raw = _encode(jsonable(body, "message"))
+        if len(raw) > MAX_RESULT // 4:
+            raise NotJSON("message", f"is {len(raw):,} bytes, over the limit of {MAX_RESULT // 4:,}")
+        self._make_room(len(raw))
+        self.messages.append(Message(project, Raw(raw)))
+        self._bytes += len(raw) + len(project)
+        if self._bytes >= PART_BYTES or len(self.messages) >= FOLLOWS_PER_PART:
+            self.flush()
+
+    def result(self, value: Any) -> None:
+        """Takes a result; raises :class:`NotJSON` with the path of what is not JSON, or that it is too large."""
+        data = to_json(value)
+        if len(data) > MAX_RESULT:
+            raise NotJSON("result", f"is {len(data):,} bytes of JSON, over the limit of {MAX_RESULT:,} for one result")
+        self._make_room(len(data))
+        text = data.decode()
+        if self.result_head is None:
+            self.result_head = text[:100]
+        self.results.append(text)
+        self.result_count += 1
+        self._bytes += len(data)
+        if self._bytes >= PART_BYTES or len(self.results) >= FOLLOWS_PER_PART:
+            self.flush()
+
+    def _make_room(self, size: int) -> None:
+        if self._bytes and self._bytes + size > PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands on what is gathered; without somebody to hand to, it is kept."""
+        if self._hand_on is None:
+            return
+        results, follows, messages = self.results, self.follows, self.messages
+        first = self.result_count - len(results)
+        self.follow_count += len(follows)
+        self.results, self.follows, self.messages = [], [], []
+        self._bytes = 0
+        self._hand_on(results, first, follows, messages)

@@ -1,0 +1,186 @@
+"""What the arguments of ``self.crawl`` mean: plain arguments in, the parts of a task out.
+
+Pure. No dict that came in is ever changed [H34]; what comes out shares nothing mutable with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+from crawlkit.libs.errors import InvalidTask
+from crawlkit.libs.jsonable import NotJSON, to_json
+from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
+from crawlkit.libs.url import encode_params
+
+FETCH_TYPES = ("browser", "js", "phantomjs", "puppeteer", "splash")
+
+
+class CrawlArgs(TypedDict, total=False):
+    """The arguments of ``self.crawl`` beside the URL [H42-H54]."""
+
+    params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | None
+    data: str | bytes | Mapping[str, Any] | list[tuple[str, Any]] | None
+    files: Mapping[str, Any] | None
+    method: str | None
+    headers: Mapping[str, str] | None
+    user_agent: str | None
+    cookies: Mapping[str, str] | None
+    timeout: float | None
+    connect_timeout: float | None
+    use_gzip: bool | None
+    validate_cert: bool | None
+    allow_redirects: bool | None
+    max_redirects: int | None
+    robots_txt: bool | None
+    proxy: str | bool | None
+    etag: str | bool | None
+    last_modified: str | bool | None
+    last_modifed: str | bool | None  # as pyspider misspelt it
+    max_size: int | None
+    fetch_type: str | None
+    js_script: str | None
+    js_run_at: str | None
+    js_viewport_width: int | None
+    js_viewport_height: int | None
+    load_images: bool | None
+    save: Any
+    taskid: str | None
+    process_time_limit: float | None
+    priority: int
+    exetime: float
+    retries: int
+    age: float
+    itag: str | int | float | None
+    auto_recrawl: bool
+    force_update: bool
+    cancel: bool
+
+
+SCHEDULE_FIELDS = frozenset(Schedule.__struct_fields__) - {"retried"}
+FETCH_FIELDS = frozenset(Fetch.__struct_fields__)
+PROCESS_FIELDS = frozenset(Process.__struct_fields__)
+PARTS = SCHEDULE_FIELDS | FETCH_FIELDS | PROCESS_FIELDS
+KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback"}
+_NEVER_DROPPED = frozenset({"save"})
+
+
+def joined(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
+    """Both together, ``strong`` winning, also key by key inside dicts [H33]. Neither is changed."""
+    both = dict(weak)
+    for name, value in strong.items():
+        below = both.get(name)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            both[name] = {**below, **value}
+        else:
+            both[name] = value
+    return both
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises :class:`TypeError` that names the arguments ``self.crawl`` does not know."""
+    unknown = sorted(set(names) - KNOWN)
+    if unknown:
+        raise TypeError(f"crawl() got unexpected arguments: {', '.join(unknown)}")
+
+
+def parts_of(args: Mapping[str, Any]) -> tuple[Schedule | None, Fetch | None, Process | None]:
+    """The parts of a task out of joined arguments (``callback`` a name); raises :class:`InvalidTask`, ``TypeError``.
+
+    A part of which nothing was said is ``None``.
+    """
+    values = normalised(args)
+    schedule = {name: values[name] for name in values if name in SCHEDULE_FIELDS}
+    fetch = {name: values[name] for name in values if name in FETCH_FIELDS}
+    process = {name: values[name] for name in values if name in PROCESS_FIELDS}
+    return (
+        convert(schedule, Schedule, "schedule") if schedule else None,
+        convert(fetch, Fetch, "fetch") if fetch else None,
+        convert(process, Process, "process") if process else None,
+    )
+
+
+def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments in the types that :class:`Fetch`, :class:`Schedule` and :class:`Process` want; others are left out."""
+    if args.get("files"):
+        raise InvalidTask("files", "uploads by files= are not supported yet; build the body and give it as data=")
+    values = {n: v for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
+    if args.get("last_modifed") is not None and "last_modified" not in values:
+        values["last_modified"] = args["last_modifed"]
+    for name in ("headers", "cookies"):
+        if name in values:
+            values[name] = _text_dict(values[name], name)
+    if "data" in values:
+        _set_body(values)
+    if isinstance(values.get("method"), str):
+        values["method"] = values["method"].upper()
+    if "user_agent" not in values:
+        for name, value in (values.get("headers") or {}).items():
+            if name.lower() == "user-agent":
+                values["user_agent"] = value
+    fetch_type = values.get("fetch_type")
+    if fetch_type is not None and fetch_type not in FETCH_TYPES:
+        raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
+    if "save" in values:
+        try:
+            to_json(values["save"], "fetch.save")
+        except NotJSON as error:
+            raise InvalidTask(error.path, error.problem) from None
+    return values
+
+
+def _text_dict(value: Any, name: str) -> dict[str, str]:
+    try:
+        pairs = dict(value).items()
+    except (TypeError, ValueError):
+        raise InvalidTask(f"fetch.{name}", f"is a dict of text, not {type(value).__name__}") from None
+    return {_text(key): _text(item) for key, item in pairs if item is not None}
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _set_body(values: dict[str, Any]) -> None:
+    data = values["data"]
+    if isinstance(data, str | bytes | Mapping | list | tuple) and not data:
+        del values["data"]
+        return
+    if isinstance(data, str):
+        values["data"] = data.encode("utf-8", "replace")
+    elif isinstance(data, Mapping | list | tuple):
+        values["data"] = encode_params(data).encode()
+        headers = values.get("headers") or {}
+        if not any(name.lower() == "content-type" for name in headers):
+            values["headers"] = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+    elif isinstance(data, bytearray | memoryview):
+        values["data"] = bytes(data)
+    elif not isinstance(data, bytes):
+        raise InvalidTask("fetch.data", f"is text, bytes, a dict or a list of pairs, not {type(data).__name__}")
+    values.setdefault("method", "POST")
+
+
+def is_plain(schedule: Schedule | None) -> bool:
+    """Whether nothing in ``schedule`` could make a known task run again."""
+    if schedule is None:
+        return True
+    return schedule.age < 0 and schedule.itag is None and not schedule.force_update and not schedule.cancel
+
+
+def as_dict(schedule: Schedule | None, fetch: Fetch | None, process: Process | None) -> dict[str, Any]:
+    """The parts in pyspider's shape: three dicts with what was said."""
+    parts: dict[str, Any] = {}
+    for name, part, nothing in (
+        ("schedule", schedule, NO_SCHEDULE),
+        ("fetch", fetch, NO_FETCH),
+        ("process", process, NO_PROCESS),
+    ):
+        if part is None:
+            parts[name] = {}
+            continue
+        parts[name] = {
+            field: getattr(part, field)
+            for field in part.__struct_fields__
+            if getattr(part, field) != getattr(nothing, field)
+        }
+    return parts

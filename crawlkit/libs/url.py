@@ -1,0 +1,156 @@
+"""URLs: the form a task's identity is made of, and joining as browsers do.
+
+Pure text work: no fetching, no DNS. What is sent over the wire is normalised by the fetcher, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import ada_url
+
+# Already in pyspider's form: a lower-case scheme, a plain host, a path, printable ASCII without blanks at the end.
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]+)?/[!-\"$->@-~]*(?:\?[!-\"$-~]+)?(?:#[!-~]+)?\Z")
+_is_plain = _PLAIN.match
+_HTTP = re.compile(r"https?:", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+# A path whose segments start with neither a dot nor %2e is left alone by the WHATWG parser when it holds only these
+# characters; so are these queries and fragments.
+_SEGMENT = r"(?:(?!%2[eE])[A-Za-z0-9_~!$&'()*+,;=:@%\-][A-Za-z0-9_~!$&'()*+,;=:@%.\-]*)?"
+_TAIL = r"(?:\?[!$-&(-;=?-~]*)?(?:#[!#-;=?-_a-~]*)?\Z"
+_is_plain_path = re.compile(rf"/(?!/){_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
+_is_plain_relative = re.compile(
+    r"(?!%2[eE])[A-Za-z0-9_~!$&'()*+,;=@%\-][A-Za-z0-9_~!$&'()*+,;=@%.\-]*" + rf"(?:/{_SEGMENT})*{_TAIL}"
+).match
+# The last label of the host starts with a letter other than the x of 0x and xn--, so it is no IPv4 number in disguise.
+_is_plain_absolute = re.compile(
+    r"(?:http://(?:[a-z0-9][a-z0-9\-]*\.)*[a-wyz][a-z0-9\-]*/|https://(?:[a-z0-9][a-z0-9\-]*\.)*[a-wyz][a-z0-9\-]*/)"
+    rf"{_SEGMENT}(?:/{_SEGMENT})*{_TAIL}"
+).match
+
+
+def task_url(url: str) -> str:
+    """``url`` in pyspider's form, which a taskid is the md5 of [H40].
+
+    Stripped; host in IDNA; an empty path is ``/``; other than ASCII is percent-encoded as UTF-8; blanks inside and the
+    fragment stay. A host that IDNA refuses stays as it is: the fetcher tells what is wrong with it.
+    """
+    if _is_plain(url):
+        return url
+    url = url.strip()
+    if _HTTP.match(url):
+        try:
+            scheme, netloc, path, query, fragment = urlsplit(url)
+        except ValueError:  # an unfinished [ipv6
+            return quote_non_ascii(url)
+        url = urlunsplit((scheme, _idna(netloc), path or "/", query, fragment))
+    return url if url.isascii() else quote_non_ascii(url)
+
+
+def _idna(netloc: str) -> str:
+    if netloc.isascii():
+        return netloc
+    user, at, host = netloc.rpartition("@")
+    try:
+        return user + at + host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return netloc
+
+
+def quote_non_ascii(url: str) -> str:
+    """Every character over 127 as the percent-encoded bytes of its UTF-8; a lone surrogate as U+FFFD."""
+    if url.isascii():
+        return url
+    clean = url.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(chr(byte) if byte < 128 else f"%{byte:02X}" for byte in clean.encode())
+
+
+def encode_params(params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes) -> str:
+    """A query string; a list as value repeats its key, ``None`` leaves the key out [H42]."""
+    if isinstance(params, bytes):
+        return params.decode()
+    if isinstance(params, str):
+        return params
+    pairs: list[tuple[str | bytes, str | bytes]] = []
+    for key, values in params.items() if isinstance(params, Mapping) else params:
+        single = isinstance(values, str | bytes) or not isinstance(values, Iterable)
+        for value in (values,) if single else values:
+            if value is not None:
+                pairs.append((key, value if isinstance(value, str | bytes) else str(value)))
+    return urlencode(pairs)
+
+
+def with_params(url: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes) -> str:
+    """``url`` with ``params`` appended to its query."""
+    encoded = encode_params(params)
+    if not encoded:
+        return url
+    head, mark, fragment = url.strip().partition("#")
+    joint = "&" if "?" in head else "?"
+    if head.endswith(("?", "&")):
+        joint = ""
+    if not mark and "/" not in head.partition("://")[2] and "://" in head and "?" not in head:
+        head += "/"
+    return f"{head}{joint}{encoded}{mark}{fragment}"
+
+
+def has_scheme(url: str) -> bool:
+    """Whether ``url`` is absolute: ``http://x``, ``data:,x``; not ``x.html``, not ``//host/x``."""
+    return _SCHEME.match(url) is not None
+
+
+class Joiner:
+    """Resolves references against one base as the WHATWG URL standard says; plain ones without parsing them."""
+
+    __slots__ = ("_directory", "_origin", "base")
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self._origin: str | None = None
+        self._directory: str | None = None
+        try:
+            parsed = ada_url.URL(_scalar(base))
+        except ValueError:
+            return
+        if parsed.protocol in ("http:", "https:"):
+            userinfo = parsed.username or parsed.password
+            if not userinfo:
+                self._origin = parsed.origin
+                self._directory = self._origin + parsed.pathname.rpartition("/")[0] + "/"
+
+    def join(self, reference: str) -> str | None:
+        """The absolute URL, or ``None`` when the two make none."""
+        if self._origin is not None:
+            if _is_plain_path(reference):
+                return self._origin + reference
+            if _is_plain_relative(reference):
+                return self._directory + reference  # type: ignore[operator]
+            if reference.startswith(self._origin) and _is_plain_path(reference, len(self._origin)):
+                return reference
+        if _is_plain_absolute(reference):
+            return reference
+        try:
+            joined: str = ada_url.join_url(_scalar(self.base), _scalar(reference))
+        except ValueError:
+            return None
+        return joined
+
+
+def urljoin(base: str, reference: str) -> str | None:
+    """``reference`` against ``base`` as a browser does; ``None`` when that is no URL."""
+    return Joiner(base).join(reference)
+
+
+def _scalar(text: str) -> str:
+    """Lone surrogates as U+FFFD, as the standard's USVString."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def without_fragment(url: str) -> str:
+    return url.partition("#")[0]

@@ -1,0 +1,197 @@
+"""Keeps what a callback logs and prints, per task, without swapping stdout for everybody.
+
+What is written goes to the capture of the current context; outside of one it goes where it always went.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import logging
+import sys
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+MAX_LOGS = 10_000  # characters kept of one task, the last ones
+_FRAMEWORK = ("crawlkit/processor/", "crawlkit/libs/", "crawlkit\\processor\\", "crawlkit\\libs\\")
+
+
+class Capture:
+    """The last ``limit`` characters of what was written."""
+
+    __slots__ = ("_limit", "_pieces", "_size", "cut")
+
+    def __init__(self, limit: int = MAX_LOGS) -> None:
+        self._limit = limit
+        self._pieces: deque[str] = deque()
+        self._size = 0
+        self.cut = False
+
+    def write(self, text: str) -> None:
+        size = len(text)
+        if size > self._limit:
+            text, self.cut = text[-self._limit :], True
+            size = self._limit
+        self._pieces.append(text)
+        self._size += size
+        # Twice the limit, so that an endless print costs little a line
+        while self._size - len(self._pieces[0]) >= self._limit:
+            self._size -= len(self._pieces.popleft())
+            self.cut = True
+
+    def text(self) -> str:
+        """What was written; begins with ``...`` when its beginning is gone. Lone surrogates are escaped."""
+        if not self._pieces:
+            return ""
+        text = "".join(self._pieces)
+        if len(text) > self._limit or self.cut:
+            text = "..." + text[-self._limit :]
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+_current: ContextVar[Capture | None] = ContextVar("crawlkit_capture", default=None)
+
+
+def current() -> Capture | None:
+    return _current.get()
+
+
+@contextmanager
+def capturing(capture: Capture) -> Iterator[Capture]:
+    """What this context writes goes to ``capture``."""
+    token = _current.set(capture)
+    try:
+        yield capture
+    finally:
+        _current.reset(token)
+
+
+def captured_print(
+    *values: Any, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
+) -> None:
+    """``print`` of a handler script."""
+    capture = _current.get()
+    if capture is None or (file is not None and file is not sys.stdout and file is not sys.stderr):
+        builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
+        return
+    text = io.StringIO()
+    builtins.print(*values, sep=sep, end=end, file=text)
+    capture.write(text.getvalue())
+
+
+class CaptureHandler(logging.Handler):
+    """A logging handler that writes to the current capture, and nowhere outside of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(
+            logging.Formatter("[%(levelname).1s %(asctime)s %(name)s:%(lineno)d] %(message)s", "%y%m%d %H:%M:%S")
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        capture = _current.get()
+        if capture is None:
+            return
+        try:
+            capture.write(self.format(record) + "\n")
+        except Exception as error:  # arguments that do not fit, a __str__ that raises: the script's, not ours
+            capture.write(
+                f"[{record.levelname[:1]} {record.name}:{record.lineno}] cannot be logged: {described(error)}\n"
+            )
+
+
+class ScriptLogger(logging.Logger):
+    """The ``logger`` of a script, private to its project; also stands for its ``logging`` [H02]."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(project, logging.DEBUG)
+        self.propagate = False
+        self.addHandler(_handler)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(logging, name)
+
+
+_handler = CaptureHandler()
+
+
+class RoutedStream(io.TextIOBase):
+    """Stands for ``sys.stdout`` in a handler worker: to the current capture, else to the real stream."""
+
+    def __init__(self, real: Any) -> None:
+        super().__init__()
+        self.real = real
+
+    def write(self, text: str) -> int:
+        capture = _current.get()
+        if capture is not None:
+            capture.write(str(text))
+            return len(text)
+        written: int = self.real.write(text)
+        return written
+
+    def flush(self) -> None:
+        if self.real is not None:
+            self.real.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        number: int = self.real.fileno()
+        return number
+
+    def isatty(self) -> bool:
+        return False
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+
+def route_streams() -> None:
+    """Routes stdout, stderr and the root logger of this process; for a process that only runs handlers."""
+    if not isinstance(sys.stdout, RoutedStream):
+        sys.stdout = RoutedStream(sys.stdout)
+    if not isinstance(sys.stderr, RoutedStream):
+        sys.stderr = RoutedStream(sys.stderr)
+    root = logging.getLogger()
+    if _handler not in root.handlers:
+        root.addHandler(_handler)
+
+
+def described(error: BaseException) -> str:
+    """``ValueError: what it says``, also for an exception whose ``__str__`` raises."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as second:  # user code: anything may come out of it
+        text = f"<its __str__ raised {type(second).__name__}>"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return f"{kind}: {text[:2000]}" if text else kind
+
+
+def formatted(error: BaseException) -> str:
+    """The traceback with the framework's own frames left out, never raising [W43]."""
+    try:
+        whole = traceback.TracebackException(type(error), error, _script_part(error.__traceback__), compact=True)
+        return "".join(whole.format()).encode("utf-8", "backslashreplace").decode()
+    except BaseException as second:  # user code: a __str__, a __repr__ or a __cause__ may do anything
+        return f"Traceback not shown ({type(second).__name__})\n{described(error)}\n"
+
+
+def _script_part(trace: TracebackType | None) -> TracebackType | None:
+    """From the first frame that is not the framework's on; all of it when there is none."""
+    step = trace
+    while step is not None:
+        if not any(part in step.tb_frame.f_code.co_filename for part in _FRAMEWORK):
+            return step
+        step = step.tb_next
+    return trace

@@ -1,0 +1,94 @@
+"""Builds outcomes: what the scheduler and the result worker learn of an attempt.
+
+Pure: Fetched and findings in, Outcome out.
+"""
+
+from __future__ import annotations
+
+from crawlkit.libs.errors import ScriptError
+from crawlkit.libs.messages import INFO, NIL, Fetched, Outcome, ProjectInfo, TrackFetch, TrackProcess, pack
+from crawlkit.libs.response import Response
+
+MAX_CONTENT = 500  # characters of the body kept after a failure [P07]
+MAX_EXCEPTION = 2_000
+MAX_HEADERS = 100
+_VALIDATORS = ("etag", "last-modified")
+
+
+def track_fetch(fetched: Fetched, response: Response, ok: bool) -> TrackFetch:
+    """What is remembered of the fetch: all of the headers and the beginning of the body only after a failure [P07]."""
+    track = TrackFetch(
+        ok=response.ok,
+        time=fetched.time,
+        status_code=fetched.status_code,
+        error=fetched.error,
+        error_kind=fetched.error_kind,
+        redirect_url=fetched.url if fetched.url != fetched.orig_url else None,
+        encoding=response.__dict__.get("_encoding"),
+        size=fetched.size or len(fetched.content),
+    )
+    if ok:
+        validators = {n.lower(): v for n, v in fetched.headers if n.lower() in _VALIDATORS}
+        if validators:
+            track.headers = validators
+    else:
+        track.headers = {name: value[:1000] for name, value in fetched.headers[:MAX_HEADERS]}
+        if response.content:
+            text = response.content[: 4 * MAX_CONTENT].decode(response.encoding, "replace")[:MAX_CONTENT]
+            track.content = text.encode("utf-8", "replace").decode()
+    return track
+
+
+def validators(fetched: Fetched) -> tuple[str | None, str | None]:
+    """(etag, last_modified) of a good response, for the next conditional GET [H49]."""
+    etag = last_modified = None
+    for name, value in fetched.headers:
+        if len(name) == 4 and name.lower() == "etag":
+            etag = value
+        elif len(name) == 13 and name.lower() == "last-modified":
+            last_modified = value
+    return etag, last_modified
+
+
+def failure(
+    fetched: Fetched,
+    *,
+    node: str,
+    reason: str,
+    exception: str,
+    logs: str | None = None,
+    seconds: float = 0.0,
+    part: int = 0,
+) -> Outcome:
+    """The last part of an attempt whose callback did not run to its end: ``worker_died``, ``time_limit``, ...
+
+    ``part`` is the number of parts that went out before.
+    """
+    task = fetched.task
+    return Outcome(
+        project=task.project,
+        taskid=task.taskid,
+        run=task.run,
+        attempt=task.attempt,
+        kind=task.kind,
+        part=part,
+        last=True,
+        results=[],
+        first_result=0,
+        url=task.url,
+        node=node,
+        ok=False,
+        follows=[],
+        messages=[],
+        fetch=track_fetch(fetched, Response.of(fetched), False),
+        process=TrackProcess(ok=False, time=seconds, logs=logs, exception=exception[:MAX_EXCEPTION], reason=reason),
+        info=pack(ProjectInfo(error=exception[:MAX_EXCEPTION])) if task.kind == INFO else NIL,
+    )
+
+
+def script_failure(fetched: Fetched, error: ScriptError, *, node: str) -> Outcome:
+    """The outcome of any task of a project whose script does not load [T54]."""
+    where = f"line {error.lineno}: " if error.lineno else ""
+    return failure(
+        fetched, node=node, reason="script_error", exception=f"{where}{error}", logs=error.traceback[-10_000:] or None
+    )

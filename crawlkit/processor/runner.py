@@ -1,0 +1,321 @@
+"""Runs one callback for one fetched task and tells what came of it.
+
+Runs user code: only inside a handler worker. Sends nothing itself: each part of the outcome goes to ``emit``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from crawlkit.libs.base_handler import BaseHandler
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.collector import Collector
+from crawlkit.libs.errors import FETCH_ERROR_KINDS, InvalidTask
+from crawlkit.libs.jsonable import NotJSON, jsonable
+from crawlkit.libs.messages import INFO, NIL, Fetched, Follow, Message, Outcome, ProjectInfo, TrackProcess, pack
+from crawlkit.libs.response import HTTPError, Response
+from crawlkit.processor import outcome as outcomes
+from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
+from crawlkit.processor.project_loader import LoadedProject
+
+_MSGPACK_NIL = b"\xc0"
+_decode = msgspec.msgpack.Decoder().decode
+
+Emit = Callable[[Outcome], None]
+
+
+class RunnerSettings(Struct, frozen=True):
+    """Limits of what is kept of a run."""
+
+    max_logs: int = MAX_LOGS  # characters, the last ones
+    max_save: int = 2**20  # bytes of self.save
+
+
+class _Signature:
+    """What a callback wants and how it was decorated; looked up once per callback."""
+
+    __slots__ = ("arguments", "catches", "function", "silent")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.arguments = _wanted(function)
+        self.catches = bool(getattr(function, "_catch_status_code_error", False))
+        self.silent = bool(getattr(function, "_not_send_status", False))
+
+
+class Runner:
+    """Runs the tasks of one loaded project, one at a time."""
+
+    def __init__(self, project: LoadedProject, *, node: str, settings: RunnerSettings, clock: Clock) -> None:
+        self.project = project
+        self.blocked_seconds = 0.0
+        """Of the last or running task: seconds that ``emit`` kept the callback waiting; not the callback's time."""
+        self.parts = 0
+        """Parts of the last or running task that went out, for who must end it from outside."""
+        self._handler: BaseHandler = project.handler
+        self._node = node
+        self._settings = settings
+        self._clock = clock
+        self._signatures: dict[str | None, _Signature] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        on_result = type(self._handler).on_result
+        self._own_on_result = on_result is not BaseHandler.on_result
+        self._on_result_wants = _wanted(self._handler.on_result)
+
+    def run(self, fetched: Fetched, emit: Emit) -> None:
+        """Runs the callback of one task; the last part that ``emit`` gets has ``last`` set. User code cannot raise."""
+        self.blocked_seconds = 0.0
+        self.parts = 0
+        if fetched.task.kind == INFO:
+            self._emit(emit, self._info(fetched))
+            return
+        run = _Run(self, fetched, emit)
+        with capturing(run.capture):
+            run.execute()
+        self._emit(emit, run.outcome())
+
+    def close(self) -> None:
+        """Ends the private event loop, if a callback needed one."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _emit(self, emit: Emit, outcome: Outcome) -> None:
+        began = self._clock.monotonic()
+        emit(outcome)
+        self.blocked_seconds += self._clock.monotonic() - began
+        self.parts += 1
+
+    def _signature(self, name: str | None) -> _Signature:
+        known = self._signatures.get(name)
+        if known is None:
+            function = getattr(self._handler, name or "__call__", None)
+            if not callable(function):
+                raise NotImplementedError(f"self.{name or '__call__'}() not implemented!")
+            known = _Signature(function)
+            if len(self._signatures) < 1000:
+                self._signatures[name] = known
+        return known
+
+    def _run_async(self, coroutine: Any) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(coroutine)
+
+    def _info(self, fetched: Fetched) -> Outcome:
+        capture = Capture(self._settings.max_logs)
+        exception = None
+        with capturing(capture):
+            try:
+                info = self._handler.project_info()
+            except BaseException as error:  # user attributes: a property may do anything
+                exception = described(error)
+                info = ProjectInfo(error=exception)
+        outcome = outcomes.failure(
+            fetched, node=self._node, reason="exception", exception=exception or "", logs=capture.text() or None
+        )
+        if exception is None:
+            outcome.ok = True
+            outcome.process = TrackProcess(ok=True, logs=capture.text() or None)
+        outcome.info = pack(info)
+        return outcome
+
+
+class _Run:
+    """One task on its way through its callback."""
+
+    def __init__(self, runner: Runner, fetched: Fetched, emit: Emit) -> None:
+        self.runner = runner
+        self.fetched = fetched
+        self.emit = emit
+        self.response = Response.of(fetched)
+        self.collector = Collector(self._part)
+        self.capture = Capture(runner._settings.max_logs)
+        self.part = 0
+        self.ok = False
+        self.not_modified = False
+        self.send_status = True
+        self.exception: str | None = None
+        self.reason: str | None = None
+        self.seconds = 0.0
+        self.save: msgspec.Raw = NIL
+        self.shown: dict[str, Any] = {}
+
+    def execute(self) -> None:
+        runner = self.runner
+        began = runner._clock.monotonic()
+        try:
+            self._call()
+            self.ok = True
+        except BaseException as error:  # user code: SystemExit and KeyboardInterrupt fail the task, not the worker
+            self._failed(error)
+        finally:
+            runner._handler._end()
+        self.seconds = max(0.0, runner._clock.monotonic() - began - runner.blocked_seconds)
+
+    def _call(self) -> None:
+        runner, dispatch = self.runner, self.fetched.task
+        before = bytes(dispatch.save) or _MSGPACK_NIL
+        save = {} if before == _MSGPACK_NIL else _decode(before)
+        if not isinstance(save, dict):
+            save = {}
+        self.shown = _task_dict(dispatch)
+        handler = runner._handler
+        handler._begin(self.collector, self.response, self.shown, save)
+        try:
+            signature = runner._signature(dispatch.callback)
+            self.send_status = not signature.silent
+            if not signature.catches:
+                if self.response.status_code == 304:
+                    self.not_modified = True
+                    return
+                self.response.raise_for_status()
+            self._results(signature.function(*self._arguments(signature.arguments)))
+        finally:
+            self._keep_save(handler.save, before)
+
+    def _arguments(self, wanted: int, *first: Any) -> tuple[Any, ...]:
+        return (*first, self.response, self.shown)[:wanted]
+
+    def _results(self, returned: Any) -> None:
+        if returned is None or isinstance(returned, dict | str | list | int | float):
+            self._result(returned)
+        elif inspect.isgenerator(returned):
+            for item in returned:
+                if item is not None:
+                    self._result(item)
+        elif inspect.iscoroutine(returned):
+            self._result(self.runner._run_async(returned))
+        elif inspect.isasyncgen(returned):
+            self.runner._run_async(self._drain(returned))
+        else:
+            self._result(returned)
+
+    async def _drain(self, items: Any) -> None:
+        async for item in items:
+            if item is not None:
+                self._result(item)
+
+    def _result(self, value: Any) -> None:
+        runner = self.runner
+        if runner._own_on_result:
+            runner._handler.on_result(*self._arguments(runner._on_result_wants, value))
+        elif value:
+            self.collector.result(value)
+
+    def _keep_save(self, save: Any, before: bytes) -> None:
+        if before == _MSGPACK_NIL and not save:
+            return
+        after = pack(jsonable(save, "save"))
+        if len(after_bytes := bytes(after)) > self.runner._settings.max_save:
+            raise NotJSON(
+                "save", f"is {len(after_bytes):,} bytes, over the limit of {self.runner._settings.max_save:,}"
+            )
+        if after_bytes != before:
+            self.save = after
+
+    def _failed(self, error: BaseException) -> None:
+        self.ok = False
+        self.exception = described(error)
+        self.reason = _reason(error, self.response)
+        self.capture.write(formatted(error))
+
+    def _part(self, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]) -> None:
+        """A full part, in the middle of the callback."""
+        self.runner._emit(self.emit, self._outcome(False, results, first_result, follows, messages))
+
+    def _outcome(
+        self, last: bool, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]
+    ) -> Outcome:
+        task = self.fetched.task
+        part = self.part
+        self.part += 1
+        return Outcome(
+            task.project,
+            task.taskid,
+            task.run,
+            task.attempt,
+            task.kind,
+            part,
+            last,
+            results,
+            first_result,
+            task.url,
+            self.runner._node,
+            self.ok or not last,
+            follows,
+            messages,
+            self.not_modified,
+            self.send_status,
+        )
+
+    def outcome(self) -> Outcome:
+        """The last part."""
+        collector, fetched = self.collector, self.fetched
+        results = collector.results if self.ok else []
+        first = collector.result_count - len(results) if self.ok else 0
+        outcome = self._outcome(True, results, first, collector.follows, collector.messages)
+        outcome.fetch = outcomes.track_fetch(fetched, self.response, self.ok)
+        outcome.process = TrackProcess(
+            ok=self.ok,
+            time=self.seconds,
+            follows=collector.follow_count + len(collector.follows),
+            results=collector.result_count if self.ok else 0,
+            result=collector.result_head,
+            logs=self.capture.text() or None,
+            exception=self.exception,
+            reason=self.reason,
+        )
+        outcome.save = self.save
+        outcome.lastcrawltime = self.runner._clock.time()
+        if self.ok:
+            outcome.result_count = collector.result_count
+            if not self.not_modified:
+                outcome.etag, outcome.last_modified = outcomes.validators(fetched)
+        return outcome
+
+
+def _task_dict(dispatch: Any) -> dict[str, Any]:
+    """``self.task`` in pyspider's shape."""
+    return {
+        "project": dispatch.project,
+        "taskid": dispatch.taskid,
+        "url": dispatch.url,
+        "group": dispatch.group,
+        "lastcrawltime": dispatch.lastcrawltime or None,
+        "schedule": msgspec.to_builtins(dispatch.schedule),
+        "fetch": {n: v for n in dispatch.fetch.__struct_fields__ if (v := getattr(dispatch.fetch, n)) is not None},
+        "process": {} if dispatch.callback is None else {"callback": dispatch.callback},
+    }
+
+
+def _wanted(function: Callable[..., Any]) -> int:
+    """How many positional arguments a bound method takes, at most [H24]."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 9
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return 9
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _reason(error: BaseException, response: Response) -> str:
+    """The word a failure is counted under."""
+    if isinstance(error, MemoryError):
+        return "memory_limit"
+    if isinstance(error, HTTPError) and error.response is response:
+        return "fetch_error" if error.kind in FETCH_ERROR_KINDS or response.status_code == 599 else "http_status"
+    if isinstance(error, NotJSON):
+        return "result" if error.path.startswith("result") else error.path.partition(".")[0].partition("[")[0]
+    if isinstance(error, InvalidTask):
+        return "follow"
+    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
+        return "exit"
+    return "exception"
