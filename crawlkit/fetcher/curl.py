@@ -1,0 +1,384 @@
+"""The transport: one request over libcurl, with reused handles and connections, its answer counted as it comes.
+
+Sends one hop at a time and reports what came. It follows nothing, retries nothing and keeps nothing between tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+import pycurl
+
+from crawlkit.fetcher import address_guard
+from crawlkit.fetcher.content_coding import Chain, codings_of
+from crawlkit.fetcher.curl_errors import fetch_error
+from crawlkit.fetcher.curl_loop import MultiLoop
+from crawlkit.fetcher.limits import Body, Drip, Inflight
+from crawlkit.fetcher.redirects import is_redirect
+from crawlkit.fetcher.request import Plan, cookie_line
+from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import FetchError
+
+REDIRECT_BODY = 256 * 1024  # read of a redirect's body so that its connection can be kept; never stored
+SWEEP = 1.0  # seconds between looks at slow transfers
+_PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+_SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name for it
+_CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+Headers = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Answer:
+    """One response. ``body`` holds room in the process-wide count until it is dropped."""
+
+    status: int
+    reason: str
+    headers: Headers
+    body: Body
+
+    def header(self, name: str) -> str | None:
+        """The first one of this name (lower case)."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+class Engine:
+    """Handles, connections and limits that all fetches of a process share. Made inside the loop that it serves."""
+
+    def __init__(self, settings: FetcherSettings, clock: Clock, *, guarded: bool = True) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.guarded = guarded and not settings.allow_private
+        self.inflight = Inflight(settings.max_inflight_bytes)
+        self.loop = MultiLoop(connections=2 * settings.poolsize + 8)
+        self.transfers: set[Transfer] = set()
+        self.ca_file = settings.ca_file or default_ca_file()
+        self._idle: list[pycurl.Curl] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def session(self) -> Session:
+        """For one task and all its hops; end it with :meth:`Session.close`."""
+        return Session(self, self._idle.pop() if self._idle else pycurl.Curl())
+
+    def give_back(self, handle: pycurl.Curl) -> None:
+        """Takes a handle into the pool with nothing left on it: reset() alone would keep the cookies."""
+        if len(self._idle) >= self.settings.poolsize:
+            handle.close()
+            return
+        handle.setopt(pycurl.COOKIELIST, "ALL")
+        handle.reset()
+        self._idle.append(handle)
+
+    def begin(self, transfer: Transfer) -> None:
+        self.transfers.add(transfer)
+        self.loop.add(transfer.handle, transfer.on_done)
+        if self._sweeper is None and self.settings.low_speed_limit:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+
+    def end(self, transfer: Transfer) -> None:
+        self.transfers.discard(transfer)
+
+    def _sweep(self) -> None:
+        """Ends transfers that drip. libcurl's own low-speed limit would also count the wait for the first byte."""
+        self._sweeper = None
+        now = self.clock.monotonic()
+        for transfer in [one for one in self.transfers if one.drip.too_slow(now, one.received())]:
+            self.loop.remove(transfer.handle)
+            transfer.fail(FetchError("too_slow", f"under {self.settings.low_speed_limit:g} bytes per second for "
+                                                 f"{self.settings.low_speed_time:g} seconds"))  # fmt: skip
+        if self.transfers:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+
+    def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self.loop.close()
+        for handle in self._idle:
+            handle.close()
+        self._idle.clear()
+
+
+class Session:
+    """A handle in the hands of one task: cookies live on it from hop to hop, and nothing else does."""
+
+    def __init__(self, engine: Engine, handle: pycurl.Curl) -> None:
+        self._engine = engine
+        self._handle = handle
+        self._transfer: Transfer | None = None
+        self._cookies_came = False
+
+    async def send(self, plan: Plan) -> Answer:
+        """Raises :class:`FetchError`. When cancelled the transfer is broken off."""
+        self._transfer = transfer = Transfer(self._engine, self._handle, plan)
+        configure(self._handle, plan, self._engine)
+        transfer.attach()
+        self._engine.begin(transfer)
+        try:
+            answer = await transfer.future
+        finally:
+            self._engine.end(transfer)
+            self._engine.loop.remove(self._handle)
+            transfer.release()
+        if not self._cookies_came:
+            self._cookies_came = any(name.lower() == "set-cookie" for name, _ in answer.headers)
+        return answer
+
+    def cookies(self) -> dict[str, str]:
+        """All cookies that servers have set on this task's way, by name."""
+        if not self._cookies_came:
+            return {}
+        found = {}
+        for line in self._handle.getinfo_raw(pycurl.INFO_COOKIELIST):
+            fields = line.decode("utf-8", "replace").split("\t")
+            if len(fields) >= 7:
+                found[fields[5]] = fields[6]
+        return found
+
+    def close(self) -> None:
+        self._engine.give_back(self._handle)
+
+
+class Transfer:
+    """One hop on its way: curl's callbacks, and the future that they fulfil."""
+
+    __slots__ = ("_body", "_chain", "_connected", "_engine", "_failure", "_lines", "_opened", "_parsed", "_plan",
+                 "_raw", "_refused", "_skipping", "_started", "drip", "future", "handle")  # fmt: skip
+
+    def __init__(self, engine: Engine, handle: pycurl.Curl, plan: Plan) -> None:
+        settings = engine.settings
+        self._engine = engine
+        self._plan = plan
+        self._lines: list[bytes] = []
+        self._parsed: tuple[int, str, Headers] | None = None
+        self._body = Body(plan.max_body, engine.inflight)
+        self._chain: Chain | None = None
+        self._failure: FetchError | None = None
+        self._refused: str | None = None
+        self._skipping = False
+        self._raw = 0
+        self._started = engine.clock.monotonic()
+        self.handle = handle
+        self.drip = Drip(settings.low_speed_limit, settings.low_speed_time)
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def attach(self) -> None:
+        """Hangs the callbacks on the handle."""
+        self.handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        self.handle.setopt(pycurl.WRITEFUNCTION, self._on_write)
+        proxy = self._plan.proxy
+        if self._engine.guarded:
+            if proxy is not None:
+                reason = address_guard.host_refusal(self._plan.url.host)
+                if reason is not None:
+                    raise FetchError("address", reason)
+            if proxy is None or not proxy.trusted:
+                self.handle.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
+
+    def received(self) -> int:
+        """Bytes that came so far, as on the wire."""
+        return self._raw or sum(map(len, self._lines))
+
+    def release(self) -> None:
+        """Gives back what a transfer without an answer still holds."""
+        future = self.future
+        if not future.done() or future.cancelled() or future.exception() is not None:
+            self._body.drop()
+
+    def fail(self, error: FetchError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _on_open_socket(self, purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
+        family, kind, protocol, where = address
+        reason = address_guard.refusal(where[0]) if family in (socket.AF_INET, socket.AF_INET6) else "not an IP address"
+        if reason is not None:
+            self._refused = reason
+            bad: int = pycurl.SOCKET_BAD
+            return bad
+        return socket.socket(family, kind, protocol)
+
+    def _on_write(self, chunk: bytes) -> int | None:
+        """An exception must not leave through curl, which would print and forget it."""
+        try:
+            if not self._raw:
+                self._begin_body()
+            self._raw += len(chunk)
+            if self._skipping:
+                return 0 if self._raw > REDIRECT_BODY else None
+            if self._chain is None:
+                self._body.write(chunk)
+            else:
+                self._chain.write(chunk)
+        except FetchError as error:
+            self._failure = error
+            return 0
+        except Exception as error:  # whatever it is, it must become this task's error
+            self._failure = FetchError("internal", f"{type(error).__name__}: {error}")
+            return 0
+        return None
+
+    def _begin_body(self) -> None:
+        status, _, headers = self._head()
+        location = None
+        codings = []
+        for name, value in headers:
+            lower = name.lower()
+            if lower == "content-encoding":
+                codings.append(value)
+            elif lower == "location":
+                location = value
+        if self._plan.follow and is_redirect(status, location):
+            self._skipping = True
+        elif codings:
+            names = codings_of(codings)
+            if names:
+                self._chain = Chain(names, self._body.write)
+
+    def _head(self) -> tuple[int, str, Headers]:
+        if self._parsed is None:
+            size = sum(map(len, self._lines))
+            if size > self._engine.settings.max_headers:
+                raise FetchError("headers_too_big", f"{size} bytes of headers")
+            self._parsed = parse_head(self._lines)
+        return self._parsed
+
+    def on_done(self, code: int, text: str) -> None:
+        """libcurl has finished with this handle."""
+        if self.future.done():
+            return
+        try:
+            stopped_redirect = self._skipping and self._failure is None and code == pycurl.E_WRITE_ERROR
+            if code and not stopped_redirect:
+                raise self._failure or self._curl_error(code, text)
+            status, reason, headers = self._head()
+            if self._chain is not None:
+                self._chain.finish()
+            self.future.set_result(Answer(status, reason, headers, self._body))
+        except FetchError as error:
+            self.future.set_exception(error)
+        except Exception as error:  # a bug here must not leave the task without an answer
+            self.future.set_exception(FetchError("internal", f"{type(error).__name__}: {error}"))
+
+    def _curl_error(self, code: int, text: str) -> FetchError:
+        if self._refused is not None and code == pycurl.E_COULDNT_CONNECT:
+            return FetchError("address", self._refused)
+        return fetch_error(
+            code,
+            text,
+            connected=self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0,
+            elapsed=self._engine.clock.monotonic() - self._started,
+            timeout=self._plan.timeout,
+            connect_code=self.handle.getinfo(pycurl.HTTP_CONNECTCODE),
+            answered=bool(self._lines),
+        )
+
+
+def configure(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
+    """Sets a handle up for one hop, from nothing: only cookies that servers set live through reset()."""
+    handle.reset()
+    option = handle.setopt
+    option(pycurl.URL, plan.url.wire)
+    option(pycurl.HTTPHEADER, header_lines(plan))
+    option(pycurl.COOKIEFILE, "")
+    option(pycurl.NOSIGNAL, 1)
+    option(pycurl.PATH_AS_IS, 1)
+    option(pycurl.HTTP_CONTENT_DECODING, 0)
+    option(pycurl.PROTOCOLS, _PROTOCOLS)
+    option(pycurl.TIMEOUT_MS, max(1, int(plan.timeout * 1000)))
+    option(pycurl.CONNECTTIMEOUT_MS, max(1, int(plan.connect_timeout * 1000)))
+    cookies = cookie_line(plan)
+    if cookies is not None:
+        option(pycurl.COOKIE, cookies.encode())
+    if plan.url.scheme == "https":
+        _configure_tls(handle, plan, engine)
+    _configure_proxy(handle, plan, engine)
+    if plan.method == "HEAD":
+        option(pycurl.NOBODY, 1)
+    elif plan.body is not None:
+        option(pycurl.POST, 1)
+        option(pycurl.POSTFIELDS, plan.body)
+        if plan.method != "POST":
+            option(pycurl.CUSTOMREQUEST, plan.method)
+    elif plan.method != "GET":
+        option(pycurl.CUSTOMREQUEST, plan.method)
+
+
+def _configure_tls(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
+    version = pycurl.CURL_HTTP_VERSION_2TLS if engine.settings.http2 else pycurl.CURL_HTTP_VERSION_1_1
+    handle.setopt(pycurl.HTTP_VERSION, version)
+    if engine.ca_file is not None:
+        handle.setopt(pycurl.CAINFO, engine.ca_file)
+    if not plan.validate_cert:
+        handle.setopt(pycurl.SSL_VERIFYPEER, 0)
+        handle.setopt(pycurl.SSL_VERIFYHOST, 0)
+
+
+def _configure_proxy(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
+    """Also without a proxy: libcurl would look for one in the environment."""
+    proxy = plan.proxy
+    if proxy is None:
+        handle.setopt(pycurl.PROXY, "")
+        return
+    handle.setopt(pycurl.PROXY, proxy.address)
+    handle.setopt(pycurl.NOPROXY, "")
+    handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+    if proxy.username is not None:
+        handle.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
+        handle.setopt(pycurl.PROXYPASSWORD, (proxy.password or "").encode())
+    if proxy.scheme == "https" and engine.ca_file is not None:
+        handle.setopt(pycurl.PROXY_CAINFO, engine.ca_file)
+    if proxy.scheme in ("http", "https"):
+        handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
+        if plan.proxy_authorization is not None:
+            handle.setopt(pycurl.PROXYHEADER, [b"Proxy-Authorization: " + plan.proxy_authorization.encode()])
+
+
+def header_lines(plan: Plan) -> list[bytes]:
+    """What curl is told to send. ``Name;`` is curl's way to say that a header is there and empty."""
+    lines = []
+    typed = False
+    for name, value in plan.headers:
+        typed = typed or name.lower() == "content-type"
+        lines.append(f"{name}: {value}".encode() if value.strip() else f"{name};".encode())
+    if plan.body is not None:
+        lines.append(b"Expect:")  # no waiting for a 100
+        if not typed and not (plan.method == "POST" and plan.body):
+            lines.append(b"Content-Type:")  # curl would call anything a form
+    return lines
+
+
+def parse_head(lines: list[bytes]) -> tuple[int, str, Headers]:
+    """(status, reason, headers) of the last header block; earlier ones are 1xx answers, later lines are trailers."""
+    start = 0
+    for number, line in enumerate(lines):
+        if line.startswith(b"HTTP/"):
+            start = number
+    if not lines:
+        raise FetchError("protocol", "an answer without a header")
+    parts = lines[start].decode("latin-1").split(None, 2)
+    if len(parts) < 2 or not parts[1].isdigit():
+        raise FetchError("protocol", "an answer without a status")
+    headers = []
+    for line in lines[start + 1 :]:
+        text = line.decode("latin-1")
+        name, colon, value = text.partition(":")
+        if colon:
+            headers.append((name.strip(), value.strip()))
+        elif not text.strip():
+            break
+    return int(parts[1]), parts[2].strip() if len(parts) > 2 else "", headers
+
+
+def default_ca_file() -> str | None:
+    """The machine's certificates; the wheel's OpenSSL would look where its builder kept them."""
+    paths = [*_CA_FILES, ssl.get_default_verify_paths().cafile or ""]
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if path and os.path.getsize(path):
+                return path
+    return None

@@ -1,0 +1,86 @@
+"""Counts what a response may cost: bytes of a body, bytes of all bodies in the process, and too slow a drip.
+
+Pure: no I/O, no clock. Raises FetchError when a bound is passed; the caller stops the transfer.
+"""
+
+from __future__ import annotations
+
+from crawlkit.libs.errors import FetchError
+
+
+class Inflight:
+    """Bytes of bodies that this process holds, from the first byte read until the message is handed on."""
+
+    __slots__ = ("bytes", "limit", "peak")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.peak = 0
+
+    def add(self, size: int) -> None:
+        """Raises :class:`FetchError` of kind ``overload`` when there is no room for ``size`` more."""
+        if self.bytes + size > self.limit:
+            raise FetchError("overload", f"bodies in flight over {self.limit} bytes")
+        self.bytes += size
+        if self.bytes > self.peak:
+            self.peak = self.bytes
+
+    def release(self, size: int) -> None:
+        self.bytes -= size
+
+
+class Body:
+    """A body as it comes in, counted after decompression."""
+
+    __slots__ = ("_inflight", "chunks", "limit", "size")
+
+    def __init__(self, limit: int, inflight: Inflight) -> None:
+        self.limit = limit
+        self.size = 0
+        self.chunks: list[bytes] = []
+        self._inflight = inflight
+
+    def write(self, chunk: bytes) -> None:
+        """Raises :class:`FetchError` of kind ``too_large`` or ``overload``, before the chunk is kept."""
+        if self.size + len(chunk) > self.limit:
+            raise FetchError("too_large", f"body over {self.limit} bytes")
+        self._inflight.add(len(chunk))
+        self.size += len(chunk)
+        self.chunks.append(chunk)
+
+    def content(self) -> bytes:
+        """All of it; one chunk is not copied."""
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+    def drop(self) -> None:
+        """Gives its room back. Harmless when called twice."""
+        self._inflight.release(self.size)
+        self.size = 0
+        self.chunks = []
+
+
+class Drip:
+    """Notices an answer that has begun and then comes too slowly."""
+
+    __slots__ = ("_bytes", "_limit", "_since", "_time")
+
+    def __init__(self, limit: float, time: float) -> None:
+        self._limit = limit
+        self._time = time
+        self._since: float | None = None
+        self._bytes = 0
+
+    def too_slow(self, now: float, received: int) -> bool:
+        """``received``: bytes so far. True when the last window of ``time`` seconds was under the limit."""
+        if not received or not self._limit:
+            return False
+        if self._since is None:
+            self._since, self._bytes = now, received
+            return False
+        span = now - self._since
+        if span < self._time:
+            return False
+        slow = received - self._bytes < self._limit * span
+        self._since, self._bytes = now, received
+        return slow

@@ -1,0 +1,188 @@
+"""From a task to a request plan: what will go over the wire, checked and complete.
+
+Pure: decides, sends nothing. Whatever cannot be sent is refused here, before the wire, with a FetchError.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from crawlkit.fetcher import proxy as proxies
+from crawlkit.fetcher import url as urls
+from crawlkit.fetcher.proxy import Proxy
+from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.fetcher.url import Url
+from crawlkit.libs.errors import FetchError
+from crawlkit.libs.messages import Dispatch
+from crawlkit.libs.task import Fetch
+
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # have a body, if only an empty one
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110
+_UNCLEAN = re.compile("[\r\n\0]")
+#: Ours to write: what a task says about them is ignored.
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
+                      "proxy-connection", "expect"})  # fmt: skip
+NO_COOKIES: dict[str, str] = {}
+
+
+@dataclass(slots=True)
+class Plan:
+    """One request. ``headers`` are the task's own and the defaults, cookies and proxy credentials apart."""
+
+    url: Url
+    method: str = "GET"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | None = None
+    cookie_header: str | None = None  # the task's Cookie header, for its origin only
+    cookies: dict[str, str] = field(default_factory=dict)  # the task's cookies, for its origin only
+    proxy: Proxy | None = None
+    proxy_authorization: str | None = None  # the task's Proxy-Authorization header, for a http proxy only
+    timeout: float = 120  # for this request and all that follow
+    connect_timeout: float = 20
+    validate_cert: bool = True
+    follow: bool = True
+    max_redirects: int = 5
+    max_body: int = 64 * 2**20
+    robots: bool = False
+    user_agent: str = ""
+
+
+def plan_of(task: Dispatch, settings: FetcherSettings) -> Plan:
+    """Raises :class:`FetchError` of kind ``bad_url`` or ``bad_request`` [H42-H52]."""
+    fetch = task.fetch
+    method = _method(fetch)
+    headers, special = _headers(fetch, settings)
+    url = urls.parse(task.url)
+    if url.authorization is not None and "authorization" not in special:
+        headers.append(("Authorization", url.authorization))
+    headers += _validators(task, special)
+    cookies = fetch.cookies or NO_COOKIES
+    for pair in cookies.items():
+        _check_clean("cookies", pair)
+    return Plan(
+        url=url,
+        method=method,
+        headers=headers,
+        body=fetch.data if fetch.data is not None else (b"" if method in WITH_BODY else None),
+        cookie_header=special.get("cookie"),
+        cookies=dict(cookies),
+        proxy=_proxy(fetch, settings),
+        proxy_authorization=special.get("proxy-authorization"),
+        timeout=_seconds("timeout", fetch.timeout, settings.timeout, settings.max_timeout),
+        connect_timeout=_seconds("connect_timeout", fetch.connect_timeout, settings.connect_timeout,
+                                 settings.max_timeout),
+        validate_cert=settings.validate_cert if fetch.validate_cert is None else fetch.validate_cert,
+        follow=fetch.allow_redirects is not False,
+        max_redirects=settings.max_redirects if fetch.max_redirects is None else max(0, fetch.max_redirects),
+        max_body=settings.max_body if fetch.max_size is None else max(0, min(fetch.max_size, settings.max_body)),
+        robots=bool(fetch.robots_txt),
+        user_agent=special["user-agent"],
+    )  # fmt: skip
+
+
+def _method(fetch: Fetch) -> str:
+    if fetch.method is None:
+        return "GET" if fetch.data is None else "POST"
+    method = fetch.method.upper()
+    if not _TOKEN.match(method) or method == "CONNECT":
+        raise FetchError("bad_request", f"method {fetch.method[:50]!r} cannot be sent")
+    return method
+
+
+def _headers(fetch: Fetch, settings: FetcherSettings) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The headers to send, and by lower-case name those that decide something here."""
+    headers: list[tuple[str, str]] = []
+    special: dict[str, str] = {}
+    for name, value in (fetch.headers or NO_COOKIES).items():
+        if not _TOKEN.match(name):
+            raise FetchError("bad_request", f"header name {name[:50]!r} cannot be sent")
+        _check_clean("header " + name, (value,))
+        lower = name.lower()
+        special[lower] = value
+        if lower not in _FRAMING and lower not in ("cookie", "proxy-authorization"):
+            headers.append((name, value))
+    if "user-agent" not in special:
+        special["user-agent"] = fetch.user_agent or settings.user_agent
+        _check_clean("user_agent", (special["user-agent"],))
+        headers.append(("User-Agent", special["user-agent"]))
+    if "accept-encoding" not in special and fetch.use_gzip is not False:
+        headers.append(("Accept-Encoding", ACCEPT_ENCODING))
+    return headers, special
+
+
+def _validators(task: Dispatch, special: dict[str, str]) -> Iterable[tuple[str, str]]:
+    """Conditional GET [H49]. The task's own headers win; None and True mean: what the last good run saved."""
+    fetch = task.fetch
+    for name, wish, saved in (
+        ("If-None-Match", fetch.etag, task.etag),
+        ("If-Modified-Since", fetch.last_modified, task.last_modified),
+    ):
+        value = wish if isinstance(wish, str) else (saved if wish is not False else None)
+        if value and name.lower() not in special:
+            _check_clean(name, (value,))
+            yield name, value
+
+
+def _proxy(fetch: Fetch, settings: FetcherSettings) -> Proxy | None:
+    if isinstance(fetch.proxy, str) and fetch.proxy:
+        return proxies.parse(fetch.proxy)
+    if fetch.proxy is False or not settings.proxy:
+        return None
+    return proxies.parse(settings.proxy, trusted=True)
+
+
+def _seconds(name: str, wish: float | None, default: float, most: float) -> float:
+    if wish is None:
+        return default
+    if not math.isfinite(wish) or wish < 0:
+        raise FetchError("bad_request", f"{name}: use a number of seconds")
+    return min(max(wish, 0.1), most) if wish else default
+
+
+def _check_clean(what: str, texts: Iterable[str]) -> None:
+    for text in texts:
+        if _UNCLEAN.search(text):
+            raise FetchError("bad_request", f"{what}: holds a line break or a NUL")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise FetchError("bad_request", f"{what}: holds a lone surrogate") from None
+
+
+def cookie_line(plan: Plan) -> str | None:
+    """What the Cookie header of this request says besides the jar: the header given, then the cookies given [T30]."""
+    given = plan.cookie_header
+    if not plan.cookies:
+        return given
+    pairs = [part.strip() for part in (given or "").split(";")]
+    kept = [pair for pair in pairs if pair and pair.partition("=")[0].strip() not in plan.cookies]
+    return "; ".join([*kept, *(f"{name}={value}" for name, value in plan.cookies.items())])
+
+
+def sent_cookies(plan: Plan) -> dict[str, str]:
+    """The task's own cookies as far as they were sent to the end of the way [F07]."""
+    if plan.cookie_header is None:
+        return dict(plan.cookies)
+    pairs = (part.partition("=") for part in plan.cookie_header.split(";"))
+    return {name.strip(): value.strip() for name, found, value in pairs if found} | plan.cookies
+
+
+def without_cookies(plan: Plan, names: set[str]) -> Plan:
+    """The same plan without the task's own cookies of these names, for the server has set or removed them."""
+    if not names or (plan.cookie_header is None and not plan.cookies):
+        return plan
+    header = plan.cookie_header
+    if header is not None:
+        kept = [part.strip() for part in header.split(";") if part.partition("=")[0].strip() not in names]
+        header = "; ".join(kept) or None
+    cookies = {name: value for name, value in plan.cookies.items() if name not in names}
+    return replace(plan, cookie_header=header, cookies=cookies)
+
+
+def with_timeout(plan: Plan, seconds: float) -> Plan:
+    """The same plan with the time that is left."""
+    return replace(plan, timeout=max(seconds, 0.001), connect_timeout=min(plan.connect_timeout, max(seconds, 0.001)))

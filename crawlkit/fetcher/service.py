@@ -1,0 +1,278 @@
+"""The fetcher as a service: takes dispatches, fetches many at once, hands on an answer for each.
+
+Store, then forward, then acknowledge: a task is given up only when the next queue has its answer. Decides nothing
+about HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+
+from crawlkit import __version__
+from crawlkit.database.base import BlobStore
+from crawlkit.fetcher.fetch import Fetcher
+from crawlkit.fetcher.retry_after import seconds_from
+from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import BadMessage, QueueError
+from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
+from crawlkit.libs.task import host_of
+from crawlkit.message_queue.base import Delivery, MessageQueue
+
+__all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
+
+log = logging.getLogger("crawlkit.fetcher")
+
+TAKE_WAIT = 1.0  # seconds a take waits for work before it looks whether to stop
+BACK_OFF = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between tries when a broker or a store does not answer
+MAX_ENDED = 10_000  # FetchEnded that wait for the status queue; they are advice, so the oldest go first
+
+
+class FetcherService:
+    """Takes from ``inqueue`` (Dispatch), puts to ``outqueue`` (Fetched) and ``status_queue`` (FetchEnded, Heartbeat).
+
+    ``node`` is unique per process. A body over ``MAX_INLINE_BODY`` goes to ``blobs`` when there are any.
+    """
+
+    def __init__(
+        self,
+        *,
+        inqueue: MessageQueue,
+        outqueue: MessageQueue,
+        status_queue: MessageQueue,
+        settings: FetcherSettings,
+        clock: Clock,
+        node: str,
+        blobs: BlobStore | None = None,
+    ) -> None:
+        self._inqueue = inqueue
+        self._outqueue = outqueue
+        self._status_queue = status_queue
+        self._settings = settings
+        self._clock = clock
+        self._node = node
+        self._fetcher = Fetcher(settings, clock, node, blobs)
+        self._started = clock.time()
+        self._host = socket.gethostname()
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._held: dict[int, Dispatch] = {}  # from the take to the acknowledgement
+        self._out: list[tuple[int, bytes]] = []
+        self._forwarding = 0  # answers on their way into the outqueue
+        self._rejects: list[tuple[int, str]] = []
+        self._ended: list[bytes] = []
+        self._room_made = asyncio.Event()
+        self._out_ready = asyncio.Event()
+        self._ended_ready = asyncio.Event()
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._stopped.set()
+        self._said: set[str] = set()
+        self.stats: dict[str, float] = {"fetched": 0, "errors": 0, "bytes": 0, "status_dropped": 0, "unreadable": 0}
+
+    def inflight(self) -> int:
+        """Tasks taken whose answers are not in the next queue yet."""
+        return len(self._held)
+
+    async def run(self) -> None:
+        """Works until :meth:`stop`."""
+        self._stopped.clear()
+        pumps = [asyncio.create_task(work()) for work in (self._forward, self._tell, self._beat)]
+        try:
+            await self._take()
+        finally:
+            try:
+                await self._finish()
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
+                await self._give_back()
+                await self._fetcher.close()
+                self._stopped.set()
+
+    async def stop(self) -> None:
+        """Takes nothing more, lets what runs finish within ``stop_grace`` seconds, gives the rest back."""
+        self._stopping = True
+        self._room_made.set()
+        await self._stopped.wait()
+
+    # Taking
+
+    def _room(self) -> int:
+        """Free slots; none while a full pool of answers waits for the next queue."""
+        if len(self._out) + self._forwarding >= self._settings.poolsize:
+            return 0
+        return self._settings.poolsize - len(self._running)
+
+    async def _take(self) -> None:
+        misses = 0
+        while not self._stopping:
+            room = self._room()
+            if room <= 0:
+                self._room_made.clear()
+                await self._room_made.wait()
+                await asyncio.sleep(0)  # what ends in the same turn makes the next take larger
+                continue
+            try:
+                deliveries = await self._inqueue.get_many(room, TAKE_WAIT)
+                if self._rejects:
+                    await self._reject()
+            except QueueError as error:
+                misses = await self._back_off(misses, f"{self._inqueue.name}: {error}")
+                continue
+            misses = 0
+            for delivery in deliveries:
+                self._start(delivery)
+
+    def _start(self, delivery: Delivery) -> None:
+        try:
+            task: Dispatch = decode(delivery.body, Dispatch)
+        except BadMessage as error:
+            self.stats["unreadable"] += 1
+            self._rejects.append((delivery.id, str(error)))
+            return
+        self._held[delivery.id] = task
+        self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
+
+    async def _reject(self) -> None:
+        while self._rejects:
+            number, reason = self._rejects[0]
+            await self._inqueue.reject([number], reason)
+            self._rejects.pop(0)
+
+    # Fetching
+
+    async def _work(self, number: int, task: Dispatch) -> None:
+        """One task, from the take to its answer in the batch of answers. Whatever happens there is an answer."""
+        try:
+            try:
+                fetched = await self._fetcher.fetch(task)
+                body = encode(fetched)
+            except Exception as error:  # a task must never be lost, whatever we did wrong
+                log.exception("fetch of %s failed", task.taskid)
+                fetched = self._internal(task, error)
+                body = encode(fetched)
+            self._out.append((number, body))
+            self._note_end(fetched)
+            self._out_ready.set()
+        finally:
+            del self._running[number]
+            self._room_made.set()
+
+    def _internal(self, task: Dispatch, error: Exception) -> Fetched:
+        kind = "too_large" if isinstance(error, BadMessage) else "internal"
+        return Fetched(
+            task=task, status_code=599, url=task.url, orig_url=task.url, headers=[], cookies={}, time=0.0,
+            error=f"{type(error).__name__}: {error}"[:1000], error_kind=kind, node=self._node,
+        )  # fmt: skip
+
+    def _note_end(self, fetched: Fetched) -> None:
+        task = fetched.task
+        self.stats["fetched"] += 1
+        self.stats["bytes"] += fetched.size
+        if fetched.error is not None:
+            self.stats["errors"] += 1
+        retry_after = None
+        if fetched.status_code >= 400:
+            retry_after = seconds_from(fetched.headers, fetched.status_code, self._clock.time())
+        ended = FetchEnded(
+            task.project, task.taskid, task.run, task.attempt, host_of(task.url),
+            fetched.status_code, fetched.error_kind, fetched.time, retry_after,
+        )  # fmt: skip
+        if len(self._ended) >= MAX_ENDED:
+            self.stats["status_dropped"] += 1
+            del self._ended[0]
+        self._ended.append(encode(ended))
+        self._ended_ready.set()
+
+    # Handing on
+
+    async def _forward(self) -> None:
+        """Answers into the outqueue, by the batch; then, and only then, their tasks are acknowledged."""
+        while True:
+            await self._out_ready.wait()
+            self._out_ready.clear()
+            batch, self._out = self._out, []
+            self._forwarding = len(batch)
+            misses = 0
+            while True:
+                try:
+                    await self._outqueue.put_many([body for _, body in batch])
+                    break
+                except QueueError as error:
+                    misses = await self._back_off(misses, f"{self._outqueue.name}: {error}")
+            numbers = [number for number, _ in batch]
+            # ack last: a crash before this repeats the fetch, never loses it
+            with contextlib.suppress(QueueError):  # not acknowledged: it comes again, and its second answer is ignored
+                await self._inqueue.ack(numbers)
+            for number in numbers:
+                self._held.pop(number, None)
+            self._forwarding = 0
+            self._room_made.set()
+
+    async def _tell(self) -> None:
+        """FetchEnded into the status queue, by the batch."""
+        misses = 0
+        while True:
+            await self._ended_ready.wait()
+            self._ended_ready.clear()
+            batch, self._ended = self._ended, []
+            try:
+                await self._status_queue.put_many(batch)
+                misses = 0
+            except QueueError as error:
+                self._ended = (batch + self._ended)[-MAX_ENDED:]
+                misses = await self._back_off(misses, f"{self._status_queue.name}: {error}")
+                self._ended_ready.set()
+
+    async def _beat(self) -> None:
+        while True:
+            with contextlib.suppress(QueueError):  # the next one says it all again
+                await self._status_queue.put_many([self._heartbeat()], self._settings.heartbeat)
+            await asyncio.sleep(self._settings.heartbeat)
+
+    def _heartbeat(self) -> bytes:
+        stats = dict(self.stats, running=len(self._running), inflight=len(self._held))
+        return encode(
+            Heartbeat(
+                self._node, "fetcher", self._host, os.getpid(), __version__, self._started,
+                [(task.project, task.taskid, task.run, task.attempt) for task in self._held.values()],
+                stats, self._stopping,
+            )
+        )  # fmt: skip
+
+    async def _back_off(self, misses: int, trouble: str) -> int:
+        """Says it once, waits longer from time to time, returns the new number of misses."""
+        if misses == 0:
+            log.warning("%s; trying again until it works", trouble)
+        await asyncio.sleep(BACK_OFF[min(misses, len(BACK_OFF) - 1)])
+        return misses + 1
+
+    # Stopping
+
+    async def _finish(self) -> None:
+        """Gives what runs ``stop_grace`` seconds in all, then breaks it off."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.stop_grace
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=self._settings.stop_grace)
+        late = list(self._running.values())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        while (self._out or self._forwarding) and loop.time() < deadline:
+            self._room_made.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room_made.wait(), max(deadline - loop.time(), 0.0))
+
+    async def _give_back(self) -> None:
+        """What has no answer in the next queue goes back to the head of ours."""
+        with contextlib.suppress(QueueError):  # a lost connection gives everything back by itself
+            if self._held:
+                await self._inqueue.nack(list(self._held))
+            self._held.clear()
+            await self._status_queue.put_many([*self._ended, self._heartbeat()], 0.5)
