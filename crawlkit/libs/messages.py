@@ -229,6 +229,12 @@ class Heartbeat(Struct, array_like=True, tag="heartbeat"):
     stopping: bool = False
 
 
+class NewTasks(Struct, array_like=True, tag="new_tasks"):
+    """anybody -> scheduler by the newtask queue: tasks to admit. Each is checked by itself."""
+
+    tasks: list[Raw]  # msgpack of libs.task.Task
+
+
 class CronSpec(Struct, omit_defaults=True):
     """One @every of one method. Either ``seconds`` or ``cron``."""
 

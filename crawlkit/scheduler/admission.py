@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from crawlkit.libs.rows import Queue, TaskRow
-from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, host_of
+from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Schedule, Status, Task, host_of
 
 
 class Verdict(enum.Enum):
@@ -114,7 +114,7 @@ def place(schedule: Schedule, now: float, due: float | None = None) -> tuple[Que
 
 def new_row(task: Task, *, now: float, seq: int, host: str, partition: int) -> TaskRow:
     """The row of a task seen for the first time [S30]."""
-    schedule = _fresh(task.schedule or Schedule())
+    schedule = _fresh(task.schedule or NO_SCHEDULE)
     queue, rank = place(schedule, now)
     return TaskRow(
         project=task.project,
@@ -126,8 +126,8 @@ def new_row(task: Task, *, now: float, seq: int, host: str, partition: int) -> T
         rank=rank,
         seq=seq,
         schedule=schedule,
-        fetch=task.fetch or Fetch(),
-        process=task.process or Process(),
+        fetch=task.fetch or NO_FETCH,
+        process=task.process or NO_PROCESS,
         updatetime=now,
     )
 

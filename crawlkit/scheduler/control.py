@@ -1,0 +1,234 @@
+"""What others may ask a running scheduler: JSON over HTTP, with a token, on loopback unless told otherwise [S70].
+
+Nothing is evaluated, and no answer is a live object. The address and the token are in ``scheduler.json`` of the data
+path, readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+
+from crawlkit import __version__
+from crawlkit.libs.errors import CrawlkitError, InvalidProject, InvalidTask, ServiceUnreachable, StoreUnavailable
+from crawlkit.libs.task import JSONDict
+from crawlkit.scheduler.service import SchedulerService
+
+MAX_REQUEST = 16 * 2**20
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+FILE = "scheduler.json"
+
+
+class ControlServer:
+    """Serves the methods of a :class:`SchedulerService`. ``port`` 0 takes a free one; see :attr:`url`."""
+
+    def __init__(self, service: SchedulerService, host: str = "127.0.0.1", port: int = 0, token: str = "") -> None:
+        self.token = token or secrets.token_urlsafe(24)
+        self._host = host
+        self._port = port
+        self._methods = _methods(service)
+        names = LOOPBACK_NAMES | {host}
+        routes = [(r"/rpc/(\w+)", _Call, {"methods": self._methods, "token": self.token, "hosts": names})]
+        application = tornado.web.Application(routes, log_function=lambda handler: None)
+        self._server = tornado.httpserver.HTTPServer(application, max_buffer_size=MAX_REQUEST + 4096)
+
+    def start(self) -> None:
+        """Binds and listens; raises ``OSError`` when the port is taken."""
+        sockets = tornado.netutil.bind_sockets(self._port, self._host)
+        self._port = sockets[0].getsockname()[1]
+        self._server.add_sockets(sockets)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    async def stop(self) -> None:
+        self._server.stop()
+        await self._server.close_all_connections()
+
+    def publish(self, data_path: Path) -> None:
+        """Writes address and token where commands on this machine look for them."""
+        target = data_path / FILE
+        draft = target.with_suffix(".tmp")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump({"url": self.url, "token": self.token, "pid": os.getpid(), "version": __version__}, stream)
+        draft.replace(target)
+
+    @staticmethod
+    def withdraw(data_path: Path) -> None:
+        """Removes what :meth:`publish` wrote."""
+        (data_path / FILE).unlink(missing_ok=True)
+
+
+Method = Callable[[JSONDict], Awaitable[Any]]
+
+
+def _methods(service: SchedulerService) -> dict[str, Method]:
+    async def submit(args: JSONDict) -> Any:
+        return await service.submit(args["tasks"])
+
+    async def run(args: JSONDict) -> Any:
+        return await service.run_project(args["project"])
+
+    async def send_message(args: JSONDict) -> Any:
+        return await service.send_message(args["project"], args["message"])
+
+    async def update_project(args: JSONDict) -> Any:
+        service.update_project()
+
+    async def drop_project(args: JSONDict) -> Any:
+        await service.drop_project(args["project"])
+
+    async def summary(args: JSONDict) -> Any:
+        return {**service.summary(), "drained": service.drained()}
+
+    async def size(args: JSONDict) -> Any:
+        return sum(one["waiting"] + one["leased"] for one in service.summary()["projects"].values())
+
+    async def counters(args: JSONDict) -> Any:
+        return await service.counters(args.get("window", "all"))
+
+    async def active_tasks(args: JSONDict) -> Any:
+        return await service.active_tasks(args.get("project"), args.get("limit", 100))
+
+    return {method.__name__: method for method in (submit, run, send_message, update_project, drop_project, summary,
+                                                   size, counters, active_tasks)}  # fmt: skip
+
+
+class _Call(tornado.web.RequestHandler):
+    def initialize(self, methods: dict[str, Method], token: str, hosts: frozenset[str]) -> None:
+        self.methods = methods
+        self.token = token
+        self.hosts = hosts
+
+    async def post(self, name: str) -> None:
+        host = self.request.host.rpartition(":")[0] or self.request.host
+        if host not in self.hosts:
+            return self._answer(403, {"error": "this host name is not served"})
+        given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self.token.encode()):
+            return self._answer(401, {"error": "wrong token"})
+        method = self.methods.get(name)
+        if method is None:
+            return self._answer(404, {"error": f"no method {name!r}; there are: {', '.join(sorted(self.methods))}"})
+        try:
+            args = msgspec.json.decode(self.request.body or b"{}", type=dict[str, Any])
+            return self._answer(200, {"result": await method(args)})
+        except KeyError as error:
+            return self._answer(400, {"error": f"argument {error} is missing"})
+        except (msgspec.MsgspecError, InvalidTask, InvalidProject, ValueError, TypeError) as error:
+            return self._answer(400, {"error": str(error)})
+        except StoreUnavailable as error:
+            return self._answer(503, {"error": str(error)})
+
+    def _answer(self, status: int, body: JSONDict) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(msgspec.json.encode(body))
+
+
+class ControlClient:
+    """Asks a running scheduler; synchronous. Every method raises :class:`ServiceUnreachable` when none answers."""
+
+    def __init__(self, url: str, token: str, timeout: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def at(cls, data_path: Path, timeout: float = 10.0) -> ControlClient:
+        """The scheduler that runs on this data path."""
+        try:
+            found = json.loads((data_path / FILE).read_text())
+        except FileNotFoundError:
+            raise ServiceUnreachable(
+                f"no scheduler runs on {data_path}: start one with 'crawlkit --data-path {data_path} all'"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ServiceUnreachable(f"{data_path / FILE} cannot be read: {error}") from None
+        return cls(found["url"], found["token"], timeout)
+
+    def call(self, method: str, **args: Any) -> Any:
+        """One call; a refusal raises :class:`CrawlkitError` with the scheduler's words."""
+        body = msgspec.json.encode(args)
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            status, answer = self._post(f"/rpc/{method}", body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise ServiceUnreachable(
+                f"the scheduler at {self.url} does not answer ({error}): start it with 'crawlkit all'"
+            ) from None
+        if status == 200:
+            return answer["result"]
+        if status == 401:
+            raise ServiceUnreachable(f"the scheduler at {self.url} refuses the token")
+        raise CrawlkitError(answer.get("error", f"HTTP {status}"))
+
+    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, JSONDict]:
+        for last_try in (False, True):
+            if self._connection is None:
+                parts = urlsplit(self.url)
+                self._connection = http.client.HTTPConnection(
+                    parts.hostname or "127.0.0.1", parts.port or 80, timeout=self._timeout
+                )
+            try:
+                self._connection.request("POST", path, body, headers)
+                response = self._connection.getresponse()
+                return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
+            except (ConnectionError, http.client.BadStatusLine):
+                # a kept connection may have been closed in the meantime; every method may be repeated
+                self.close()
+                if last_try:
+                    raise
+            except msgspec.MsgspecError as error:
+                raise http.client.HTTPException(f"not an answer of crawlkit: {error}") from None
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def submit(self, tasks: Sequence[JSONDict]) -> list[JSONDict]:
+        """One verdict per task, in order: ``{"taskid", "accepted", "verdict", "reason"}``, committed."""
+        return list(self.call("submit", tasks=list(tasks)))
+
+    def run(self, project: str) -> JSONDict:
+        return dict(self.call("run", project=project))
+
+    def send_message(self, project: str, message: Any) -> JSONDict:
+        return dict(self.call("send_message", project=project, message=message))
+
+    def update_project(self) -> None:
+        self.call("update_project")
+
+    def drop_project(self, project: str) -> None:
+        self.call("drop_project", project=project)
+
+    def summary(self) -> JSONDict:
+        return dict(self.call("summary"))
+
+    def size(self) -> int:
+        """Tasks waiting and handed out."""
+        return int(self.call("size"))
+
+    def counters(self, window: str = "all") -> JSONDict:
+        return dict(self.call("counters", window=window))
+
+    def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
+        return list(self.call("active_tasks", project=project, limit=limit))

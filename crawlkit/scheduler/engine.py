@@ -1,0 +1,349 @@
+"""The scheduler without its clock and its queues: one call, one turn, one transaction.
+
+Synchronous; it blocks on the stores, so services run it in a thread. After any ``StoreUnavailable`` its memory is
+worthless and is read again from the stores at the next turn: nothing was sent that was not committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from crawlkit.database.base import ProjectStore, TaskStore
+from crawlkit.libs.rows import TaskRow
+from crawlkit.libs.task import Process, Schedule, Task
+from crawlkit.scheduler import intake, outcomes, projects, sending, ticks
+from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.state import Out, ProjectState, State
+from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
+
+HOUSEKEEPING = 60.0  # seconds between dumps of the counters and prunings
+NAMES_CHECK = 60.0  # seconds between looks for removed projects
+SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
+
+
+class Engine:
+    """See :meth:`turn`. ``now`` is Unix time, ``mono`` a clock that never goes back; both in seconds."""
+
+    def __init__(
+        self,
+        taskdb: TaskStore,
+        projectdb: ProjectStore,
+        settings: EngineSettings | None = None,
+        drop_results: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.taskdb = taskdb
+        self.projectdb = projectdb
+        self.settings = settings or EngineSettings()
+        self.epoch: str | None = None  # of the broker; leases of another one come back at once
+        self.projects_changed = False  # set from outside: look at the projectdb at the next turn
+        self.snapshot: dict[str, Any] = {"projects": {}, "leased": 0, "drained": False}
+        self._drop_results = drop_results
+        self._state: State | None = None
+        self._sent = 0
+        self._stored_epoch: str | None = None
+        self._overdue_checked = self._house_kept = self._names_checked = self._polled = self._snapped = 0.0
+
+    @property
+    def state(self) -> State:
+        if self._state is None:
+            raise RuntimeError("the engine has not been loaded: call turn() first")
+        return self._state
+
+    def turn(self, now: float, inbox: Inbox, mono: float | None = None) -> Outbox:
+        """Applies what arrived, decides, commits, and returns what to send now that it is durable.
+
+        Raises ``StoreUnavailable``: then nothing was taken in, and ``inbox`` is to be offered again.
+        """
+        try:
+            return self._turn(now, inbox, now if mono is None else mono)
+        except BaseException:
+            if self._state is not None:
+                self._sent = self._state.sent
+            self._state = None
+            raise
+
+    def _turn(self, now: float, inbox: Inbox, mono: float) -> Outbox:
+        turn = Turn(now, mono, inbox)
+        fresh = self._state is None
+        if fresh:
+            self._load(turn)
+        state = self.state
+        self._look_at_projects(turn, fresh)
+        for project in state.projects.values():
+            if project.loaded:
+                projects.refill(state, project)
+        if fresh:
+            self._check_epoch(turn)
+        outcomes.take_status(state, turn)
+        if mono - self._overdue_checked >= 1.0:
+            self._overdue_checked = mono
+            outcomes.end_overdue(state, turn)
+        ticks.end(state, turn)
+        for name in turn.answered:
+            ticks.plan(state, turn, state.projects[name])
+        ticks.run_due(state, turn)
+        sending.wake_due(state, turn)
+        intake.admit(state, turn)
+        self._finish(turn)
+        sending.send(state, turn)
+        self._keep_house(turn)
+        writes = turn.finish()
+        if writes:
+            self.taskdb.commit(writes)
+            for (name, event, _), n in writes.ledger.items():
+                if name in state.projects:
+                    totals = state.projects[name].totals
+                    totals[event] = totals.get(event, 0) + n
+        turn.outbox.wake = self._wake(turn)
+        if fresh or mono - self._snapped >= SNAPSHOT or not state.leases:
+            self._snapped = mono
+            self.snapshot = self._look(turn)
+        return turn.outbox
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    def _load(self, turn: Turn) -> None:
+        state = State(self.taskdb, self.projectdb, self.settings)
+        self._state = state
+        state.sent = self._sent
+        self._overdue_checked = self._house_kept = self._names_checked = turn.mono
+        self._polled = self._snapped = turn.mono
+        stored = self.taskdb.state()
+        state.seq = self.taskdb.max_seq()
+        state.last_ticks = self.taskdb.last_ticks()
+        self._load_leases(turn, state)
+        for row in self.projectdb.all():
+            projects.apply_row(state, turn, row)
+            state.projects_seen = max(state.projects_seen, row.updatetime)
+        for (name, event, reason), n in self.taskdb.ledger().items():
+            _enter(state.projects.get(name), event, reason, n)
+        for (name, entry), text in stored.items():
+            self._load_entry(state, name, entry, text)
+        if ("", "counters") in stored:
+            state.counters.load(stored["", "counters"], turn.now)
+        self._stored_epoch = stored.get(("", "epoch"))
+
+    def _load_leases(self, turn: Turn, state: State) -> None:
+        leases = self.taskdb.leases()
+        keys = [(lease.project, lease.taskid) for lease in leases]
+        rows = self.taskdb.get_many(keys) if keys else {}
+        for lease, key in zip(leases, keys, strict=True):
+            row = rows.get(key)
+            if row is None:
+                turn.writes.unlease.append(key)
+                continue
+            # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
+            until = turn.mono + self.settings.lease
+            state.leases[key] = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+
+    def _load_entry(self, state: State, name: str, entry: str, text: str) -> None:
+        project = state.projects.get(name)
+        if entry == "finished_at" and project is not None:
+            project.finished_at = int(text)
+        elif entry.startswith("cron_since:"):
+            key = (name, entry.partition(":")[2])
+            state.last_ticks.setdefault(key, float(text))
+        elif entry.startswith("postponed:"):
+            state.postponed[(name, entry.partition(":")[2])] = msgspec.json.decode(text, type=Task)
+
+    def _check_epoch(self, turn: Turn) -> None:
+        """After a start: leases given through a broker that is gone come back at once."""
+        state = self.state
+        for key, out in list(state.leases.items()):
+            project = state.projects.get(key[0])
+            if project is not None:
+                project.leased += 1
+            if self.epoch is not None and self.epoch != self._stored_epoch:
+                outcomes.lose(state, turn, key, out, "broker_gone", blame=False)
+        if self.epoch is not None and self.epoch != self._stored_epoch:
+            turn.writes.state["", "epoch"] = self._stored_epoch = self.epoch
+        for key in [key for key in state.postponed if key not in state.leases]:
+            intake.resume_postponed(state, turn, key)
+
+    def _look_at_projects(self, turn: Turn, fresh: bool) -> None:
+        state = self.state
+        if fresh or not (self.projects_changed or turn.mono - self._polled >= self.settings.project_poll):
+            return
+        names_too = self.projects_changed or turn.mono - self._names_checked >= NAMES_CHECK
+        self.projects_changed, self._polled = False, turn.mono
+        for row in self.projectdb.changed_since(state.projects_seen):
+            state.projects_seen = max(state.projects_seen, row.updatetime)
+            known = row.name in state.projects
+            projects.apply_row(state, turn, row)
+            if not known:
+                for (_, event, reason), n in self.taskdb.ledger(row.name).items():
+                    _enter(state.projects[row.name], event, reason, n)
+        if names_too:
+            self._names_checked = turn.mono
+            for name in set(state.projects) - set(self.projectdb.names()):
+                self._forget(name)
+        self._delete_marked(turn)
+
+    def _forget(self, name: str) -> None:
+        state = self.state
+        state.projects.pop(name, None)
+        state.known.drop(name)
+        for key in [key for key in state.leases if key[0] == name]:
+            del state.leases[key]
+
+    def _delete_marked(self, turn: Turn) -> None:
+        """The delete rule: stopped, marked ``delete`` in its group, and untouched for long enough [S09]."""
+        for project in list(self.state.projects.values()):
+            row = project.row
+            marked = "delete" in row.group.lower().replace(",", " ").split()
+            if row.status == "STOP" and marked and turn.now - row.updatetime >= self.settings.delete_time:
+                self.drop(row.name)
+
+    def drop(self, name: str) -> None:
+        """Removes a project with all it has. Safe while crawling: what is still out comes back to nothing."""
+        self.projectdb.drop(name)
+        if self._state is not None:
+            self._forget(name)
+            self._state.counters.drop(name)
+        self.taskdb.drop(name)
+        if self._drop_results is not None:
+            self._drop_results(name)
+
+    # -- rules over several rooms ------------------------------------------------------------------------------------
+
+    def _finish(self, turn: Turn) -> None:
+        """on_finished: once per drain, when nothing is queued, waiting, leased or on its way [S60]."""
+        if turn.inbox.newtasks_waiting:
+            return
+        state = self.state
+        for project in state.projects.values():
+            if project.active_tasks or project.accepted <= project.finished_at or project.info is None:
+                continue
+            if not project.active or project.info_script != project.row.version:
+                continue
+            project.finished_at = project.accepted
+            turn.writes.state[project.row.name, "finished_at"] = str(project.finished_at)
+            if project.info.has_on_finished:
+                turn.submissions.append(Submission(command(project.row.name, "on_finished"), "on_finished"))
+        intake.admit(state, turn)
+
+    def _keep_house(self, turn: Turn) -> None:
+        if turn.mono - self._house_kept < HOUSEKEEPING:
+            return
+        self._house_kept = turn.mono
+        turn.writes.state["", "counters"] = self.state.counters.dump()
+        self.taskdb.prune_attempts(turn.now - self.settings.keep_attempts)
+        self.taskdb.prune_ticks(turn.now - self.settings.keep_ticks)
+
+    def stop(self, now: float) -> None:
+        """Keeps the counters. The last call."""
+        if self._state is None:
+            return
+        turn = Turn(now, now, Inbox())
+        turn.writes.state["", "counters"] = self.state.counters.dump()
+        self.taskdb.commit(turn.finish())
+
+    def _wake(self, turn: Turn) -> float:
+        """Seconds until something is due without a message."""
+        state, now, mono = self.state, turn.now, turn.mono
+        wake = self.settings.project_poll
+        room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - len(state.leases))
+        if state.leases or state.nodes:
+            wake = min(wake, 1.0)
+        if state.ticks:
+            wake = min(wake, state.ticks[0][0] - now)
+        for project in state.projects.values():
+            if not project.loaded:
+                continue
+            if (row := project.time.peek()) is not None:
+                wake = min(wake, row.rank - now)
+            head = project.ready.peek()
+            if head is not None and room > 0 and sending.may_send(state, project):
+                wake = min(wake, self._wait_of(project, head, mono))
+            elif project.ready.needs_refill(1) or project.time.needs_refill(1):
+                wake = 0.0
+            if project.info_asked is not None:
+                wake = min(wake, project.info_asked + self.settings.info_retry - mono)
+        return max(0.0, wake)
+
+    def _wait_of(self, project: ProjectState, head: TaskRow, mono: float) -> float:
+        pause = project.pause.state(mono)
+        if outcomes.is_internal(head.url):
+            return 0.0
+        if pause != "running":
+            at = project.pause.wake_at(mono)
+            return 1.0 if at is None else max(0.0, at - mono)
+        if sending.unmetered(project, head):
+            return 0.0
+        return project.bucket.wait(mono)
+
+    # -- for onlookers -----------------------------------------------------------------------------------------------
+
+    def _look(self, turn: Turn) -> dict[str, Any]:
+        state = self.state
+        seen = {name: _look_at(project, turn.mono) for name, project in state.projects.items()}
+        drained = not state.leases and all(entry["drained"] for entry in seen.values())
+        nodes = [msgspec.to_builtins(beat) | {"held": len(beat.held)} for beat, _, _ in state.nodes.values()]
+        limit = self.settings.max_pages
+        if limit is not None and state.sent >= limit and not state.leases:
+            drained = True
+        return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": nodes, "sent": state.sent,
+                "time": turn.now}  # fmt: skip
+
+    def recent(self, project: str | None = None, limit: int = 100) -> list[tuple[float, dict[str, Any]]]:
+        """The newest entries of the rings of recent tasks, newest first [S67]; copies, never the live objects [S72]."""
+        found = [
+            (when, dict(entry))
+            for name, one in self.state.projects.items()
+            if project is None or name == project
+            for when, entry in one.recent
+        ]
+        found.sort(key=lambda item: -item[0])
+        return found[:limit]
+
+
+def command(project: str, method: str) -> Task:
+    """The task that runs ``on_start`` or ``on_finished`` once more [W34]."""
+    return Task(
+        project=project,
+        taskid=method,
+        url=f"data:,{method}",
+        schedule=Schedule(priority=9, age=0, force_update=True),
+        process=Process(callback=method),
+    )
+
+
+def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> None:
+    """One entry of the ledger, as the project starts with it."""
+    if project is None:
+        return
+    project.totals[event] = project.totals.get(event, 0) + n
+    if event == "accepted":
+        project.active_tasks += n
+        if reason not in intake.QUIET_SOURCES:
+            project.accepted += n
+    elif event in projects.ENDS:
+        project.active_tasks -= n
+
+
+def _look_at(project: ProjectState, mono: float) -> dict[str, Any]:
+    row, info = project.row, project.info
+    broken = info is not None and info.error is not None
+    quiet = project.leased == 0 and project.retrying == 0 and len(project.ready) == 0 and project.ready.complete
+    answered = info is not None and project.info_script == row.version
+    pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
+    return {
+        "status": row.status,
+        "paused": project.pause.state(mono),
+        "waiting": project.waiting,
+        "ready": len(project.ready),
+        "delayed": len(project.time),
+        "retrying": project.retrying,
+        "leased": project.leased,
+        "totals": dict(project.totals),
+        **{event: project.totals.get(event, 0) for event in ("accepted", "done", "failed", "cancelled", "retried")},
+        "rate": row.rate,
+        "burst": row.burst,
+        "rate_set": row.rate_set,
+        "info_error": info.error if info is not None else None,
+        "answered": answered,
+        "drained": not project.active or (answered and quiet and not pending_finish),
+    }

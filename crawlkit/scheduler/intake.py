@@ -1,0 +1,182 @@
+"""Admits tasks: submissions, follow-ups, messages, ticks. The rule itself is admission.decide.
+
+What is refused or ignored is counted with its reason; nothing else may drop a task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from crawlkit.libs.errors import InvalidTask
+from crawlkit.libs.messages import Follow, Message, Outcome
+from crawlkit.libs.rows import Key, TaskRow
+from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
+from crawlkit.scheduler import admission
+from crawlkit.scheduler.admission import Verdict as Rule
+from crawlkit.scheduler.state import State
+from crawlkit.scheduler.turn import Change, Submission, Turn, Verdict
+
+#: Kinds of submission that do not make a project "worked", so on_finished does not follow from them alone [S60].
+QUIET_SOURCES = frozenset({"tick", "on_finished"})
+INTERNAL_URLS = ("data:,on_", "data:,_on_")
+TICK_PRIORITY = 2**31 - 1
+
+_task_decoder = msgspec.msgpack.Decoder(Task)
+
+
+def follow_ups(state: State, turn: Turn, outcome: Outcome) -> None:
+    """Turns the follow-ups of an outcome into submissions; what is known and plain ends here, without a query."""
+    ignored = 0
+    project = outcome.project
+    for follow in outcome.follows:
+        if follow.plain and state.known.holds(project, follow.taskid):
+            ignored += 1
+            continue
+        task = _decode(turn, project, follow)
+        if task is not None:
+            turn.submissions.append(Submission(task, "follow"))
+    if ignored:
+        turn.writes.count(project, "ignored", "known", ignored)
+
+
+def _decode(turn: Turn, project: str, follow: Follow) -> Task | None:
+    try:
+        task = _task_decoder.decode(follow.task)
+        task.project = project  # a script may only add to its own project; others are reached by send_message
+        task.taskid = follow.taskid
+        check_task(task)
+    except (InvalidTask, msgspec.MsgspecError, ValueError) as error:
+        reason = error.path if isinstance(error, InvalidTask) else "malformed"
+        turn.writes.count(project, "refused", reason)
+        return None
+    return task
+
+
+def message_task(outcome: Outcome, number: int, message: Message) -> Task:
+    """A message as a task of the receiver; the same message of the same run is the same task [H18]."""
+    sender = f"{outcome.project}\0{outcome.taskid}\0{outcome.run}\0{number}"
+    body = msgspec.msgpack.decode(message.body)
+    return Task(
+        project=message.project,
+        taskid=hashlib.md5(sender.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest(),
+        url="data:,on_message",
+        schedule=Schedule(priority=9),
+        fetch=Fetch(save=[outcome.project, body]),
+        process=Process(callback="_on_message"),
+    )
+
+
+def admit(state: State, turn: Turn) -> None:
+    """Decides all submissions of the turn. Those that come of it (a cancelled lease, ...) are in the next turn."""
+    submissions, turn.submissions = turn.submissions, []
+    if not submissions:
+        return
+    known = _look_up(state, turn, submissions)
+    for submission in submissions:
+        verdict = _admit_one(state, turn, submission, known)
+        if submission.ticket is not None:
+            turn.outbox.verdicts.append((submission.ticket, verdict))
+
+
+def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Key, TaskRow]:
+    asked: dict[Key, None] = {}
+    for submission in submissions:
+        key = (submission.task.project, submission.task.taskid)
+        if key[0] in state.projects and state.find(turn.rows, key) is None:
+            asked[key] = None
+    return state.taskdb.get_many(list(asked)) if asked else {}
+
+
+def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Key, TaskRow]) -> Verdict:
+    task = submission.task
+    key = (task.project, task.taskid)
+    project = state.projects.get(task.project)
+    if project is None:
+        turn.writes.count(task.project, "refused", "no_project")
+        return Verdict(task.taskid, False, "refused", f"there is no project {task.project!r}")
+    if key in turn.rows:
+        known: TaskRow | None = turn.rows[key]
+    else:
+        known = state.find(turn.rows, key) or stored.get(key)
+        if known is not None and key in turn.writes.remove:
+            known = None
+    rule = admission.decide(task, known, leased=key in state.leases, now=turn.now)
+    limit = state.settings.inqueue_limit
+    if (
+        limit
+        and rule.verdict in (Rule.NEW, Rule.RESTART)
+        and project.waiting >= limit
+        and submission.source == "submit"
+    ):
+        turn.writes.count(task.project, "refused", "inqueue_limit")
+        return Verdict(task.taskid, False, "refused", f"{limit} tasks wait already (--inqueue-limit)")
+    _apply(state, turn, submission, known, rule.verdict, rule.reason)
+    return Verdict(task.taskid, True, rule.verdict.name.lower(), rule.reason)
+
+
+def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | None, verdict: Rule, reason: str) -> None:
+    task = submission.task
+    project = state.projects[task.project]
+    state.known.add(task.project, task.taskid)
+    if verdict is Rule.NEW:
+        host = host_of(task.url)
+        row = admission.new_row(
+            task, now=turn.now, seq=state.next_seq(), host=host, partition=partition_of(host, state.settings.partitions)
+        )
+        turn.change(row, Change.INSERT)
+        _accept(state, turn, submission, row)
+    elif verdict is Rule.RESTART and known is not None:
+        row = admission.restart_row(known, task, now=turn.now, seq=state.next_seq())
+        turn.change(row, Change.REPLACE)
+        _accept(state, turn, submission, row)
+    elif verdict is Rule.UPDATE and known is not None:
+        state.dequeue(known)
+        row = admission.update_row(known, task, now=turn.now, seq=state.next_seq())
+        turn.change(row, Change.REPLACE)
+        turn.writes.count(task.project, "updated", submission.source)
+        state.enqueue(row)
+    elif verdict is Rule.POSTPONE:
+        postpone(state, turn, task)
+    elif verdict is Rule.CANCEL and known is not None:
+        cancel(state, turn, known)
+    elif verdict is Rule.IGNORE:
+        turn.writes.count(task.project, "ignored", "known")
+    else:
+        turn.writes.count(task.project, "ignored", reason or verdict.name.lower())
+    if verdict is Rule.NEW or verdict is Rule.RESTART or verdict is Rule.UPDATE:
+        state.counters.add(project.row.name, "pending", 1, turn.now)
+
+
+def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow) -> None:
+    project = state.projects[row.project]
+    turn.writes.count(row.project, "accepted", submission.source)
+    project.active_tasks += 1
+    if submission.source not in QUIET_SOURCES:
+        project.accepted += 1
+    state.enqueue(row)
+
+
+def cancel(state: State, turn: Turn, row: TaskRow) -> None:
+    """Ends a waiting task, or marks a finished one, as BAD."""
+    if row.status is Status.ACTIVE:
+        state.dequeue(row)
+        turn.writes.count(row.project, "cancelled", "by_request")
+        state.projects[row.project].active_tasks -= 1
+    row.status, row.queue, row.updatetime = Status.BAD, None, turn.now
+    turn.change(row, Change.PROGRESS)
+
+
+def postpone(state: State, turn: Turn, task: Task) -> None:
+    """Keeps a forced submission until the task comes back; it is on disk, since it was accepted [S32]."""
+    state.postponed[(task.project, task.taskid)] = task
+    turn.writes.state[(task.project, "postponed:" + task.taskid)] = msgspec.json.encode(task).decode()
+
+
+def resume_postponed(state: State, turn: Turn, key: Key) -> None:
+    """The task came back: what waited for it is decided in this turn."""
+    task = state.postponed.pop(key, None)
+    if task is not None:
+        turn.writes.state[(key[0], "postponed:" + key[1])] = None
+        turn.submissions.append(Submission(task))

@@ -1,0 +1,302 @@
+"""What happens when a task comes back: done, tried again, failed for good, or lost on the way.
+
+An outcome of an older run or of an ended attempt changes nothing and is counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from crawlkit.libs.errors import InvalidTask
+from crawlkit.libs.messages import INFO, NIL, FetchEnded, Heartbeat, Outcome, ProjectInfo
+from crawlkit.libs.rows import AttemptRow, Key, NodeRow
+from crawlkit.libs.task import Fetch, Process, Status, convert
+from crawlkit.scheduler import admission, retry
+from crawlkit.scheduler.intake import INTERNAL_URLS, QUIET_SOURCES, follow_ups, message_task, resume_postponed
+from crawlkit.scheduler.state import Out, ProjectState, State
+from crawlkit.scheduler.turn import Change, Submission, Turn
+
+TICK_URL = "data:,_on_cronjob"
+_json = msgspec.json.Encoder()
+
+
+def take_status(state: State, turn: Turn) -> None:
+    """Applies everything that came by the status queue, in order."""
+    for message in turn.inbox.status:
+        if isinstance(message, Outcome):
+            if message.kind == INFO:
+                take_info(state, turn, message)
+            else:
+                take_outcome(state, turn, message)
+        elif isinstance(message, Heartbeat):
+            take_heartbeat(state, turn, message)
+        elif isinstance(message, FetchEnded):
+            out = state.leases.get((message.project, message.taskid))
+            if out is not None and out.attempt == message.attempt and out.row.run == message.run:
+                out.until = turn.mono + state.settings.lease
+
+
+def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
+    """One part of the answer to one lease."""
+    key = (outcome.project, outcome.taskid)
+    out = state.leases.get(key)
+    if out is None or out.row.run != outcome.run or out.attempt != outcome.attempt:
+        turn.writes.count(outcome.project, "ignored", "stale_outcome")
+        return
+    out.until = turn.mono + state.settings.lease
+    follow_ups(state, turn, outcome)
+    for number, message in enumerate(outcome.messages):
+        turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
+    if not outcome.last:
+        return
+    _end_lease(state, turn, key)
+    row = out.row
+    project = state.projects.get(outcome.project)
+    row.attempt = out.attempt
+    row.updatetime = turn.now
+    if outcome.save != NIL:
+        row.save = _json.encode(msgspec.msgpack.decode(outcome.save)).decode()
+    reason = "" if outcome.ok else _reason(outcome)
+    if outcome.ok:
+        _succeed(state, turn, out, outcome)
+    else:
+        _fail(state, turn, out, reason)
+    if outcome.send_status:
+        _remember(turn, out, outcome, reason)
+        if project is not None:
+            _count(state, turn, project, outcome)
+    resume_postponed(state, turn, key)
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.fetch is not None and outcome.fetch.error_kind:
+        return outcome.fetch.error_kind
+    if outcome.fetch is not None and not outcome.fetch.ok and outcome.fetch.status_code:
+        return f"http_{outcome.fetch.status_code}"
+    if outcome.process is not None and outcome.process.reason:
+        return outcome.process.reason
+    return "unknown"
+
+
+def _end_lease(state: State, turn: Turn, key: Key) -> None:
+    del state.leases[key]
+    turn.writes.unlease.append(key)
+    project = state.projects.get(key[0])
+    if project is not None:
+        project.leased -= 1
+
+
+def _succeed(state: State, turn: Turn, out: Out, outcome: Outcome) -> None:
+    row = out.row
+    project = state.projects.get(row.project)
+    row.status, row.queue, row.lastcrawltime = Status.SUCCESS, None, turn.now
+    row.retried = row.lost = 0
+    if not outcome.not_modified:
+        row.results = outcome.result_count
+        row.etag, row.last_modified = outcome.etag, outcome.last_modified
+    turn.writes.count(row.project, "done", "not_modified" if outcome.not_modified else "")
+    if project is not None:
+        project.active_tasks -= 1
+    if row.url == TICK_URL:
+        _end_tick(turn, out)
+        turn.writes.count(row.project, "removed", "tick", row.run)
+        turn.remove(row)
+        state.known.forget(row.project, row.taskid)
+        return
+    schedule = row.schedule
+    if schedule.auto_recrawl and schedule.age >= 0 and project is not None:
+        _crawl_again(state, turn, project, out, turn.now + schedule.age)
+        return
+    turn.change(row, Change.PROGRESS)
+
+
+def _end_tick(turn: Turn, out: Out) -> None:
+    turn.ended_ticks.append((out.row.project, out.row.process.callback or "", out.row.taskid))
+
+
+def _crawl_again(state: State, turn: Turn, project: ProjectState, out: Out, due: float) -> None:
+    """auto_recrawl: the next run waits for its time [S49]."""
+    row = out.row
+    row.status, row.run, row.attempt = Status.ACTIVE, row.run + 1, 0
+    row.seq = state.next_seq()
+    row.queue, row.rank = admission.place(row.schedule, turn.now, due)
+    turn.writes.count(row.project, "accepted", "auto_recrawl")
+    project.active_tasks += 1
+    project.accepted += 1
+    turn.change(row, Change.PROGRESS)
+    state.enqueue(row)
+
+
+def _fail(state: State, turn: Turn, out: Out, reason: str) -> None:
+    row = out.row
+    project = state.projects.get(row.project)
+    delays = project.info.retry_delay if project is not None and project.info is not None else {}
+    delay = retry.next_try(
+        retried=row.retried, schedule=row.schedule, delays=delays, defaults=state.settings.retry_delays
+    )
+    if delay is None:
+        _fail_for_good(state, turn, out, reason)
+        return
+    row.retried += 1
+    row.seq = state.next_seq()
+    row.queue, row.rank = admission.place(row.schedule, turn.now, turn.now + delay)
+    turn.writes.count(row.project, "retried", reason)
+    turn.change(row, Change.PROGRESS)
+    state.enqueue(row)
+
+
+def _fail_for_good(state: State, turn: Turn, out: Out, reason: str) -> None:
+    row = out.row
+    project = state.projects.get(row.project)
+    row.status, row.queue, row.lastcrawltime, row.updatetime = Status.FAILED, None, turn.now, turn.now
+    turn.writes.count(row.project, "failed", reason)
+    if row.url == TICK_URL:
+        _end_tick(turn, out)
+    if project is not None:
+        project.active_tasks -= 1
+    turn.change(row, Change.PROGRESS)
+
+
+def _remember(turn: Turn, out: Out, outcome: Outcome, reason: str) -> None:
+    turn.writes.attempts.append(
+        AttemptRow(
+            project=outcome.project,
+            taskid=outcome.taskid,
+            run=outcome.run,
+            attempt=out.attempt,
+            started=out.since,
+            ended=turn.now,
+            ok=outcome.ok,
+            node=outcome.node,
+            script=out.script,
+            reason=reason,
+            fetch="{}" if outcome.fetch is None else _json.encode(outcome.fetch).decode(),
+            process="{}" if outcome.process is None else _json.encode(outcome.process).decode(),
+        )
+    )
+
+
+def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) -> None:
+    name, counters = project.row.name, state.counters
+    if outcome.ok:
+        counters.add(name, "success", 1, turn.now)
+    else:
+        row = turn.rows.get((outcome.project, outcome.taskid))
+        final = row is not None and row.status is Status.FAILED
+        counters.add(name, "failed" if final else "retry", 1, turn.now)
+    project.pause.record(outcome.ok, turn.mono)
+    if outcome.fetch is not None and outcome.process is not None:
+        counters.observe(name, "fetch_time", outcome.fetch.time, turn.now)
+        counters.observe(name, "process_time", outcome.process.time, turn.now)
+    project.recent.append((turn.now, recent_entry(outcome)))
+
+
+def recent_entry(outcome: Outcome) -> dict[str, Any]:
+    """What the list of recent tasks shows [S71]."""
+    fetch, process = outcome.fetch, outcome.process
+    return {
+        "type": "status",
+        "taskid": outcome.taskid,
+        "project": outcome.project,
+        "url": outcome.url,
+        "ok": outcome.ok,
+        "fetch": {"ok": fetch.ok, "time": fetch.time, "status_code": fetch.status_code} if fetch else None,
+        "process": {"ok": process.ok, "time": process.time, "follows": process.follows} if process else None,
+    }
+
+
+def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
+    """The handler's answer to "what are your crons, delays and defaults?" [S06]."""
+    project = state.projects.get(outcome.project)
+    if project is None or project.info_asked is None or outcome.run != project.info_run:
+        return
+    try:
+        info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo) if outcome.info != NIL else ProjectInfo()
+        config = info.crawl_config
+        fetch = {k: v for k, v in config.items() if k in Fetch.__struct_fields__}
+        if isinstance(fetch.get("data"), str):
+            fetch["data"] = fetch["data"].encode()
+        project.config_fetch = convert(fetch, Fetch, "crawl_config") if fetch else None
+        process = {k: v for k, v in config.items() if k in Process.__struct_fields__}
+        project.config_process = convert(process, Process, "crawl_config") if process else None
+    except (InvalidTask, msgspec.MsgspecError) as error:
+        info = ProjectInfo(error=f"crawl_config: {error}")
+        project.config_fetch = project.config_process = None
+    if not outcome.ok and info.error is None:
+        info.error = (outcome.process.exception if outcome.process else None) or "the script did not answer"
+    project.info, project.info_asked = info, None
+    project.info_script = project.row.version
+    turn.answered.append(outcome.project)
+
+
+def take_heartbeat(state: State, turn: Turn, beat: Heartbeat) -> None:
+    """A node says that it lives, and which attempts it holds: their leases are renewed."""
+    until = turn.mono + state.settings.lease
+    for project, taskid, run, attempt in beat.held:
+        out = state.leases.get((project, taskid))
+        if out is not None and out.attempt == attempt and out.row.run == run:
+            out.until = until
+            out.node = beat.node
+    _, _, written = state.nodes.get(beat.node, (None, 0, float("-inf")))
+    if turn.mono - written >= 10 or beat.stopping:
+        written = turn.mono
+        turn.writes.nodes.append(_node_row(beat, turn.now, alive=not beat.stopping))
+    if beat.stopping:
+        state.nodes.pop(beat.node, None)
+    else:
+        state.nodes[beat.node] = (beat, turn.mono, written)
+
+
+def _node_row(beat: Heartbeat, seen: float, alive: bool) -> NodeRow:
+    return NodeRow(
+        beat.node, beat.role, beat.host, beat.pid, beat.version, beat.started, seen,
+        _json.encode(beat.stats).decode(), alive,
+    )  # fmt: skip
+
+
+def end_overdue(state: State, turn: Turn) -> None:
+    """Takes back leases that nobody renewed, and those of nodes that fell silent."""
+    settings = state.settings
+    for name, (beat, seen, _) in list(state.nodes.items()):
+        if turn.mono - seen > settings.node_timeout:
+            del state.nodes[name]
+            turn.writes.nodes.append(_node_row(beat, turn.now, alive=False))
+            for out in state.leases.values():
+                if out.node == name:
+                    out.until = turn.mono
+    for key, out in list(state.leases.items()):
+        if out.until > turn.mono:
+            continue
+        if turn.inbox.queues_busy and turn.mono - out.sent < settings.lease_max:
+            out.until = turn.mono + 5.0  # it may stand in one of the queues, which lose nothing
+        else:
+            lose(state, turn, key, out, "lease_expired")
+
+
+def lose(state: State, turn: Turn, key: Key, out: Out, reason: str, blame: bool = True) -> None:
+    """A lease ended without an answer. That is no try of the task's own, but it cannot go on for ever.
+
+    ``blame``: whether it counts towards ``max_lost``; it does not when the whole system went down.
+    """
+    _end_lease(state, turn, key)
+    row = out.row
+    row.attempt, row.lost, row.updatetime = out.attempt, row.lost + int(blame), turn.now
+    turn.writes.count(row.project, "lost", reason)
+    if row.lost > state.settings.max_lost:
+        _fail_for_good(state, turn, out, "lost")
+    else:
+        turn.change(row, Change.PROGRESS)
+        state.enqueue(row)
+    resume_postponed(state, turn, key)
+
+
+def is_internal(url: str) -> bool:
+    """Whether a task only starts, ends or informs a project: it reaches no host and takes no token."""
+    return url.startswith(INTERNAL_URLS)
+
+
+def counts_as_work(accepted: dict[str, int]) -> int:
+    """Accepted runs that on_finished is about, from the ledger's accepted entries by source."""
+    return sum(n for source, n in accepted.items() if source not in QUIET_SOURCES)

@@ -1,0 +1,90 @@
+"""Brings the projects in memory in line with the projectdb and the taskdb."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from crawlkit.libs.rows import ProjectRow, Queue, TaskRow
+from crawlkit.scheduler.outcomes import TICK_URL
+from crawlkit.scheduler.pause import PauseState
+from crawlkit.scheduler.state import ProjectState, State
+from crawlkit.scheduler.task_queue import Window
+from crawlkit.scheduler.token_bucket import TokenBucket
+from crawlkit.scheduler.turn import Turn
+
+ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
+
+
+def new_project(state: State, row: ProjectRow, mono: float) -> ProjectState:
+    """A project that was not in memory; its windows are still empty."""
+    settings = state.settings
+    return ProjectState(
+        row=row,
+        bucket=TokenBucket(row.rate, max(1.0, row.burst), mono),
+        pause=PauseState(settings.fail_pause_num, settings.pause_time, settings.unpause_check_num),
+        ready=Window(settings.window),
+        time=Window(settings.window),
+        recent=deque(maxlen=settings.active_tasks),
+    )
+
+
+def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
+    """A project was added or changed."""
+    project = state.projects.get(row.name)
+    if project is None:
+        project = state.projects[row.name] = new_project(state, row, turn.mono)
+    else:
+        if (row.rate, row.burst) != (project.row.rate, project.row.burst):
+            project.bucket.change(row.rate, max(1.0, row.burst), turn.mono)
+        if row.version != project.row.version:
+            project.pause.clear()
+            project.info_asked = None
+        project.row = row
+    if project.active and not project.loaded:
+        activate(state, project)
+    elif not project.active and project.loaded:
+        deactivate(state, project)
+
+
+def activate(state: State, project: ProjectState) -> None:
+    """Takes the first rows of its queues into memory. What was handed out keeps its lease."""
+    project.loaded = True
+    project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
+    project.retrying = 0
+    project.info_asked = None
+    refill(state, project)
+    for (name, _), out in state.leases.items():
+        if name == project.row.name and out.row.url == TICK_URL:
+            _mark_tick(project, out.row)
+    for tick in state.taskdb.ticks(project.row.name, limit=1000):
+        if tick.reason == "queued":
+            project.tick_wait.setdefault(tick.method, deque()).appendleft(tick.instant)
+
+
+def deactivate(state: State, project: ProjectState) -> None:
+    """Forgets its queues; the rows stay where they are."""
+    project.loaded = False
+    project.info = None
+    project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
+    project.retrying = 0
+    project.tick_busy.clear()
+    project.tick_wait.clear()
+
+
+def _mark_tick(project: ProjectState, row: TaskRow) -> None:
+    project.tick_busy.setdefault(row.process.callback or "", set()).add(row.taskid)
+
+
+def refill(state: State, project: ProjectState) -> None:
+    """Reads on in the queues whose part in memory runs low. Only before anything changes in a turn."""
+    settings = state.settings
+    for queue, window in ((Queue.READY, project.ready), (Queue.TIME, project.time)):
+        if not window.needs_refill(settings.refill // 4):
+            continue
+        rows = state.taskdb.window(project.row.name, queue, window.cursor, settings.refill)
+        window.refill(rows, settings.refill, skip=lambda row: (row.project, row.taskid) in state.leases)
+        for row in rows:
+            if row.url == TICK_URL:
+                _mark_tick(project, row)
+            if queue is Queue.TIME and row.retried:
+                project.retrying += 1

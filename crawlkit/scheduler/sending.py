@@ -1,0 +1,158 @@
+"""Chooses which ready tasks go out now, and writes their leases.
+
+The order within a project is the frontier's: priority, then first come [S22]. A project that may not send never
+blocks another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from crawlkit.libs.messages import INFO, NIL, TASK, Dispatch
+from crawlkit.libs.rows import Lease, Queue, TaskRow
+from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE
+from crawlkit.scheduler.outcomes import is_internal
+from crawlkit.scheduler.state import Out, ProjectState, State
+from crawlkit.scheduler.turn import Change, Turn
+
+QUANTUM = 10  # tasks a project may send before the next one has its turn
+LOOPBACK = ("localhost", "127.", "[::1]")
+T = TypeVar("T", bound=Struct)
+
+
+def wake_due(state: State, turn: Turn) -> None:
+    """Moves what has become due from the time queues to the ready queues."""
+    for project in state.projects.values():
+        while (row := project.time.peek()) is not None and row.rank <= turn.now:
+            project.time.pop()
+            if row.retried:
+                project.retrying = max(0, project.retrying - 1)
+            row.queue, row.rank = Queue.READY, float(-row.schedule.priority)
+            turn.change(row, Change.PROGRESS)
+            project.ready.add(row)
+
+
+def send(state: State, turn: Turn) -> None:
+    """Leases ready tasks, project by project, as far as room, rates and pauses allow."""
+    room = min(turn.inbox.room, state.settings.max_leased - len(state.leases))
+    names = list(state.projects)
+    if not names:
+        return
+    state.rotation = (state.rotation + 1) % len(names)
+    line = names[state.rotation :] + names[: state.rotation]
+    for name in line:
+        room -= _ask_info(state, turn, state.projects[name], room)
+    while room > 0 and line:
+        still = []
+        for name in line:
+            sent = _send_some(state, turn, state.projects[name], min(QUANTUM, room))
+            room -= sent
+            if sent == QUANTUM:
+                still.append(name)
+            if room <= 0:
+                break
+        line = still
+
+
+def _ask_info(state: State, turn: Turn, project: ProjectState, room: int) -> int:
+    """Asks the handler for its settings: first of all, on each new script, and again when no answer comes [S06]."""
+    if not project.active or room <= 0:
+        return 0
+    if project.info is not None and project.info_script == project.row.version:
+        return 0
+    if project.info_asked is not None and turn.mono - project.info_asked < state.settings.info_retry:
+        return 0
+    state.info_count += 1
+    project.info_asked, project.info_run = turn.mono, state.info_count
+    turn.outbox.dispatches.append(
+        Dispatch(
+            project.row.name, "_on_get_info", project.info_run, 1, "data:,_on_get_info", project.row.version,
+            "_on_get_info", 0, INFO, NO_SCHEDULE, NO_FETCH, NIL, 0, project.row.group,
+        )
+    )  # fmt: skip
+    return 1
+
+
+def may_send(state: State, project: ProjectState) -> bool:
+    """Whether a project sends tasks at all."""
+    if not project.active or project.info is None or project.info_script != project.row.version:
+        return False
+    return state.settings.max_pages is None or state.sent < state.settings.max_pages
+
+
+def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> int:
+    if not may_send(state, project):
+        return 0
+    running = project.pause.state(turn.mono) == "running"
+    sent = 0
+    while sent < limit:
+        row = project.ready.peek()
+        if row is None:
+            break
+        if not is_internal(row.url):
+            if not running and project.pause.allowance(turn.mono, project.leased) < 1:
+                break
+            if not unmetered(project, row) and not project.bucket.take(turn.mono):
+                break
+            if state.settings.max_pages is not None and state.sent >= state.settings.max_pages:
+                break
+            state.sent += 1
+        project.ready.pop()
+        _lease(state, turn, project, row)
+        sent += 1
+    return sent
+
+
+def unmetered(project: ProjectState, row: TaskRow) -> bool:
+    """The default rate does not hold for loopback hosts and for data: URLs, which reach no host."""
+    return not project.row.rate_set and (not row.host or row.host.startswith(LOOPBACK))
+
+
+def _lease(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> None:
+    attempt = row.attempt + 1
+    script = project.row.version
+    out = Out(row, attempt, turn.now, turn.mono, turn.mono + state.settings.lease, script)
+    key = (row.project, row.taskid)
+    state.leases[key] = out
+    project.leased += 1
+    turn.writes.lease.append(
+        Lease(row.project, row.taskid, row.run, attempt, "", turn.now + state.settings.lease, turn.now)
+    )
+    turn.outbox.dispatches.append(dispatch_of(project, row, attempt, script))
+    project.recent.append((turn.now, {"type": "select", "taskid": row.taskid, "project": row.project, "url": row.url}))
+
+
+def dispatch_of(project: ProjectState, row: TaskRow, attempt: int, script: str) -> Dispatch:
+    """The message for one leased task, with crawl_config joined in [H61]."""
+    fetch = join(row.fetch, project.config_fetch)
+    process = join(row.process, project.config_process)
+    schedule = row.schedule
+    if row.retried:
+        schedule = msgspec.structs.replace(schedule, retried=row.retried)
+    save = NIL if row.save is None else Raw(msgspec.msgpack.encode(msgspec.json.decode(row.save)))
+    return Dispatch(
+        row.project, row.taskid, row.run, attempt, row.url, script, process.callback, process.process_time_limit or 0,
+        TASK, schedule, fetch, save, row.lastcrawltime, project.row.group, row.etag, row.last_modified,
+    )  # fmt: skip
+
+
+def join(own: T, config: T | None) -> T:
+    """``own`` with what it does not say taken from ``config``; dicts are merged, the own key wins."""
+    if config is None:
+        return own
+    if own is NO_FETCH or own is NO_PROCESS:
+        return config
+    changes: dict[str, Any] = {}
+    for name in config.__struct_fields__:
+        theirs = getattr(config, name)
+        if theirs is None:
+            continue
+        mine = getattr(own, name)
+        if mine is None:
+            changes[name] = theirs
+        elif isinstance(mine, dict) and isinstance(theirs, dict):
+            changes[name] = {**theirs, **mine}
+    return msgspec.structs.replace(own, **changes) if changes else own

@@ -1,0 +1,371 @@
+"""The scheduler's shell: takes what arrives, lets the engine turn, then acknowledges and sends.
+
+No rule lives here. The order is the promise: commit, then acknowledge, then send; a crash in between repeats work and
+loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import BadMessage, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
+from crawlkit.libs.messages import Dispatch, NewTasks, decode, decode_status, encode
+from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_task, task_from_dict
+from crawlkit.message_queue.base import Broker, MessageQueue
+from crawlkit.scheduler.engine import Engine, command
+from crawlkit.scheduler.turn import Inbox, Submission, Verdict
+
+log = logging.getLogger("scheduler")
+
+BATCH = 500  # status messages taken at a time
+BACKLOG = 2_000  # messages held undecided before reading stops
+BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
+BUSY = 48  # tasks out
+SEND_AHEAD = 100  # tasks leased and not yet put on the queue
+SUBMIT_CHUNK = 1_000
+RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
+
+
+class SchedulerService:
+    """Runs an :class:`Engine` between its queues. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        newtask_queue: MessageQueue,
+        status_queue: MessageQueue,
+        out_queue: MessageQueue,
+        clock: Clock,
+        broker: Broker | None = None,
+        ring: Sequence[MessageQueue] = (),
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.broker = broker
+        self._newtask_queue = newtask_queue
+        self._status_queue = status_queue
+        self._out_queue = out_queue
+        self._ring = list(ring)
+        self._inbox = Inbox()
+        self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
+        self._tickets: dict[int, asyncio.Future[Verdict]] = {}
+        self._next_ticket = 0
+        self._outbox: list[Dispatch] = []
+        self._wake = asyncio.Event()
+        self._room_to_read = asyncio.Event()
+        self._room_to_read.set()
+        self._outbox_filled = asyncio.Event()
+        self._stopping = False
+        self._submitting = 0
+        self._store_down = ""
+        self._busy_asked, self._busy = float("-inf"), False
+        self._thread = ThreadPoolExecutor(1, "scheduler-store")
+        self._turned = asyncio.Event()
+        self.turns = 0
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Works until :meth:`stop`."""
+        if self.broker is not None:
+            self.engine.epoch = await self.broker.epoch()
+        helpers = [
+            asyncio.create_task(self._read_status()),
+            asyncio.create_task(self._read_newtasks()),
+            asyncio.create_task(self._send()),
+        ]
+        try:
+            main = asyncio.create_task(self._turn_for_ever())
+            done, _ = await asyncio.wait([main, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            if main not in done:
+                main.cancel()
+            for task in done:
+                task.result()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._close()
+
+    async def stop(self) -> None:
+        """Ends after the turn that runs now. What is leased stays leased until its answer or its time comes."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _close(self) -> None:
+        try:
+            await self._in_thread(self.engine.stop, self.clock.time())
+        except StoreError as error:
+            log.warning("the counters could not be kept: %s", error)
+        for ticket in self._tickets.values():
+            if not ticket.done():
+                ticket.set_exception(StoreUnavailable("the scheduler was stopped before it could answer"))
+        self._tickets.clear()
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, function: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    # -- input -------------------------------------------------------------------------------------------------------
+
+    async def _read_status(self) -> None:
+        while True:
+            await self._room_to_read.wait()
+            for delivery in await self._get(self._status_queue, BATCH):
+                try:
+                    self._inbox.status.append(decode_status(delivery.body))
+                except BadMessage as error:
+                    await self._status_queue.reject([delivery.id], str(error))
+                    continue
+                self._acks[self._status_queue].append(delivery.id)
+            self._note_input()
+
+    async def _read_newtasks(self) -> None:
+        while True:
+            await self._room_to_read.wait()
+            for delivery in await self._get(self._newtask_queue, 20):
+                try:
+                    message: NewTasks = decode(delivery.body, NewTasks)
+                    tasks = [_checked(raw) for raw in message.tasks]
+                except (BadMessage, InvalidTask) as error:
+                    await self._newtask_queue.reject([delivery.id], str(error))
+                    continue
+                self._inbox.submissions += [Submission(task) for task in tasks]
+                self._acks[self._newtask_queue].append(delivery.id)
+            self._note_input()
+
+    async def _get(self, queue: MessageQueue, limit: int) -> list[Any]:
+        while True:
+            try:
+                return list(await queue.get_many(limit))
+            except QueueUnavailable as error:
+                log.warning("%s", error)
+                await asyncio.sleep(1.0)
+
+    def _note_input(self) -> None:
+        if len(self._inbox.status) + len(self._inbox.submissions) > BACKLOG:
+            self._room_to_read.clear()
+        self._wake.set()
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+
+    async def _turn_for_ever(self) -> None:
+        wait = 0.0
+        while not self._stopping:
+            if wait > 0 and not self._wake.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
+            self._wake.clear()
+            if self._stopping:
+                break
+            wait = await self._turn()
+            if self.engine.snapshot["leased"] > BUSY:
+                await asyncio.sleep(BUSY_PAUSE)
+
+    async def _turn(self) -> float:
+        inbox, self._inbox = self._inbox, Inbox()
+        acks, self._acks = self._acks, {self._status_queue: [], self._newtask_queue: []}
+        inbox.room = max(0, SEND_AHEAD - len(self._outbox))
+        inbox.newtasks_waiting = self._submitting > 0
+        if self.clock.monotonic() - self._busy_asked > 0.5:
+            self._busy_asked = self.clock.monotonic()
+            self._busy = await self._queues_busy()
+        inbox.queues_busy = self._busy
+        outbox = await self._until_stored(inbox)
+        self._room_to_read.set()
+        self.turns += 1
+        for queue, ids in acks.items():
+            if ids:  # ack last: a crash before this repeats the messages, never loses them
+                await self._acknowledge(queue, ids)
+        for number, verdict in outbox.verdicts:
+            ticket = self._tickets.pop(number, None)
+            if ticket is not None and not ticket.done():
+                ticket.set_result(verdict)
+        if outbox.dispatches:
+            self._outbox += outbox.dispatches
+            self._outbox_filled.set()
+        self._turned.set()
+        return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
+
+    async def _until_stored(self, inbox: Inbox) -> Any:
+        """One turn of the engine, however long the store takes to be there again."""
+        pause = RETRY_STORE[0]
+        while True:
+            try:
+                now, mono = self.clock.time(), self.clock.monotonic()
+                outbox = await self._in_thread(self.engine.turn, now, inbox, mono)
+            except StoreUnavailable as error:
+                if self._store_down != str(error):
+                    self._store_down = str(error)
+                    log.error("no work is taken until the store answers: %s", error)
+                if self._stopping:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_STORE[1])
+                continue
+            if self._store_down:
+                self._store_down = ""
+                log.warning("the store answers again: work goes on")
+            return outbox
+
+    async def _queues_busy(self) -> bool:
+        """Whether a lease that nobody renews may only be waiting in a queue."""
+        if not self._ring:
+            return self._out_queue.room() <= 0
+        try:
+            return any([(await queue.size()).messages for queue in self._ring])
+        except QueueUnavailable:
+            return True
+
+    async def _acknowledge(self, queue: MessageQueue, ids: list[int]) -> None:
+        try:
+            await queue.ack(ids)
+        except QueueUnavailable as error:
+            log.warning("%s; what was not acknowledged comes again and changes nothing", error)
+
+    # -- output ------------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled.clear()
+            while self._outbox:
+                batch = self._outbox[:]
+                bodies = [body for dispatch in batch if (body := _encoded(dispatch)) is not None]
+                try:
+                    await self._out_queue.put_many(bodies)
+                except QueueUnavailable as error:
+                    log.warning("%s", error)
+                    await asyncio.sleep(1.0)
+                    continue
+                del self._outbox[: len(batch)]
+                self._wake.set()
+
+    # -- what others may ask -----------------------------------------------------------------------------------------
+
+    async def submit(self, tasks: Sequence[JSONDict]) -> list[JSONDict]:
+        """Admits tasks given as dicts; returns one verdict each, in order, after they are committed."""
+        answers: list[JSONDict] = []
+        self._submitting += 1
+        try:
+            for start in range(0, len(tasks), SUBMIT_CHUNK):
+                answers += await self._submit_chunk(tasks[start : start + SUBMIT_CHUNK])
+        finally:
+            self._submitting -= 1
+            self._wake.set()
+        return answers
+
+    async def _submit_chunk(self, chunk: Sequence[JSONDict]) -> list[JSONDict]:
+        waiting: list[asyncio.Future[Verdict] | Verdict] = []
+        for value in chunk:
+            try:
+                task = task_from_dict(value)
+            except InvalidTask as error:
+                taskid = value.get("taskid") if isinstance(value, dict) else None
+                waiting.append(Verdict(str(taskid or ""), False, "refused", str(error)))
+                continue
+            waiting.append(self._ticket(task))
+        self._note_input()
+        return [msgspec.to_builtins(_as_dict(one if isinstance(one, Verdict) else await one)) for one in waiting]
+
+    def _ticket(self, task: Task, source: str = "submit") -> asyncio.Future[Verdict]:
+        self._next_ticket += 1
+        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._tickets[self._next_ticket] = future
+        self._inbox.submissions.append(Submission(task, source, self._next_ticket))
+        return future
+
+    async def run_project(self, name: str) -> JSONDict:
+        """Runs ``on_start`` once more, as the Run button does [W34]."""
+        self.update_project()
+        ticket = self._ticket(command(name, "on_start"), "on_start")
+        self._note_input()
+        return _as_dict(await ticket)
+
+    async def send_message(self, project: str, message: Any) -> JSONDict:
+        """Sends ``message`` (JSON-able) to ``on_message`` of a project; the sender is ``__command__`` [C42]."""
+        number = f"{self.clock.time()!r}:{self._next_ticket}"
+        task = Task(
+            project=project,
+            taskid=f"message:{number}"[:64],
+            url="data:,on_message",
+            schedule=Schedule(priority=9),
+            fetch=Fetch(save=["__command__", message]),
+            process=Process(callback="_on_message"),
+        )
+        check_task(task)
+        ticket = self._ticket(task, "message")
+        self._note_input()
+        return _as_dict(await ticket)
+
+    async def drop_project(self, name: str) -> None:
+        """Removes a project with its tasks, results and counters."""
+        await self._in_thread(self.engine.drop, name)
+        self.update_project()
+
+    def update_project(self) -> None:
+        """The projectdb changed: look now."""
+        self.engine.projects_changed = True
+        self._wake.set()
+
+    def summary(self) -> dict[str, Any]:
+        """The newest snapshot of projects, queues in memory and nodes."""
+        return self.engine.snapshot
+
+    def drained(self) -> bool:
+        """Nothing is ready, leased, tried again or on its way. Tasks that are due later do not count."""
+        if self._submitting or self._inbox.submissions or self._inbox.status or self._outbox:
+            return False
+        return bool(self.engine.snapshot["drained"])
+
+    async def turned(self) -> None:
+        """Waits for the end of the next turn."""
+        self._turned.clear()
+        await self._turned.wait()
+
+    async def counters(self, window: str) -> dict[str, Any]:
+        """Sums per project and event over ``5m``, ``1h``, ``1d`` or ``all`` [S65]; ``5m_time`` are averages."""
+        now = self.clock.time()
+        counters = self.engine.state.counters
+        if window == "5m_time":
+            return dict(await self._in_thread(counters.avg, now))
+        return dict(await self._in_thread(counters.sum, window, now))
+
+    async def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
+        """The newest entries of the ring of recent tasks [S67]."""
+        return list(await self._in_thread(self.engine.recent, project, limit))
+
+
+def _encoded(dispatch: Dispatch) -> bytes | None:
+    try:
+        return encode(dispatch)
+    except BadMessage as error:  # its lease ends without an answer, and after some of those it fails as lost
+        log.error("task %s of %s cannot be sent: %s", dispatch.taskid, dispatch.project, error)
+        return None
+
+
+def _checked(raw: msgspec.Raw) -> Task:
+    try:
+        task = msgspec.msgpack.decode(raw, type=Task)
+    except msgspec.MsgspecError as error:
+        raise InvalidTask("task", str(error)) from None
+    check_task(task)
+    return task
+
+
+def _as_dict(verdict: Verdict) -> JSONDict:
+    return {
+        "taskid": verdict.taskid,
+        "accepted": verdict.accepted,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+    }

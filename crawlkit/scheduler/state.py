@@ -1,0 +1,136 @@
+"""What the scheduler holds in memory: a bounded window of the store, rebuilt from it at any time.
+
+No rule lives here, only the shelves that the rules work on.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from crawlkit.database.base import ProjectStore, TaskStore
+from crawlkit.libs.counters import Counters
+from crawlkit.libs.messages import Heartbeat, ProjectInfo
+from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
+from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
+from crawlkit.scheduler.known import KnownTasks
+from crawlkit.scheduler.pause import PauseState
+from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.task_queue import Window
+from crawlkit.scheduler.token_bucket import TokenBucket
+
+
+@dataclass
+class Out:
+    """A task that was handed out."""
+
+    row: TaskRow
+    attempt: int
+    since: float  # wall time
+    sent: float  # monotonic
+    until: float  # monotonic
+    script: str
+    node: str = ""
+
+
+@dataclass
+class ProjectState:
+    """One project as the scheduler sees it."""
+
+    row: ProjectRow
+    bucket: TokenBucket
+    pause: PauseState
+    ready: Window
+    time: Window
+    info: ProjectInfo | None = None
+    info_script: str = ""  # the version that info is of
+    info_asked: float | None = None  # monotonic; None: not asked
+    info_run: int = 0
+    config_fetch: Fetch | None = None
+    config_process: Process | None = None
+    loaded: bool = False  # the windows are in use
+    active_tasks: int = 0  # rows with status ACTIVE
+    leased: int = 0
+    retrying: int = 0  # rows in the time queue because a try failed
+    accepted: int = 0  # of the kinds that count for on_finished
+    finished_at: int = 0  # value of accepted when on_finished was sent last
+    totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed
+    recent: deque[tuple[float, dict[str, Any]]] = field(default_factory=deque)
+    tick_generation: int = 0  # instants planned for an older set of crons are void
+    tick_last: dict[int, float] = field(default_factory=dict)  # number of the cron -> newest instant it looked at
+    tick_busy: dict[str, set[str]] = field(default_factory=dict)  # method -> its tick tasks that are not done
+    tick_wait: dict[str, deque[float]] = field(default_factory=dict)  # method -> instants held by overlap="queue"
+
+    @property
+    def active(self) -> bool:
+        return self.row.status in ACTIVE_STATUSES
+
+    @property
+    def waiting(self) -> int:
+        return self.active_tasks - self.leased
+
+
+@dataclass
+class State:
+    """All of it."""
+
+    taskdb: TaskStore
+    projectdb: ProjectStore
+    settings: EngineSettings
+    projects: dict[str, ProjectState] = field(default_factory=dict)
+    leases: dict[Key, Out] = field(default_factory=dict)
+    postponed: dict[Key, Task] = field(default_factory=dict)
+    nodes: dict[str, tuple[Heartbeat, float, float]] = field(default_factory=dict)  # (beat, seen, written) monotonic
+    ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
+    last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
+    seq: int = 0
+    sent: int = 0  # tasks handed out in this life
+    rotation: int = 0
+    projects_seen: float = 0.0  # newest updatetime read
+    info_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.known = KnownTasks(self.settings.known)
+        self.counters = Counters()
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def find(self, rows: dict[Key, TaskRow], key: Key) -> TaskRow | None:
+        """The newest form of a task that is in memory."""
+        row = rows.get(key)
+        if row is not None:
+            return row
+        out = self.leases.get(key)
+        if out is not None:
+            return out.row
+        project = self.projects.get(key[0])
+        if project is None:
+            return None
+        return project.ready.get(key[1]) or project.time.get(key[1])
+
+    def enqueue(self, row: TaskRow) -> None:
+        """Puts a waiting row where its queue, rank and seq say."""
+        project = self.projects.get(row.project)
+        if project is None:
+            return
+        if row.queue is Queue.TIME and row.retried:
+            project.retrying += 1
+        if project.loaded:
+            (project.ready if row.queue is Queue.READY else project.time).add(row)
+
+    def dequeue(self, row: TaskRow) -> None:
+        """Takes a waiting row out of its queue."""
+        project = self.projects.get(row.project)
+        if project is None:
+            return
+        if row.queue is Queue.TIME and row.retried:
+            project.retrying = max(0, project.retrying - 1)
+        project.ready.discard(row.taskid)
+        project.time.discard(row.taskid)
+
+    def push_tick(self, instant: float, project: str, cron: int, generation: int) -> None:
+        heapq.heappush(self.ticks, (instant, project, cron, generation))

@@ -1,0 +1,111 @@
+"""One turn of the scheduler: what it reads, and the one transaction and the messages it ends in.
+
+A row changed several times within a turn is written once, in its last form.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from crawlkit.libs.messages import Dispatch, StatusMessage
+from crawlkit.libs.rows import Key, Progress, TaskRow, Writes
+from crawlkit.libs.task import Task
+
+
+class Change(enum.IntEnum):
+    """How a row reaches the store; the larger one wins."""
+
+    PROGRESS = 1
+    REPLACE = 2
+    INSERT = 3
+
+
+@dataclass
+class Submission:
+    """A task that asks to be admitted."""
+
+    task: Task
+    source: str = "submit"  # submit, follow, message, tick, on_start, on_finished, auto_recrawl
+    ticket: int | None = None  # where the sender waits for the verdict
+
+
+@dataclass
+class Inbox:
+    """What arrived since the last turn."""
+
+    status: list[StatusMessage] = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
+    room: int = 0  # tasks that may be sent
+    queues_busy: bool = False  # some queue of the ring holds messages
+    newtasks_waiting: bool = False  # submissions are still on their way
+
+
+@dataclass
+class Verdict:
+    """The answer to a submission."""
+
+    taskid: str
+    accepted: bool  # False: refused
+    verdict: str  # new, restart, update, postpone, cancel, ignore, nothing, refused
+    reason: str
+
+
+@dataclass
+class Outbox:
+    """What a turn ended in, durable by now."""
+
+    dispatches: list[Dispatch] = field(default_factory=list)
+    verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
+    wake: float = 0.0  # seconds until the next turn is due without a message
+
+
+class Turn:
+    """The rows touched so far, and the writes they will become."""
+
+    def __init__(self, now: float, mono: float, inbox: Inbox) -> None:
+        self.now = now
+        self.mono = mono
+        self.inbox = inbox
+        self.writes = Writes()
+        self.outbox = Outbox()
+        self.rows: dict[Key, TaskRow] = {}
+        self.changes: dict[Key, Change] = {}
+        self.submissions: list[Submission] = list(inbox.submissions)
+        self.ended_ticks: list[tuple[str, str, str]] = []  # (project, method, taskid)
+        self.answered: list[str] = []  # projects whose handler told its settings in this turn
+
+    def change(self, row: TaskRow, how: Change) -> None:
+        """``row`` is the newest form of its task."""
+        key = (row.project, row.taskid)
+        self.rows[key] = row
+        if self.changes.get(key, 0) < how:
+            self.changes[key] = how
+
+    def remove(self, row: TaskRow) -> None:
+        """The task goes; a row that was new in this turn never reaches the store."""
+        key = (row.project, row.taskid)
+        self.rows.pop(key, None)
+        if self.changes.pop(key, None) is not Change.INSERT:
+            self.writes.remove.append(key)
+
+    def finish(self) -> Writes:
+        """The transaction of this turn."""
+        writes = self.writes
+        for key, how in self.changes.items():
+            row = self.rows[key]
+            if how is Change.INSERT:
+                writes.insert.append(row)
+            elif how is Change.REPLACE:
+                writes.replace.append(row)
+            else:
+                writes.progress.append(progress_of(row))
+        return writes
+
+
+def progress_of(row: TaskRow) -> Progress:
+    """The changing fields of a row."""
+    return Progress(
+        row.project, row.taskid, row.status, row.queue, row.rank, row.seq, row.run, row.attempt, row.retried, row.lost,
+        row.save, row.etag, row.last_modified, row.results, row.lastcrawltime, row.updatetime,
+    )  # fmt: skip

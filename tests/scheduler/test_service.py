@@ -1,0 +1,168 @@
+"""The scheduler's shell between real queues."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from crawlkit.database.memory import MemoryTaskStore
+from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.messages import INFO, Dispatch, NewTasks, Outcome, encode, pack
+from crawlkit.libs.task import Task
+from tests.scheduler.rig import Rig, follow, outcome_of, running, task
+
+
+def test_a_submission_goes_round_once_and_on_finished_follows() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            (answer,) = await rig.service.submit([task("http://h/1")])
+            assert answer["accepted"]
+            assert answer["verdict"] == "new"
+            await rig.until(rig.service.drained)
+            assert rig.sent[0].kind == INFO
+            assert rig.urls() == ["http://h/1", "data:,on_finished"]
+
+    asyncio.run(play())
+
+
+def test_follow_ups_are_crawled_once_each() -> None:
+    def answer(dispatch: Dispatch) -> Outcome:
+        if dispatch.url.startswith("data:"):
+            return outcome_of(dispatch)
+        number = int(dispatch.url.rpartition("/")[2])
+        links = [follow(f"http://h/{n}") for n in (number * 2, number * 2 + 1, 1) if n < 64]
+        return outcome_of(dispatch, follows=links)
+
+    async def play() -> None:
+        rig = Rig(answer)
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(rig.service.drained)
+        assert sorted(rig.urls()) == sorted(["data:,on_finished", *(f"http://h/{n}" for n in range(1, 64))])
+        assert rig.taskdb.ledger("p")["p", "done", ""] == 64
+
+    asyncio.run(play())
+
+
+def test_refusals_name_the_field() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            answers = await rig.service.submit(
+                [{"project": "p", "taskid": "x"}, task("http://h/", project="nope"), task("", fetch={"timeout": 3})]
+            )
+        assert [answer["accepted"] for answer in answers] == [False, False, False]
+        assert "url" in answers[0]["reason"]
+        assert "nope" in answers[1]["reason"]
+        assert "task.url" in answers[2]["reason"] or "task.taskid" in answers[2]["reason"]
+
+    asyncio.run(play())
+
+
+def test_tasks_that_come_by_the_newtask_queue_are_admitted() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            message = NewTasks([pack(Task("p", "a", "http://h/a")), pack(Task("p", "b", "http://h/b"))])
+            await rig.newtask.put_many([encode(message), b"\x01rubbish"])
+            await rig.until(lambda: len(rig.urls()) >= 2)
+            assert (await rig.newtask.dead())[0].reason
+            assert (await rig.newtask.size()).messages == 0
+
+    asyncio.run(play())
+
+
+class Stubborn(MemoryTaskStore):
+    """A store whose commits fail while told so."""
+
+    failing = False
+
+    def commit(self, writes: Any) -> None:
+        if self.failing:
+            raise StoreUnavailable("the disk is full")
+        super().commit(writes)
+
+
+def test_a_store_that_fails_stops_work_and_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        store = Stubborn()
+        rig = Rig(taskdb=store)
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(rig.service.drained)
+            store.failing = True
+            waiting = asyncio.create_task(rig.service.submit([task("http://h/2")]))
+            await rig.until(lambda: "the disk is full" in caplog.text)
+            assert not waiting.done()
+            assert "http://h/2" not in rig.urls()
+            store.failing = False
+            (answer,) = await asyncio.wait_for(waiting, 10)
+            assert answer["accepted"]
+            await rig.until(lambda: "http://h/2" in rig.urls() and rig.service.drained())
+        assert caplog.text.count("the disk is full") == 1
+        assert "answers again" in caplog.text
+
+    asyncio.run(play())
+
+
+def test_an_idle_scheduler_hardly_turns() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(rig.service.drained)
+            turns, cpu = rig.service.turns, time.process_time()
+            await asyncio.sleep(2.0)
+            assert rig.service.turns - turns <= 4
+            assert time.process_time() - cpu < 0.1
+
+    asyncio.run(play())
+
+
+def test_a_submission_is_on_its_way_within_milliseconds() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task("http://h/0")])
+            await rig.until(rig.service.drained)
+            times = []
+            for number in range(1, 30):
+                start = time.perf_counter()
+                await rig.service.submit([task(f"http://h/{number}")])
+                while f"http://h/{number}" not in rig.urls():
+                    await asyncio.sleep(0)
+                times.append(time.perf_counter() - start)
+            times.sort()
+            assert times[len(times) // 2] < 0.05, times
+
+    asyncio.run(play())
+
+
+def test_a_restarted_scheduler_goes_on_where_the_last_one_was() -> None:
+    async def play() -> None:
+        rig = Rig(lambda dispatch: None)
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task(f"http://h/{n}") for n in range(5)])
+            await rig.until(lambda: len(rig.urls()) == 5)
+        assert len(rig.taskdb.leases()) == 5
+        again = Rig(taskdb=rig.taskdb)
+        again.projectdb = rig.projectdb
+        again.engine.projectdb = rig.projectdb
+        async with running(again):
+            await again.until(again.service.drained)
+        assert sorted(again.urls()) == sorted(["data:,on_finished", *(f"http://h/{n}" for n in range(5))])
+        assert all(dispatch.attempt == 2 for dispatch in again.sent if dispatch.url.startswith("http"))
+
+    asyncio.run(play())
