@@ -18,8 +18,9 @@ MAX_MESSAGES = 100  # pyspider's queue-maxsize
 MAX_BYTES = 64 * 2**20
 UNBOUNDED = 2**31  # what room() says without a bound
 MAX_DEAD = 1_000  # dead letters kept
-MAX_DEAD_BYTES = 16 * 2**20
+MAX_DEAD_BYTES = 8 * 2**20
 MAX_DEATHS = 5  # consumers a message may take down before it is put aside
+SUSPECT = 2  # deaths from which on a message is handed out alone, so that its neighbours are not blamed
 
 
 class _Putter:
@@ -70,10 +71,12 @@ class MemoryQueue:
             return 0
         return self._insert(bodies, 0)
 
-    def take_now(self, limit: int) -> list[Delivery]:
-        """Takes up to ``limit`` messages, oldest first."""
+    def take_now(self, limit: int, max_bytes: int | None = None) -> list[Delivery]:
+        """Takes up to ``limit`` messages, oldest first; at most ``max_bytes`` of them, but always one."""
         ready = self._ready
-        if limit >= len(ready):
+        if self._deaths or (max_bytes is not None and self._bytes > max_bytes):
+            batch = self._take_singly(limit, self._bytes if max_bytes is None else max_bytes)
+        elif limit >= len(ready):
             batch = list(ready)
             ready.clear()
         else:
@@ -82,6 +85,25 @@ class MemoryQueue:
             self._unacked.update({delivery[0]: delivery for delivery in batch})
             self._room_came()
         return batch
+
+    def put_later(self, bodies: Sequence[bytes], timeout: float | None) -> asyncio.Future[None] | None:
+        """Stands in the line with ``bodies`` at once; None: all are in.
+
+        Else a future: done when all are in, ``QueueFull`` after ``timeout`` seconds; cancelling it leaves the line.
+        """
+        done = self.put_now(bodies)
+        if done == len(bodies):
+            return None
+        if timeout is not None and timeout <= 0:
+            raise self._full(done)
+        loop = asyncio.get_running_loop()
+        putter = _Putter(bodies, done, loop.create_future())
+        self._putters.append(putter)
+        if timeout is not None:
+            timer = loop.call_later(timeout, self._put_timed_out, putter)
+            putter.future.add_done_callback(lambda _: timer.cancel())
+        putter.future.add_done_callback(lambda future: self._give_up(putter) if future.cancelled() else None)
+        return putter.future
 
     def ack_now(self, ids: Iterable[int]) -> None:
         """Ends deliveries for good."""
@@ -118,7 +140,7 @@ class MemoryQueue:
                 continue
             self._deaths.pop(id_, None)
             self._bytes -= len(delivery.body)
-            self._dead.append(DeadLetter(delivery.body, reason))
+            self._dead.append(DeadLetter(bytes(delivery.body), reason))  # not a view of a larger buffer
             self._dead_bytes += len(delivery.body)
         while len(self._dead) > MAX_DEAD or (self._dead_bytes > MAX_DEAD_BYTES and len(self._dead) > 1):
             self._dead_bytes -= len(self._dead.popleft().body)
@@ -141,6 +163,20 @@ class MemoryQueue:
         """What the queue holds."""
         return QueueSize(len(self._ready) + len(self._unacked), self._bytes, len(self._unacked))
 
+    def dead_now(self, limit: int) -> list[DeadLetter]:
+        """The newest dead letters, oldest of them first."""
+        return list(self._dead)[-limit:] if limit > 0 else []
+
+    def purge_now(self) -> int:
+        """Drops everything, what consumers hold included; returns how many."""
+        dropped = len(self._ready) + len(self._unacked)
+        self._ready.clear()
+        self._unacked.clear()
+        self._deaths.clear()
+        self._bytes = 0
+        self._room_came()
+        return dropped
+
     def close(self) -> None:
         """Whoever waits is told ``QueueUnavailable``; the messages are gone with the queue."""
         self._closed = True
@@ -155,51 +191,14 @@ class MemoryQueue:
 
     async def put_many(self, bodies: Sequence[bytes], timeout: float | None = None) -> None:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`. Who waits longest is served first."""
-        done = self.put_now(bodies)
-        if done == len(bodies):
-            return
-        if timeout is not None and timeout <= 0:
-            raise self._full(done)
-        loop = asyncio.get_running_loop()
-        putter = _Putter(bodies, done, loop.create_future())
-        self._putters.append(putter)
-        timer = None if timeout is None else loop.call_later(timeout, self._put_timed_out, putter)
-        try:
-            await putter.future
-        except asyncio.CancelledError:
-            self._give_up(putter)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+        waiting = self.put_later(bodies, timeout)
+        if waiting is not None:
+            await waiting
 
     async def get_many(self, limit: int, timeout: float | None = None) -> list[Delivery]:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`."""
-        if self._ready:
-            return self.take_now(limit)
-        if self._closed:
-            raise QueueUnavailable(f"the queue {self.name} is closed")
-        if timeout is not None and timeout <= 0:
-            return []
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        while not self._ready:
-            getter = loop.create_future()
-            self._getters.append(getter)
-            timer = None if deadline is None else loop.call_at(deadline, _wake, getter)
-            try:
-                await getter
-            except asyncio.CancelledError:
-                if getter.done() and not getter.cancelled():
-                    self._wake_getters(1)  # the wake-up was for a message: pass it on
-                raise
-            finally:
-                if timer is not None:
-                    timer.cancel()
-                if getter in self._getters:
-                    self._getters.remove(getter)
-            if deadline is not None and loop.time() >= deadline:
-                break
+        if not self._ready:
+            await self.wait_message(timeout)
         return self.take_now(limit)
 
     async def wait_room(self, timeout: float | None = None) -> int:
@@ -232,7 +231,7 @@ class MemoryQueue:
 
     async def dead(self, limit: int = 100) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""
-        return list(self._dead)[-limit:] if limit > 0 else []
+        return self.dead_now(limit)
 
     async def size(self) -> QueueSize:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`."""
@@ -246,15 +245,53 @@ class MemoryQueue:
 
     async def purge(self) -> int:
         """Drops everything, what consumers hold included; returns how many."""
-        dropped = len(self._ready) + len(self._unacked)
-        self._ready.clear()
-        self._unacked.clear()
-        self._deaths.clear()
-        self._bytes = 0
-        self._room_came()
-        return dropped
+        return self.purge_now()
+
+    async def wait_message(self, timeout: float | None = None) -> None:
+        """Waits until a message is there to be taken, at most ``timeout`` seconds. Somebody else may take it first."""
+        if self._closed:
+            raise QueueUnavailable(f"the queue {self.name} is closed")
+        if timeout is not None and timeout <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while not self._ready:
+            getter = loop.create_future()
+            self._getters.append(getter)
+            timer = None if deadline is None else loop.call_at(deadline, _wake, getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    self.pass_on()
+                raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                if getter in self._getters:
+                    self._getters.remove(getter)
+            if deadline is not None and loop.time() >= deadline:
+                return
+
+    def pass_on(self) -> None:
+        """Who was woken by :meth:`wait_message` and takes nothing lets the next one have it."""
+        self._wake_getters(len(self._ready))
 
     # Inside.
+
+    def _take_singly(self, limit: int, max_bytes: int) -> list[Delivery]:
+        batch: list[Delivery] = []
+        taken = 0
+        while self._ready and len(batch) < limit:
+            delivery = self._ready[0]
+            taken += len(delivery[1])
+            suspect = self._deaths.get(delivery[0], 0) >= SUSPECT
+            if batch and (suspect or taken > max_bytes):
+                break
+            batch.append(self._ready.popleft())
+            if suspect:
+                break
+        return batch
 
     def _insert(self, bodies: Sequence[bytes], start: int) -> int:
         """Puts ``bodies[start:]`` as far as they fit; returns the index of the first that did not."""
@@ -282,6 +319,9 @@ class MemoryQueue:
     def _room_came(self) -> None:
         while self._putters:
             putter = self._putters[0]
+            if putter.future.done():  # cancelled just now
+                self._putters.popleft()
+                continue
             if not putter.bodies:  # waits for room only
                 if len(self._ready) >= self._limit or (self._bytes and self._bytes >= self.max_bytes):
                     break
@@ -342,6 +382,12 @@ class MemoryBroker:
         if queue is None:
             queue = self._queues[name] = MemoryQueue(name, self.max_messages, self.max_bytes)
         return queue
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._queues
+
+    def __len__(self) -> int:
+        return len(self._queues)
 
     def sizes(self) -> dict[str, QueueSize]:
         """What every queue holds."""

@@ -11,6 +11,7 @@ import pytest
 
 from crawlkit.libs.errors import QueueFull
 from crawlkit.message_queue.base import Broker, MessageQueue
+from crawlkit.message_queue.local import LocalBroker, LocalServer
 from crawlkit.message_queue.memory import MemoryBroker
 
 Open = Callable[[Path, int, int], AbstractAsyncContextManager[Broker]]
@@ -26,7 +27,20 @@ async def memory(_: Path, max_messages: int, max_bytes: int) -> AsyncIterator[Br
         await broker.close()
 
 
-BACKENDS: dict[str, Open] = {"memory": memory}
+@asynccontextmanager
+async def local(path: Path, max_messages: int, max_bytes: int) -> AsyncIterator[Broker]:
+    server = LocalServer(path, max_messages=max_messages, max_bytes=max_bytes)
+    await server.start()
+    broker = LocalBroker(server.url)
+    await broker.connect()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+        await server.close()
+
+
+BACKENDS: dict[str, Open] = {"memory": memory, "local": local}
 
 
 @pytest.fixture(params=sorted(BACKENDS))
