@@ -32,6 +32,8 @@ from crawlkit.database.base import (
 from crawlkit.database.rules import LAST_TEXT, NO_REASON, url_matcher
 from crawlkit.libs.task import Status
 
+REMEMBERED = 1_000  # commits whose repetition is recognised
+
 
 class MemoryTaskStore:
     """A :class:`~crawlkit.database.base.TaskStore`. One lock makes it safe for several threads."""
@@ -40,7 +42,7 @@ class MemoryTaskStore:
         self._lock = threading.RLock()
         self._writer = uuid.uuid4().hex
         self._commits = 0
-        self._kept = ""  # id of the last commit
+        self._kept: dict[str, None] = {}  # ids of the newest commits, oldest first
         self._seq = 0
         self._tasks: dict[str, dict[str, TaskRow]] = {}
         self._order: dict[str, list[str]] = {}  # project -> its taskids sorted, when somebody asked
@@ -58,7 +60,7 @@ class MemoryTaskStore:
             if not writes.id:
                 self._commits += 1
                 writes.id = f"{self._writer}:{self._commits}"
-            elif writes.id == self._kept:
+            elif writes.id in self._kept:
                 return
             for project, taskid in writes.remove:
                 self._remove(project, taskid)
@@ -73,7 +75,9 @@ class MemoryTaskStore:
             for lease in writes.lease:
                 self._leases[lease.project, lease.taskid] = copy(lease)
             self._commit_rest(writes)
-            self._kept = writes.id
+            self._kept[writes.id] = None
+            if len(self._kept) > REMEMBERED:
+                del self._kept[next(iter(self._kept))]
 
     def _commit_rest(self, writes: Writes) -> None:
         for attempt in writes.attempts:

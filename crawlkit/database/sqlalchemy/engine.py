@@ -24,7 +24,7 @@ from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
 Row = tuple[Any, ...]
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
-CHECKPOINT_PAGES = 4_000  # 16 MB of write-ahead log between two checkpoints
+CHECKPOINT_PAGES = 8_000  # 32 MB of write-ahead log between two checkpoints
 
 _WORDS = {
     "SQLITE_FULL": "the disk is full: free some space, the work goes on by itself",
@@ -60,6 +60,7 @@ class Database:
         self.what = what  # taskdb, projectdb, resultdb or blobdb
         self.where = where  # for people
         self.read_only = read_only
+        self.busy_timeout = BUSY_TIMEOUT
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -69,10 +70,10 @@ class Database:
         ``wait``: seconds to wait for the lock, if not as usual.
         """
         with self.translated(), self.engine.connect() as connection:
-            if wait is not None and self.is_sqlite:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
             try:
                 if self.is_sqlite:
+                    if wait is not None:
+                        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
                 connection.commit()
@@ -81,7 +82,7 @@ class Database:
                 raise
             finally:
                 if wait is not None and self.is_sqlite:
-                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
 
     @contextmanager
     def read(self, snapshot: bool = False) -> Iterator[Connection]:
@@ -148,7 +149,7 @@ def sqlite_engine(path: str, *, read_only: bool = False, durable: bool = True) -
 
 
 def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> None:
-    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA cache_size = -32768")
     connection.execute("PRAGMA temp_store = MEMORY")
     if read_only:
         connection.execute("PRAGMA query_only = 1")
@@ -164,6 +165,7 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
             sleep(0.01)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {CHECKPOINT_PAGES * 4096 * 2}")
 
 
 def upsert(

@@ -5,7 +5,7 @@ Pure: builds statements and converts rows; runs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -28,9 +28,7 @@ _STATUS = {int(status): status for status in Status}
 _QUEUE: dict[int | None, Queue | None] = {None: None, **{int(queue): queue for queue in Queue}}
 
 
-def _json(part: msgspec.Struct, default: msgspec.Struct) -> str | None:
-    if part is default:
-        return None
+def _json(part: msgspec.Struct) -> str | None:
     text = _encode(part)
     return None if text == b"{}" else text.decode()
 
@@ -65,63 +63,57 @@ def read_task(row: Sequence[Any]) -> TaskRow:
     )
 
 
-def task_values(names: Sequence[str]) -> Callable[[TaskRow], tuple[Any, ...]]:
-    """A function that gives a row's values in the order of a statement's parameters."""
-    return _values(names, _task_tuple, COLUMNS)
+_in_table = attrgetter(*COLUMNS)
+_CHANGED = [name for name in Progress.__struct_fields__ if name not in ("project", "taskid")]
+_changed = attrgetter(*_CHANGED, "project", "taskid")
+assert _CHANGED[:2] == ["status", "queue"]
 
 
-def progress_values(names: Sequence[str]) -> Callable[[Progress], tuple[Any, ...]]:
-    """The same for what changes at each turn."""
-    return _values(names, _progress_tuple, Progress.__struct_fields__)
-
-
-def _values(
-    names: Sequence[str], whole: Callable[[Any], tuple[Any, ...]], fields: Sequence[str]
-) -> Callable[[Any], tuple[Any, ...]]:
-    order = [fields.index(name.removeprefix("b_")) for name in names]
-    if order == list(range(len(fields))):
-        return whole
-
-    def values(row: Any) -> tuple[Any, ...]:
-        all_of_it = whole(row)
-        return tuple([all_of_it[index] for index in order])
-
-    return values
-
-
-_task_fields = attrgetter(*COLUMNS)
-_progress_fields = attrgetter(*Progress.__struct_fields__)
-
-
-def _task_tuple(row: TaskRow) -> tuple[Any, ...]:
-    values = _task_fields(row)
-    queue = values[6]
+def insert_values(row: TaskRow) -> tuple[Any, ...]:
+    """A row's values in the order of the table's columns."""
+    (project, taskid, url, host, partition, status, queue, rank, seq, run, attempt, retried, lost,
+     schedule, fetch, process, *rest) = _in_table(row)  # fmt: skip
     return (
-        *values[:5],
-        int(values[5]),
+        project,
+        taskid,
+        url,
+        host,
+        partition,
+        int(status),
         None if queue is None else int(queue),
-        *values[7:13],
-        _json(values[13], NO_SCHEDULE),
-        _json(values[14], NO_FETCH),
-        _json(values[15], NO_PROCESS),
-        *values[16:],
+        rank,
+        seq,
+        run,
+        attempt,
+        retried,
+        lost,
+        None if schedule is NO_SCHEDULE else _json(schedule),
+        None if fetch is NO_FETCH else _json(fetch),
+        None if process is NO_PROCESS else _json(process),
+        *rest,
     )
 
 
-def _progress_tuple(row: Progress) -> tuple[Any, ...]:
-    values = _progress_fields(row)
-    queue = values[3]
-    return (values[0], values[1], int(values[2]), None if queue is None else int(queue), *values[4:])
+def replace_values(row: TaskRow) -> tuple[Any, ...]:
+    """The parameters of :func:`replace_statement`: the columns behind the key, then the key."""
+    project, taskid, *rest = insert_values(row)
+    return (*rest, project, taskid)
+
+
+def progress_values(row: Progress) -> tuple[Any, ...]:
+    """The parameters of :func:`progress_statement`: what changes, then the key."""
+    status, queue, *rest = _changed(row)
+    return (int(status), None if queue is None else int(queue), *rest)
 
 
 def replace_statement() -> sa.Update:
     """Overwrites a known row."""
-    return _update([name for name in COLUMNS if name not in ("project", "taskid")])
+    return _update(COLUMNS[2:])
 
 
 def progress_statement() -> sa.Update:
     """Writes the fields of a :class:`Progress` into a known row."""
-    return _update([name for name in Progress.__struct_fields__ if name not in ("project", "taskid")])
+    return _update(_CHANGED)
 
 
 def _update(names: Sequence[str]) -> sa.Update:

@@ -42,6 +42,9 @@ _tick_values = attrgetter(*(column.name for column in ticks.columns))
 _node_values = attrgetter(*(column.name for column in nodes.columns))
 
 
+REMEMBERED = 1_000  # commits whose repetition is recognised
+
+
 class SqlTaskStore:
     """A :class:`~crawlkit.database.base.TaskStore`."""
 
@@ -50,6 +53,8 @@ class SqlTaskStore:
         self._database = database
         self._writer = uuid.uuid4().hex
         self._commits = 0
+        self._kept: dict[str, None] = {}  # the newest commits known to be kept, oldest first
+        self._doubts: list[str] = []  # commits that ended in an error, and may be kept or not
         dialect = database.engine.dialect
         self._insert = upsert(tasks, dialect, keep=True)
         self._replace = Prepared(taskrows.replace_statement(), dialect)
@@ -69,16 +74,20 @@ class SqlTaskStore:
     # -- writing
 
     def commit(self, writes: Writes) -> None:
-        again = bool(writes.id)
-        if not again:
+        if not writes.id:
             self._commits += 1
             writes.id = f"{self._writer}:{self._commits}"
-        inserts = list(map(taskrows.task_values(self._insert.names), writes.insert))
-        replaces = list(map(taskrows.task_values(self._replace.names), writes.replace))
-        progress = list(map(taskrows.progress_values(self._progress.names), writes.progress))
+        elif writes.id in self._kept:
+            return
+        inserts = list(map(taskrows.insert_values, writes.insert))
+        replaces = list(map(taskrows.replace_values, writes.replace))
+        progress = list(map(taskrows.progress_values, writes.progress))
         with self._database.write() as connection:
-            if again and self._was_kept(connection, writes.id):
+            if self._doubts:
+                self._resolve(connection)
+            if writes.id in self._kept:
                 return
+            self._doubts.append(writes.id)
             many = _many(connection)
             many(self._remove, writes.remove)
             many(self._insert, inserts)
@@ -96,11 +105,22 @@ class SqlTaskStore:
             rows: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
             seq = max((row.seq for row in rows), default=0)
             many(self._sign, [(writer, int(number), seq)])
+        self._doubts.clear()
+        self._remember(writes.id)
 
-    def _was_kept(self, connection: Connection, commit: str) -> bool:
-        writer, _, number = commit.partition(":")
-        kept = connection.execute(sa.select(writers.c.n).where(writers.c.writer == writer)).scalar()
-        return kept is not None and kept >= int(number)
+    def _resolve(self, connection: Connection) -> None:
+        """Finds out what became of commits that ended in an error, before a new one covers their trace."""
+        for commit in self._doubts:
+            writer, _, number = commit.partition(":")
+            kept = connection.execute(sa.select(writers.c.n).where(writers.c.writer == writer)).scalar()
+            if kept == int(number):
+                self._remember(commit)
+        self._doubts.clear()
+
+    def _remember(self, commit: str) -> None:
+        self._kept[commit] = None
+        if len(self._kept) > REMEMBERED:
+            del self._kept[next(iter(self._kept))]
 
     def prune_ticks(self, before: float) -> int:
         pruned = 0
