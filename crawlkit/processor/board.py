@@ -1,0 +1,91 @@
+"""A page of memory that a worker and the service share: which task runs, since when, and how long it was held up.
+
+Only numbers of eight bytes, each written by one side at a time; nothing is parsed and nobody waits here.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+SIZE = mmap.PAGESIZE
+_RUNNING, _DONE, _PROCESSES = 0, 1, 2  # places of whole numbers
+_STARTED, _HELD_UP, _HELD_SINCE = 4, 5, 6  # places of times and durations (monotonic seconds)
+
+
+def create_memory() -> int:
+    """A file descriptor of one zeroed page without a name. The caller closes it."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("crawlkit-board", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, SIZE)
+    return fd
+
+
+class Board:
+    """One side's view of the page behind ``fd``, which may be closed afterwards."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, SIZE)
+        self._numbers = memoryview(self._map).cast("Q")
+        self._times = memoryview(self._map).cast("d")
+
+    # The worker's side.
+
+    def start(self, number: int, now: float) -> None:
+        """Task ``number`` runs from ``now`` on."""
+        times = self._times
+        times[_STARTED] = now
+        times[_HELD_UP] = 0.0
+        times[_HELD_SINCE] = 0.0
+        self._numbers[_PROCESSES] = 0
+        self._numbers[_RUNNING] = number
+
+    def end(self) -> None:
+        """Nothing runs; the task's outcome is on its way."""
+        self._numbers[_RUNNING] = 0
+        self._numbers[_DONE] += 1
+
+    def hold(self, now: float) -> None:
+        """The callback waits for the service: this time is not its own."""
+        self._times[_HELD_SINCE] = now
+
+    def release(self, now: float) -> None:
+        """The callback goes on."""
+        times = self._times
+        times[_HELD_UP] += now - times[_HELD_SINCE]
+        times[_HELD_SINCE] = 0.0
+
+    def count_process(self) -> int:
+        """One more process was started by the running task or by its descendants; returns how many now."""
+        self._numbers[_PROCESSES] += 1
+        return self._numbers[_PROCESSES]
+
+    # The service's side.
+
+    @property
+    def running(self) -> int:
+        """The task that runs, 0 for none."""
+        return self._numbers[_RUNNING]
+
+    @property
+    def done(self) -> int:
+        """How many tasks have ended."""
+        return self._numbers[_DONE]
+
+    def own_time(self, now: float) -> float:
+        """Seconds that the running task has had for itself; 0 when none runs."""
+        if not self._numbers[_RUNNING]:
+            return 0.0
+        times = self._times
+        started, held_up, held_since = times[_STARTED], times[_HELD_UP], times[_HELD_SINCE]
+        return max(0.0, (held_since or now) - started - held_up)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self._numbers.release()
+        self._times.release()
+        self._map.close()

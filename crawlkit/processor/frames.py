@@ -1,0 +1,74 @@
+"""The wire between the service and a worker: a header of 13 bytes, then the payload.
+
+Pure: turns bytes into frames and back. No sockets here.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from crawlkit.libs.errors import BadMessage
+from crawlkit.libs.messages import MAX_MESSAGE
+
+HEADER = struct.Struct("<IBQ")  # length of the payload, kind, number of the task
+MAX_FRAME = MAX_MESSAGE + 4096
+CHUNK = 2**18  # bytes read from a socket at once
+ANSWER_CHUNK = 2**20  # bytes of an answer in one frame
+
+# service -> worker
+SCRIPT = 1  # payload: msgpack of a Script; its tasks may follow
+TASK = 2  # payload: the Fetched message, untouched
+ANSWER = 3  # a piece of the answer to an ASK
+ANSWER_END = 4
+ANSWER_NONE = 5  # there is no answer
+
+# worker -> service; the two lowest bits of an outcome's kind are flags
+OUTCOME = 16
+HAS_RESULTS = 1
+IS_LAST = 2
+ASK = 32  # payload: msgpack of (what, name); the worker waits for the answer
+BAD_TASK = 33  # payload: why the message cannot be read
+GOODBYE = 34  # payload: why the worker takes no more tasks
+
+ASK_SCRIPT = "script"  # the script of another project; an answer of none: no such project
+ASK_BLOB = "blob"
+
+Frame = tuple[int, int, bytes]  # (kind, number, payload)
+
+
+def header(kind: int, number: int, length: int) -> bytes:
+    """The bytes before a payload of ``length`` bytes."""
+    return HEADER.pack(length, kind, number)
+
+
+class FrameReader:
+    """Collects bytes and gives back whole frames."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete with ``data``; raises :class:`BadMessage` when these are no frames."""
+        rest = self._rest
+        source: bytes | bytearray = data
+        if rest:
+            rest += data
+            source = rest
+        frames: list[Frame] = []
+        at, size, head = 0, len(source), HEADER.size
+        while size - at >= head:
+            length, kind, number = HEADER.unpack_from(source, at)
+            if length > MAX_FRAME:
+                raise BadMessage(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+            end = at + head + length
+            if end > size:
+                break
+            frames.append((kind, number, bytes(source[at + head : end])))
+            at = end
+        if source is rest:
+            del rest[:at]
+        elif at < size:
+            rest += data[at:]
+        return frames

@@ -1,0 +1,33 @@
+"""A task in the processor's hands, from its delivery to its acknowledgement.
+
+Pure data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crawlkit.libs.messages import DispatchHead
+
+HeldKey = tuple[str, str, int, int, int]  # project, taskid, run, attempt, kind
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One delivered message and how far it has come."""
+
+    delivery: int  # id for ack, changes when the queue delivers it again
+    body: bytes  # the Fetched message, untouched
+    head: DispatchHead
+    script: str = ""  # its text, found before a worker gets the task
+    parts: int = 0  # of its outcome, received so far
+    had_results: bool = False  # a part had results: all further parts take the same way, to keep the order
+    moves: int = 0  # workers that died or went with this task waiting in them
+    given: float = 0.0  # monotonic time when a worker got it
+    blob: str | None = None  # its body in the blob store, known once a worker asked for it
+
+    @property
+    def key(self) -> HeldKey:
+        """What makes two deliveries the same attempt."""
+        head = self.head
+        return (head.project, head.taskid, head.run, head.attempt, head.kind)

@@ -1,0 +1,57 @@
+"""The scripts of projects, by version, read from the projectdb in a thread and kept for a while.
+
+A version never changes its text, so what is kept is never stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+
+from crawlkit.database.base import ProjectStore
+from crawlkit.libs.errors import StoreUnavailable
+
+KEPT = 256  # scripts
+RETRY = 1.0  # seconds between attempts to reach the projectdb
+
+log = logging.getLogger("crawlkit.processor")
+
+
+class Scripts:
+    """An LRU of ``kept`` scripts before the projectdb."""
+
+    def __init__(self, projectdb: ProjectStore, kept: int = KEPT) -> None:
+        self._projectdb = projectdb
+        self._kept = kept
+        self._texts: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def known(self, project: str, version: str) -> str | None:
+        """The text, if it is at hand."""
+        text = self._texts.get((project, version))
+        if text is not None:
+            self._texts.move_to_end((project, version))
+        return text
+
+    async def find(self, project: str, version: str) -> str | None:
+        """The text of that version, ``None`` when there is none. Waits while the projectdb is away."""
+        said = False
+        while True:
+            try:
+                text = await asyncio.to_thread(self._projectdb.script, project, version)
+                break
+            except StoreUnavailable as error:
+                if not said:
+                    log.warning("projectdb: %s; tasks of %s wait", error, project)
+                    said = True
+                await asyncio.sleep(RETRY)
+        if text is not None:
+            self._texts[project, version] = text
+            if len(self._texts) > self._kept:
+                self._texts.popitem(last=False)
+        return text
+
+    async def newest(self, project: str) -> str | None:
+        """The text that the project has now, ``None`` when there is no such project."""
+        row = await asyncio.to_thread(self._projectdb.get, project)
+        return row.script if row is not None else None

@@ -1,0 +1,327 @@
+"""The processor: takes fetched tasks, has their callbacks run by worker processes, forwards what came of them.
+
+A thin shell round the pool: forward, then acknowledge. It decodes only the head of a message, and runs no handler code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
+
+from crawlkit import __version__
+from crawlkit.database.base import BlobStore, ProjectStore
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import BadMessage, QueueError, StoreError
+from crawlkit.libs.messages import Fetched, FetchedHead, Heartbeat, decode, encode
+from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.processor import frames
+from crawlkit.processor.held import Held, HeldKey
+from crawlkit.processor.outbox import Outbox
+from crawlkit.processor.outcome import failure
+from crawlkit.processor.pool import Pool
+from crawlkit.processor.scripts import Scripts
+from crawlkit.processor.settings import ProcessorSettings
+from crawlkit.processor.worker_handle import WorkerHandle
+
+RETRY = 1.0  # seconds between attempts to reach the broker
+
+log = logging.getLogger("crawlkit.processor")
+
+
+class ProcessorService:
+    """One processor. ``environ``: what the workers' clean environment is picked from, by default this process's."""
+
+    def __init__(
+        self,
+        *,
+        inqueue: MessageQueue,
+        result_queue: MessageQueue,
+        status_queue: MessageQueue,
+        projectdb: ProjectStore,
+        settings: ProcessorSettings,
+        clock: Clock,
+        node: str,
+        blobs: BlobStore | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._inqueue = inqueue
+        self._status_queue = status_queue
+        self._settings = settings
+        self._clock = clock
+        self._node = node
+        self._blobs = blobs
+        self._scripts = Scripts(projectdb)
+        self._pool = Pool(self, settings, clock, node, os.environ if environ is None else environ)
+        self._to_result = Outbox(result_queue, settings.out_messages, settings.out_bytes, self._forwarded)
+        self._to_status = Outbox(status_queue, settings.out_messages, settings.out_bytes, self._forwarded)
+        self._held: dict[HeldKey, Held] = {}
+        self._held_bytes = 0
+        self._looking_up: dict[tuple[str, str], list[Held]] = {}  # (project, version) -> tasks that wait for the script
+        self._to_ack: list[Held] = []
+        self._ack_wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._started = clock.time()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counts = {"processed": 0.0, "failed": 0.0}
+        self._paused = False
+
+    async def run(self) -> None:
+        """Works until :meth:`stop`, or until cancelled."""
+        loops: list[asyncio.Task[None]] = []
+        try:
+            await self._pool.start()
+            for loop in (self._to_result.run(), self._to_status.run(), self._acknowledge(), self._beat(), self._take()):
+                loops.append(asyncio.create_task(loop))
+            stop = asyncio.create_task(self._stop.wait())
+            done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            for task in done - {stop}:
+                task.result()  # a loop only ends by an error: show it
+            loops.pop().cancel()  # take nothing more
+            await self._finish()
+        finally:
+            for task in [*loops, *self._tasks]:
+                task.cancel()
+            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            await self._pool.close()
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Takes nothing more, gives back what does not run, lets the rest finish within ``stop_within`` seconds."""
+        self._stop.set()
+        await self._ended.wait()
+
+    def pids(self) -> list[int]:
+        """The process ids of zygote and workers."""
+        return self._pool.pids()
+
+    # Taking.
+
+    async def _take(self) -> None:
+        said = False
+        while True:
+            while not self._has_room():
+                self._room.clear()
+                await self._room.wait()
+            try:
+                deliveries = await self._inqueue.get_many(self._settings.take)
+                said = False
+            except QueueError as error:
+                if not said:
+                    log.warning("%s: %s; waiting for it", self._inqueue.name, error)
+                    said = True
+                await asyncio.sleep(RETRY)
+                continue
+            for delivery in deliveries:
+                self._accept(delivery)
+
+    def _has_room(self) -> bool:
+        settings = self._settings
+        return not self._paused and len(self._held) < settings.held_messages and self._held_bytes < settings.held_bytes
+
+    def _accept(self, delivery: Delivery) -> None:
+        try:
+            fetched: FetchedHead = decode(delivery.body, FetchedHead)
+        except BadMessage as error:
+            self._spawn(self._reject(delivery.id, str(error)))
+            return
+        head = fetched.task
+        held = Held(delivery.id, delivery.body, head)
+        known = self._held.get(held.key)
+        if known is not None:
+            # The queue lost us for a moment and delivered again what is in hand: it is not run twice.
+            known.delivery = delivery.id
+            return
+        self._held[held.key] = held
+        self._held_bytes += len(delivery.body)
+        text = self._scripts.known(head.project, head.script)
+        if text is not None:
+            held.script = text
+            self._pool.submit(held)
+            return
+        key = (head.project, head.script)
+        if key in self._looking_up:
+            self._looking_up[key].append(held)
+        else:
+            self._looking_up[key] = [held]
+            self._spawn(self._look_up(*key))
+
+    async def _look_up(self, project: str, version: str) -> None:
+        text = await self._scripts.find(project, version)
+        for held in self._looking_up.pop((project, version)):
+            if text is None:
+                self.failed(held, "no_project", f"no such project or version: {project} {version}", 0.0)
+            else:
+                held.script = text
+                self._pool.submit(held)
+
+    async def _reject(self, delivery: int, reason: str) -> None:
+        log.warning("%s: put aside a message: %s", self._inqueue.name, reason)
+        with contextlib.suppress(QueueError):  # then it comes again
+            await self._inqueue.reject([delivery], reason)
+
+    # What the pool says.
+
+    def part(self, held: Held, kind: int, payload: bytes) -> None:
+        """A part of an outcome came from a worker."""
+        held.had_results = held.had_results or bool(kind & frames.HAS_RESULTS)
+        if kind & frames.IS_LAST:
+            self._counts["processed"] += 1
+        self._forward(payload, held, bool(kind & frames.IS_LAST))
+
+    def failed(self, held: Held, reason: str, text: str, seconds: float) -> None:
+        """The service itself ends the attempt."""
+        self._counts["failed"] += 1
+        try:
+            fetched: Fetched = decode(held.body, Fetched)
+        except BadMessage as error:
+            self.bad_task(held, str(error))
+            return
+        outcome = failure(fetched, node=self._node, reason=reason, exception=text, seconds=seconds, part=held.parts)
+        self._forward(encode(outcome), held, True)
+
+    def bad_task(self, held: Held, problem: str) -> None:
+        """Its head could be read, the rest cannot."""
+        self._drop(held)
+        self._spawn(self._reject(held.delivery, problem))
+
+    def asked(self, worker: WorkerHandle, held: Held, what: str, name: str) -> None:
+        """A worker needs a body or a script that only the service can read."""
+        if what == frames.ASK_BLOB:
+            held.blob = name
+            self._spawn(self._answer_blob(worker, name))
+        else:
+            self._spawn(self._answer_script(worker, name))
+
+    def room(self) -> None:
+        """A worker ended a task."""
+        if not self._room.is_set():
+            self._room.set()
+
+    async def _answer_blob(self, worker: WorkerHandle, name: str) -> None:
+        pieces: Iterator[bytes] | None = None
+        sent = False
+        try:
+            if self._blobs is None:
+                raise KeyError(name)
+            pieces = await asyncio.to_thread(self._blobs.read, name)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                for at in range(0, len(piece), frames.ANSWER_CHUNK):
+                    worker.send(frames.ANSWER, 0, piece[at : at + frames.ANSWER_CHUNK])
+                sent = True
+                await worker.drained()
+        except (KeyError, StoreError) as error:
+            log.warning("body %s: %s", name, error if isinstance(error, StoreError) else "is gone")
+            worker.send(frames.ANSWER_NONE, 0, b"")
+        else:
+            worker.send(frames.ANSWER_END if sent or pieces is not None else frames.ANSWER_NONE, 0, b"")
+        worker.flush()
+
+    async def _answer_script(self, worker: WorkerHandle, project: str) -> None:
+        try:
+            text = await self._scripts.newest(project)
+        except StoreError as error:
+            log.warning("projectdb: %s", error)
+            text = None
+        if text is None:
+            worker.send(frames.ANSWER_NONE, 0, b"")
+        else:
+            data = text.encode("utf-8", "surrogatepass")
+            for at in range(0, len(data), frames.ANSWER_CHUNK):
+                worker.send(frames.ANSWER, 0, data[at : at + frames.ANSWER_CHUNK])
+            worker.send(frames.ANSWER_END, 0, b"")
+        worker.flush()
+
+    # Forwarding and acknowledging.
+
+    def _forward(self, payload: bytes, held: Held, last: bool) -> None:
+        box = self._to_result if held.had_results else self._to_status
+        box.add(payload, held if last else None)
+        if box.full and not self._paused:
+            self._paused = True
+            self._pool.pause()
+
+    def _forwarded(self, ended: list[Held]) -> None:
+        """The next queue has these outcomes: now their messages may go."""
+        if ended:
+            self._to_ack += ended
+            self._ack_wake.set()
+        if self._paused and self._to_result.half_empty and self._to_status.half_empty:
+            self._paused = False
+            self._pool.resume()
+            self.room()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._ack_wake.wait()
+            self._ack_wake.clear()
+            ended, self._to_ack = self._to_ack, []
+            with contextlib.suppress(QueueError):  # the message comes again, and its outcome finds nothing to do
+                await self._inqueue.ack([held.delivery for held in ended])
+            for held in ended:
+                self._drop(held)
+            blobs = [held.blob for held in ended if held.blob is not None]
+            if blobs and self._blobs is not None:
+                with contextlib.suppress(StoreError):  # what stays behind is swept later
+                    await asyncio.to_thread(self._blobs.remove, blobs)
+
+    def _drop(self, held: Held) -> None:
+        if self._held.pop(held.key, None) is not None:
+            self._held_bytes -= len(held.body)
+            self.room()
+
+    # Heartbeat, and the end.
+
+    async def _beat(self) -> None:
+        while True:
+            self._pool.housekeeping()
+            await self._send_heartbeat(stopping=False)
+            await asyncio.sleep(self._settings.heartbeat)
+
+    async def _send_heartbeat(self, stopping: bool) -> None:
+        beat = Heartbeat(
+            node=self._node,
+            role="processor",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started=self._started,
+            held=[key[:4] for key in self._held],
+            stats={**self._counts, **self._pool.stats(), "held": float(len(self._held))},
+            stopping=stopping,
+        )
+        with contextlib.suppress(QueueError):  # full or away: the next one says the same
+            await self._status_queue.put_many([encode(beat)], timeout=self._settings.heartbeat / 2)
+
+    async def _finish(self) -> None:
+        """The graceful end: gives back what does not run, waits for what does, sends what is ready."""
+        deadline = self._clock.monotonic() + self._settings.stop_within
+        waiting = [held for line in self._looking_up.values() for held in line]
+        await self._give_back([*waiting, *self._pool.take_back()])
+        while self._clock.monotonic() < deadline and not (
+            not self._pool.running() and self._to_result.empty and self._to_status.empty and not self._to_ack
+        ):
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), 0.05)
+        await self._give_back(list(self._held.values()))
+        await self._send_heartbeat(stopping=True)
+
+    async def _give_back(self, back: list[Held]) -> None:
+        for held in back:
+            self._drop(held)
+        if back:
+            with contextlib.suppress(QueueError):  # the broker takes them back by itself when we are gone
+                await self._inqueue.nack([held.delivery for held in back])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
