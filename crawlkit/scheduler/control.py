@@ -101,11 +101,14 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def counters(args: JSONDict) -> Any:
         return await service.counters(args.get("window", "all"))
 
+    async def next_ticks(args: JSONDict) -> Any:
+        return await service.next_ticks(args["project"], args.get("n", 5))
+
     async def active_tasks(args: JSONDict) -> Any:
         return await service.active_tasks(args.get("project"), args.get("limit", 100))
 
     return {method.__name__: method for method in (submit, run, send_message, update_project, drop_project, summary,
-                                                   size, counters, active_tasks)}  # fmt: skip
+                                                   size, counters, next_ticks, active_tasks)}  # fmt: skip
 
 
 class _Call(tornado.web.RequestHandler):
@@ -229,6 +232,10 @@ class ControlClient:
 
     def counters(self, window: str = "all") -> JSONDict:
         return dict(self.call("counters", window=window))
+
+    def next_ticks(self, project: str, n: int = 5) -> list[Any]:
+        """The next ``n`` instants (Unix time, method) at which a project's crons fire."""
+        return list(self.call("next_ticks", project=project, n=n))
 
     def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
         return list(self.call("active_tasks", project=project, limit=limit))

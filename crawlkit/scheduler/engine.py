@@ -14,7 +14,8 @@ import msgspec
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.rows import TaskRow
 from crawlkit.libs.task import Process, Schedule, Task
-from crawlkit.scheduler import intake, outcomes, projects, sending, ticks
+from crawlkit.scheduler import cron, intake, outcomes, projects, sending, ticks
+from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
@@ -143,6 +144,11 @@ class Engine:
         project = state.projects.get(name)
         if entry == "finished_at" and project is not None:
             project.finished_at = int(text)
+        elif entry == "pause" and project is not None:
+            limits = self.settings
+            project.pause = PauseState.from_json(
+                text, limits.fail_pause_num, limits.pause_time, limits.unpause_check_num
+            )
         elif entry.startswith("cron_since:"):
             key = (name, entry.partition(":")[2])
             state.last_ticks.setdefault(key, float(text))
@@ -257,29 +263,28 @@ class Engine:
                 wake = min(wake, row.rank - now)
             head = project.ready.peek()
             if head is not None and room > 0 and sending.may_send(state, project):
-                wake = min(wake, self._wait_of(project, head, mono))
+                wake = min(wake, self._wait_of(project, head, turn))
             elif project.ready.needs_refill(1) or project.time.needs_refill(1):
                 wake = 0.0
             if project.info_asked is not None:
                 wake = min(wake, project.info_asked + self.settings.info_retry - mono)
         return max(0.0, wake)
 
-    def _wait_of(self, project: ProjectState, head: TaskRow, mono: float) -> float:
-        pause = project.pause.state(mono)
+    def _wait_of(self, project: ProjectState, head: TaskRow, turn: Turn) -> float:
         if outcomes.is_internal(head.url):
             return 0.0
-        if pause != "running":
-            at = project.pause.wake_at(mono)
-            return 1.0 if at is None else max(0.0, at - mono)
+        if project.pause.state(turn.now) != "running":
+            at = project.pause.wake_at(turn.now)
+            return 1.0 if at is None else max(0.0, at - turn.now)
         if sending.unmetered(project, head):
             return 0.0
-        return project.bucket.wait(mono)
+        return project.bucket.wait(turn.mono)
 
     # -- for onlookers -----------------------------------------------------------------------------------------------
 
     def _look(self, turn: Turn) -> dict[str, Any]:
         state = self.state
-        seen = {name: _look_at(project, turn.mono) for name, project in state.projects.items()}
+        seen = {name: _look_at(project, turn.now) for name, project in state.projects.items()}
         drained = not state.leases and all(entry["drained"] for entry in seen.values())
         nodes = [msgspec.to_builtins(beat) | {"held": len(beat.held)} for beat, _, _ in state.nodes.values()]
         limit = self.settings.max_pages
@@ -287,6 +292,14 @@ class Engine:
             drained = True
         return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": nodes, "sent": state.sent,
                 "time": turn.now}  # fmt: skip
+
+    def next_ticks(self, project: str, now: float, n: int = 5) -> list[tuple[float, str]]:
+        """The next ``n`` instants (Unix time, method) of a project's crons; empty until its handler answered."""
+        known = self.state.projects.get(project)
+        if known is None or known.info is None or not known.active:
+            return []
+        found = [(i, spec.method) for spec in known.info.crons for i in cron.next_instants(spec, now, n)]
+        return sorted(set(found))[:n]
 
     def recent(self, project: str | None = None, limit: int = 100) -> list[tuple[float, dict[str, Any]]]:
         """The newest entries of the rings of recent tasks, newest first [S67]; copies, never the live objects [S72]."""
@@ -324,7 +337,7 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
         project.active_tasks -= n
 
 
-def _look_at(project: ProjectState, mono: float) -> dict[str, Any]:
+def _look_at(project: ProjectState, now: float) -> dict[str, Any]:
     row, info = project.row, project.info
     broken = info is not None and info.error is not None
     quiet = project.leased == 0 and project.retrying == 0 and len(project.ready) == 0 and project.ready.complete
@@ -332,7 +345,7 @@ def _look_at(project: ProjectState, mono: float) -> dict[str, Any]:
     pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
     return {
         "status": row.status,
-        "paused": project.pause.state(mono),
+        "paused": project.pause.state(now),
         "waiting": project.waiting,
         "ready": len(project.ready),
         "delayed": len(project.time),

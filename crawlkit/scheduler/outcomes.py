@@ -186,7 +186,10 @@ def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) ->
         row = turn.rows.get((outcome.project, outcome.taskid))
         final = row is not None and row.status is Status.FAILED
         counters.add(name, "failed" if final else "retry", 1, turn.now)
-    project.pause.record(outcome.ok, turn.mono)
+    was = project.pause.state(turn.now)
+    project.pause.record(outcome.ok, turn.now)
+    if project.pause.state(turn.now) != was:
+        turn.writes.state[name, "pause"] = project.pause.to_json()
     if outcome.fetch is not None and outcome.process is not None:
         counters.observe(name, "fetch_time", outcome.fetch.time, turn.now)
         counters.observe(name, "process_time", outcome.process.time, turn.now)

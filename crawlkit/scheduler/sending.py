@@ -86,14 +86,14 @@ def may_send(state: State, project: ProjectState) -> bool:
 def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> int:
     if not may_send(state, project):
         return 0
-    running = project.pause.state(turn.mono) == "running"
+    running = project.pause.state(turn.now) == "running"
     sent = 0
     while sent < limit:
         row = project.ready.peek()
         if row is None:
             break
         if not is_internal(row.url):
-            if not running and project.pause.allowance(turn.mono, project.leased) < 1:
+            if not running and project.pause.allowance(turn.now, project.leased) < 1:
                 break
             if not unmetered(project, row) and not project.bucket.take(turn.mono):
                 break

@@ -340,6 +340,10 @@ class SchedulerService:
             return dict(await self._in_thread(counters.avg, now))
         return dict(await self._in_thread(counters.sum, window, now))
 
+    async def next_ticks(self, project: str, n: int = 5) -> list[tuple[float, str]]:
+        """The next ``n`` instants (Unix time, method) at which a project's crons fire."""
+        return list(await self._in_thread(self.engine.next_ticks, project, self.clock.time(), n))
+
     async def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
         """The newest entries of the ring of recent tasks [S67]."""
         return list(await self._in_thread(self.engine.recent, project, limit))
