@@ -16,7 +16,7 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.every import crons_of, every
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import ProjectInfo
-from crawlkit.libs.task import MAX_URL, Task, taskid_of
+from crawlkit.libs.task import MAX_TASKID, MAX_URL, Task, taskid_of
 from crawlkit.libs.url import Joiner, has_scheme, task_url, with_params
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def config(values: Mapping[str, Any] | None = None, /, **kwargs: Any) -> Callabl
 class _Plan:
     """What ``self.crawl(url, callback=x)`` comes to when nothing else is said; made once per callback."""
 
-    __slots__ = ("_shown", "fetch", "plain", "process", "schedule", "simple")
+    __slots__ = ("_fetch", "_process", "_schedule", "fetch", "plain", "process", "schedule", "simple")
 
     def __init__(self, args: Mapping[str, Any]) -> None:
         self.schedule, self.fetch, self.process = crawl_args.parts_of(args)
@@ -72,11 +72,19 @@ class _Plan:
         fetch = self.fetch
         if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET")):
             self.simple = False
-        self._shown = crawl_args.as_dict(self.schedule, self.fetch, self.process)
+        parts = crawl_args.as_dict(self.schedule, self.fetch, self.process)
+        self._schedule, self._fetch, self._process = parts["schedule"], parts["fetch"], parts["process"]
 
-    def shown(self) -> TaskDict:
-        """The parts as dicts of their own: who changes them changes no other task."""
-        return {name: part.copy() for name, part in self._shown.items()}
+    def shown(self, project: str, taskid: str, url: str) -> TaskDict:
+        """The task in pyspider's shape; its dicts are its own: who changes them changes no other task."""
+        return {
+            "project": project,
+            "taskid": taskid,
+            "url": url,
+            "schedule": self._schedule.copy(),
+            "fetch": self._fetch.copy(),
+            "process": self._process.copy(),
+        }
 
 
 class BaseHandler:
@@ -225,7 +233,7 @@ class BaseHandler:
     def _callback(self, callback: Callback) -> tuple[str | None, Any]:
         """The callback's name and function [H41]."""
         if callback is None:
-            return None, type(self).__dict__.get("__call__")
+            return None, getattr(self, "__call__", None)  # noqa: B004 - looked up for its marks
         name = callback if isinstance(callback, str) else getattr(callback, "__name__", None)
         found = getattr(self, name, None) if isinstance(name, str) and name else None
         if not callable(found):
@@ -249,12 +257,16 @@ class BaseHandler:
             url = self._resolved(url)
         if len(url) > MAX_URL:
             raise InvalidTask("url", f"is {len(url):,} characters, over the limit of {MAX_URL:,}")
-        schedule, fetch, process = plan.schedule, plan.fetch, plan.process
-        shown: TaskDict = {"project": self.project_name, "url": url, **plan.shown()}
-        if taskid is None:
-            taskid = taskid_of(url) if self._own_taskid and plan.simple else str(self.get_taskid(shown))
-        shown["taskid"] = taskid
-        collector.follow(Task(self.project_name, taskid, url, schedule, fetch, process), plan.plain)
+        project = self.project_name
+        if taskid is None and self._own_taskid and plan.simple:
+            taskid = taskid_of(url)
+            shown = plan.shown(project, taskid, url)
+        else:
+            shown = plan.shown(project, taskid or "", url)
+            if taskid is None:
+                taskid = shown["taskid"] = str(self.get_taskid(shown))
+            check_taskid(taskid)
+        collector.follow(taskid, Task(project, taskid, url, plan.schedule, plan.fetch, plan.process), plan.plain)
         return shown
 
     def _resolved(self, url: str) -> str:
@@ -275,6 +287,12 @@ def _urls(urls: Iterable[str]) -> Iterable[str]:
         if not isinstance(url, str):
             raise TypeError(f"crawl(): a URL is text, not {type(url).__name__}")
         yield url
+
+
+def check_taskid(taskid: Any) -> None:
+    """Raises :class:`InvalidTask` for a taskid that cannot be one [H53]."""
+    if not isinstance(taskid, str) or not 0 < len(taskid) <= MAX_TASKID or "\0" in taskid:
+        raise InvalidTask("taskid", f"{taskid!r:.80}: use text of 1 to {MAX_TASKID} characters")
 
 
 def _retry_delay(delays: Any) -> dict[str, float]:

@@ -51,9 +51,8 @@ class Collector:
         self.messages: list[Message] = []
         self.results: list[str] = []
 
-    def follow(self, task: Task, plain: bool) -> bool:
+    def follow(self, taskid: str, task: Task, plain: bool) -> bool:
         """Takes a follow-up; ``False`` when the run has given this taskid before [H56]."""
-        taskid = task.taskid
         seen = self._seen
         if taskid in seen:
             return False

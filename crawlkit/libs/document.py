@@ -5,19 +5,34 @@ Pure: bytes in, trees out. The parsers are kept per encoding; XPath of CSS selec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import lxml.etree
 import lxml.html
 from pyquery import PyQuery
+from pyquery.cssselectpatch import JQueryTranslator
 
 from crawlkit.libs.url import Joiner
 
 MAX_LINK = 65_536
 _EMPTY = b"<html><body></body></html>"
-_links: Any = lxml.etree.XPath("descendant-or-self::*[@href or @src or @action or @background]")
-_base: Any = lxml.etree.XPath("string((//base[@href])[1]/@href)", smart_strings=False)
+_HTTP = ("http://", "https://")
+_LINKS = {
+    "a": "href",
+    "area": "href",
+    "link": "href",
+    "img": "src",
+    "script": "src",
+    "iframe": "src",
+    "frame": "src",
+    "embed": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "form": "action",
+}
 
 
 @lru_cache(maxsize=64)
@@ -54,31 +69,29 @@ def parse_html(content: bytes, encoding: str) -> lxml.html.HtmlElement:
 
 
 def base_of(root: Any) -> str:
-    """The ``href`` of the document's ``<base>``, or ``""``."""
-    href: str = _base(root)
-    return href.strip()
+    """The ``href`` of the document's first ``<base>`` that has one, or ``""``."""
+    for base in root.iter("base"):
+        href = base.get("href")
+        if href is not None:
+            return str(href).strip()
+    return ""
 
 
 def make_links_absolute(root: Any, joiner: Joiner) -> None:
-    """Every ``href``, ``src``, ``action`` and ``background`` under ``root``, in place; what is no URL stays."""
+    """Every link, image, frame, script and form under ``root``, in place; what is no http(s) URL stays."""
     join = joiner.join
-    for element in _links(root):
-        attributes = element.attrib
-        for name in ("href", "src", "action", "background"):
-            value = attributes.get(name)
-            if value is not None:
-                url = join(value.strip())
-                if url is not None and url != value:
-                    attributes[name] = url
-
-
-@lru_cache(maxsize=2048)
-def _compiled(xpath: str) -> lxml.etree.XPath:
-    return lxml.etree.XPath(xpath, smart_strings=False)
+    for element in root.iter(*_LINKS):
+        name = _LINKS[element.tag]
+        value = element.get(name)
+        if value is None:
+            continue
+        url = join(value.strip())
+        if url is not None and url != value and url.startswith(_HTTP):
+            element.set(name, url)
 
 
 class _Attributes:
-    """``element.attr``: ``attr.href``, ``attr["href"]``, ``attr("href")``, as PyQuery's, without a class per use."""
+    """``element.attr``: ``attr.href``, ``attr["href"]``, ``attr("href")`` as PyQuery's, without a class per use."""
 
     __slots__ = ("_of",)
 
@@ -89,10 +102,13 @@ class _Attributes:
         return _pyquery_attr(self._of, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return _pyquery_attr(self._of, name)
+        # The plain case of many elements a page: one element, one attribute
+        of = self._of
+        if not of:
+            return None
+        return of[0].get(_ATTRIBUTES.get(name, name))
 
-    def __getitem__(self, name: str) -> Any:
-        return _pyquery_attr(self._of, name)
+    __getitem__ = __getattr__
 
     def __setattr__(self, name: str, value: Any) -> None:
         _pyquery_attr(self._of, name, value)
@@ -105,7 +121,14 @@ class _Attributes:
     __delitem__ = __delattr__
 
 
+_ATTRIBUTES = {"class_": "class", "for_": "for"}
 _pyquery_attr = PyQuery.__dict__["attr"].pget
+_translate = lru_cache(maxsize=2048)(JQueryTranslator(xhtml=False).css_to_xpath)
+
+
+@lru_cache(maxsize=2048)
+def _compiled(selector: str) -> Any:
+    return lxml.etree.XPath(_translate(selector.replace("[@", "["), "descendant-or-self::"), smart_strings=False)
 
 
 class Doc(PyQuery):  # type: ignore[misc]
@@ -115,12 +138,34 @@ class Doc(PyQuery):  # type: ignore[misc]
     def attr(self) -> _Attributes:
         return _Attributes(self)
 
+    def _css_to_xpath(self, selector: str, prefix: str = "descendant-or-self::") -> str:
+        xpath: str = _translate(selector.replace("[@", "["), prefix)
+        return xpath
 
-def selector_of(response: Any) -> Any:
-    """A parsel selector over the response's document: XML where the server says XML, else the shared HTML tree."""
-    from parsel import Selector
+    def __call__(self, *args: Any, **kwargs: Any) -> Doc:
+        selector = args[0] if len(args) == 1 and not kwargs else None
+        if type(selector) is not str or not selector or selector.startswith("<") or self.namespaces:
+            made: Doc = super().__call__(*args, **kwargs)
+            return made
+        find = _compiled(selector)
+        if len(self) == 1:
+            return self._of(find(self[0]))
+        return self._of([element for each in self for element in find(each)])
 
-    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type.endswith(("/xml", "+xml")) and content_type != "application/xhtml+xml" and response.content:
-        return Selector(text=response.text, type="xml")
-    return Selector(root=response.etree, type="html")
+    def items(self, selector: str | None = None) -> Iterator[Doc]:
+        """Each element as a document of its own."""
+        for element in self(selector) if selector else self:
+            yield self._of([element])
+
+    def _of(self, elements: list[Any]) -> Doc:
+        """What PyQuery's constructor makes of ``elements`` found in this one."""
+        made: Doc = Doc.__new__(Doc)
+        made[:] = elements
+        made.__dict__ = {
+            "_base_url": None,
+            "parser": None,
+            "_parent": self,
+            "_translator": self._translator,
+            "namespaces": self.namespaces,
+        }
+        return made

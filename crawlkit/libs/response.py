@@ -173,6 +173,15 @@ class Response:
         """Case-insensitive; ``headers.getlist`` gives repeated ones apart."""
         return Headers(self._headers)
 
+    @_lazy
+    def content_type(self) -> str:
+        """The last ``Content-Type`` header, or ``""``."""
+        found = ""
+        for name, value in self._headers:
+            if len(name) == 12 and name.lower() == "content-type":
+                found = value
+        return found
+
     # ---- body
 
     @property
@@ -180,11 +189,7 @@ class Response:
         """The codec of :attr:`text`, by BOM, header, declaration or the bytes themselves; may be set [H93]."""
         known = self.__dict__.get("_encoding")
         if known is None:
-            content_type = None
-            for name, value in self._headers:
-                if len(name) == 12 and name.lower() == "content-type":
-                    content_type = value
-            known = self._encoding = charset.detect(self.content, content_type)
+            known = self._encoding = charset.detect(self.content, self.content_type)
         return known
 
     @encoding.setter
@@ -231,10 +236,9 @@ class Response:
     @_lazy
     def selector(self) -> Selector:
         """The document as a parsel selector."""
-        from crawlkit.libs.document import selector_of
+        from crawlkit.libs.selector import selector_of
 
-        selector: Selector = selector_of(self)
-        return selector
+        return selector_of(self)
 
     def css(self, query: str) -> SelectorList[Any]:
         """What a CSS selector finds: ``response.css("h1::text").get()``."""
@@ -261,7 +265,7 @@ class Response:
     @_lazy
     def base_url(self) -> str:
         """What links are relative to: the ``<base>`` of the document, else :attr:`url`."""
-        if b"<base" not in self.content and b"<BASE" not in self.content:
+        if "etree" not in self.__dict__ and b"<base" not in self.content and b"<BASE" not in self.content:
             return self.url
         return self._base_url(self.etree)
 

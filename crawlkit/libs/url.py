@@ -26,11 +26,14 @@ _is_plain_path = re.compile(rf"/(?!/){_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
 _is_plain_relative = re.compile(
     r"(?!%2[eE])[A-Za-z0-9_~!$&'()*+,;=@%\-][A-Za-z0-9_~!$&'()*+,;=@%.\-]*" + rf"(?:/{_SEGMENT})*{_TAIL}"
 ).match
-# The last label of the host starts with a letter other than the x of 0x and xn--, so it is no IPv4 number in disguise.
-_is_plain_absolute = re.compile(
-    r"(?:http://(?:[a-z0-9][a-z0-9\-]*\.)*[a-wyz][a-z0-9\-]*/|https://(?:[a-z0-9][a-z0-9\-]*\.)*[a-wyz][a-z0-9\-]*/)"
-    rf"{_SEGMENT}(?:/{_SEGMENT})*{_TAIL}"
-).match
+_is_plain_fragment = re.compile(r"#[!#-;=?-_a-~]*\Z").match
+# The last label starts with a letter, so it is no IPv4 number in disguise; without a double hyphen it is no IDNA.
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_LABEL = "[a-z0-9]*(?:-[a-z0-9]+)*"
+_HOST = rf"(?:(?:[a-z0-9]{_LABEL}\.)*[a-z]{_LABEL}|{_BYTE}(?:\.{_BYTE}){{3}})"
+_AUTHORITY = rf"(?:http://{_HOST}(?::(?!80/)[1-9][0-9]{{0,3}})?|https://{_HOST}(?::(?!443/)[1-9][0-9]{{0,3}})?)"
+_is_plain_absolute = re.compile(rf"{_AUTHORITY}/{_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
+_plain_base = re.compile(rf"({_AUTHORITY})(/{_SEGMENT}(?:/{_SEGMENT})*)(\?[!$-&(-;=?-~]*)?(?:#|\Z)").match
 
 
 def task_url(url: str) -> str:
@@ -106,21 +109,27 @@ def has_scheme(url: str) -> bool:
 class Joiner:
     """Resolves references against one base as the WHATWG URL standard says; plain ones without parsing them."""
 
-    __slots__ = ("_directory", "_origin", "base")
+    __slots__ = ("_directory", "_document", "_origin", "base")
 
     def __init__(self, base: str) -> None:
         self.base = base
         self._origin: str | None = None
-        self._directory: str | None = None
+        self._directory = self._document = ""
+        plain = _plain_base(base)
+        if plain is not None:
+            self._set(plain[1], plain[2], plain[3] or "")
+            return
         try:
             parsed = ada_url.URL(_scalar(base))
         except ValueError:
             return
-        if parsed.protocol in ("http:", "https:"):
-            userinfo = parsed.username or parsed.password
-            if not userinfo:
-                self._origin = parsed.origin
-                self._directory = self._origin + parsed.pathname.rpartition("/")[0] + "/"
+        if parsed.protocol in ("http:", "https:") and not parsed.username and not parsed.password:
+            self._set(parsed.origin, parsed.pathname, parsed.search)
+
+    def _set(self, origin: str, path: str, query: str) -> None:
+        self._origin = origin
+        self._directory = origin + path[: path.rindex("/") + 1]
+        self._document = origin + path + query
 
     def join(self, reference: str) -> str | None:
         """The absolute URL, or ``None`` when the two make none."""
@@ -128,7 +137,9 @@ class Joiner:
             if _is_plain_path(reference):
                 return self._origin + reference
             if _is_plain_relative(reference):
-                return self._directory + reference  # type: ignore[operator]
+                return self._directory + reference
+            if _is_plain_fragment(reference):
+                return self._document + reference
             if reference.startswith(self._origin) and _is_plain_path(reference, len(self._origin)):
                 return reference
         if _is_plain_absolute(reference):
