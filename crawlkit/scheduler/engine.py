@@ -94,6 +94,8 @@ class Engine:
         writes = turn.finish()
         if writes:
             self.taskdb.commit(writes)
+            for (name, event), n in turn.events.items():
+                state.counters.add(name, event, n, now)
             for (name, event, _), n in writes.ledger.items():
                 if name in state.projects:
                     totals = state.projects[name].totals

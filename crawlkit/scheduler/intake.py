@@ -118,7 +118,6 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
 
 def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | None, verdict: Rule, reason: str) -> None:
     task = submission.task
-    project = state.projects[task.project]
     state.known.add(task.project, task.taskid)
     if verdict is Rule.NEW:
         host = host_of(task.url)
@@ -146,7 +145,7 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
     else:
         turn.writes.count(task.project, "ignored", reason or verdict.name.lower())
     if verdict is Rule.NEW or verdict is Rule.RESTART or verdict is Rule.UPDATE:
-        state.counters.add(project.row.name, "pending", 1, turn.now)
+        turn.event(task.project, "pending")
 
 
 def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow) -> None:

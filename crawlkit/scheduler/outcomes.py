@@ -181,11 +181,11 @@ def _remember(turn: Turn, out: Out, outcome: Outcome, reason: str) -> None:
 def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) -> None:
     name, counters = project.row.name, state.counters
     if outcome.ok:
-        counters.add(name, "success", 1, turn.now)
+        turn.event(name, "success")
     else:
         row = turn.rows.get((outcome.project, outcome.taskid))
         final = row is not None and row.status is Status.FAILED
-        counters.add(name, "failed" if final else "retry", 1, turn.now)
+        turn.event(name, "failed" if final else "retry")
     was = project.pause.state(turn.now)
     project.pause.record(outcome.ok, turn.now)
     if project.pause.state(turn.now) != was:

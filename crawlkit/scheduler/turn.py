@@ -73,6 +73,7 @@ class Turn:
         self.changes: dict[Key, Change] = {}
         self.submissions: list[Submission] = list(inbox.submissions)
         self.ended_ticks: list[tuple[str, str, str]] = []  # (project, method, taskid)
+        self.events: dict[tuple[str, str], int] = {}  # (project, event of libs.counters) -> how many
         self.answered: list[str] = []  # projects whose handler told its settings in this turn
 
     def change(self, row: TaskRow, how: Change) -> None:
@@ -81,6 +82,11 @@ class Turn:
         self.rows[key] = row
         if self.changes.get(key, 0) < how:
             self.changes[key] = how
+
+    def event(self, project: str, name: str) -> None:
+        """Something to be counted over the windows of [S65]."""
+        key = (project, name)
+        self.events[key] = self.events.get(key, 0) + 1
 
     def remove(self, row: TaskRow) -> None:
         """The task goes; a row that was new in this turn never reaches the store."""
