@@ -118,7 +118,8 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
 
 def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | None, verdict: Rule, reason: str) -> None:
     task = submission.task
-    state.known.add(task.project, task.taskid)
+    if known is not None or verdict is Rule.NEW:
+        state.known.add(task.project, task.taskid)
     if verdict is Rule.NEW:
         host = host_of(task.url)
         row = admission.new_row(

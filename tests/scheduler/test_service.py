@@ -80,6 +80,22 @@ def test_tasks_that_come_by_the_newtask_queue_are_admitted() -> None:
     asyncio.run(play())
 
 
+def test_the_cancel_of_an_unknown_task_does_not_make_it_known() -> None:
+    def answer(dispatch: Dispatch) -> Outcome:
+        return outcome_of(dispatch, follows=[follow("http://h/x")] if dispatch.url == "http://h/1" else [])
+
+    async def play() -> None:
+        rig = Rig(answer)
+        rig.project()
+        async with running(rig):
+            (verdict,) = await rig.service.submit([task("http://h/x", schedule={"cancel": True, "force_update": True})])
+            assert verdict["verdict"] == "nothing"
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(lambda: "http://h/x" in rig.urls())
+
+    asyncio.run(play())
+
+
 class Stubborn(MemoryTaskStore):
     """A store whose commits fail while told so."""
 
