@@ -288,7 +288,7 @@ class Engine:
         state = self.state
         seen = {name: _look_at(project, turn.now) for name, project in state.projects.items()}
         drained = not state.leases and all(entry["drained"] for entry in seen.values())
-        nodes = [msgspec.to_builtins(beat) | {"held": len(beat.held)} for beat, _, _ in state.nodes.values()]
+        nodes = [msgspec.structs.asdict(beat) | {"held": len(beat.held)} for beat, _, _ in state.nodes.values()]
         limit = self.settings.max_pages
         if limit is not None and state.sent >= limit and not state.leases:
             drained = True

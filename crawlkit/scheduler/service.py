@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import BadMessage, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
+from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
 from crawlkit.libs.messages import Dispatch, NewTasks, decode, decode_status, encode
 from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_task, task_from_dict
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.scheduler.engine import Engine, command
-from crawlkit.scheduler.turn import Inbox, Submission, Verdict
+from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
 
 log = logging.getLogger("scheduler")
 
@@ -180,7 +180,7 @@ class SchedulerService:
             self._busy_asked = self.clock.monotonic()
             self._busy = await self._queues_busy()
         inbox.queues_busy = self._busy
-        outbox = await self._until_stored(inbox)
+        outbox = await self._whatever_comes(inbox, acks)
         self._room_to_read.set()
         self.turns += 1
         for queue, ids in acks.items():
@@ -196,13 +196,47 @@ class SchedulerService:
         self._turned.set()
         return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
 
-    async def _until_stored(self, inbox: Inbox) -> Any:
+    async def _whatever_comes(self, inbox: Inbox, acks: dict[MessageQueue, list[int]]) -> Outbox:
+        """One turn; a message that the engine cannot digest is put aside instead of being met again for ever."""
+        try:
+            return await self._until_stored(inbox)
+        except CrawlkitError:
+            raise
+        except Exception:  # a fault of crawlkit's own, met with one of these messages: find out which
+            log.exception("a turn failed; its messages are tried one by one")
+        whole = Outbox(wake=0.0)
+        ids = acks[self._status_queue]
+        acks[self._status_queue] = []
+        for message, number in zip(inbox.status, ids, strict=True):
+            if await self._alone(Inbox(status=[message]), whole):
+                acks[self._status_queue].append(number)
+            else:
+                await self._status_queue.reject([number], "the scheduler failed on it; see its log")
+        for submission in inbox.submissions:
+            if not await self._alone(Inbox(submissions=[submission]), whole) and submission.ticket is not None:
+                problem = Verdict(submission.task.taskid, False, "refused", "the scheduler failed on it; see its log")
+                whole.verdicts.append((submission.ticket, problem))
+        return whole
+
+    async def _alone(self, inbox: Inbox, whole: Outbox) -> bool:
+        try:
+            one = await self._until_stored(inbox)
+        except CrawlkitError:
+            raise
+        except Exception:  # as above; this is the one
+            log.exception("put aside: %r", (inbox.status or inbox.submissions)[0])
+            return False
+        whole.dispatches += one.dispatches
+        whole.verdicts += one.verdicts
+        return True
+
+    async def _until_stored(self, inbox: Inbox) -> Outbox:
         """One turn of the engine, however long the store takes to be there again."""
         pause = RETRY_STORE[0]
         while True:
             try:
                 now, mono = self.clock.time(), self.clock.monotonic()
-                outbox = await self._in_thread(self.engine.turn, now, inbox, mono)
+                outbox: Outbox = await self._in_thread(self.engine.turn, now, inbox, mono)
             except StoreUnavailable as error:
                 if self._store_down != str(error):
                     self._store_down = str(error)

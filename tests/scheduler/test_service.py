@@ -130,6 +130,30 @@ def test_a_store_that_fails_stops_work_and_loses_nothing(caplog: pytest.LogCaptu
     asyncio.run(play())
 
 
+def test_a_message_that_breaks_the_engine_is_put_aside(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(rig.service.drained)
+            turn = rig.engine._turn
+
+            def broken(now: float, inbox: Any, mono: float) -> Any:
+                if any(message.url == "http://h/poison" for message in inbox.status):
+                    raise ZeroDivisionError("a fault")
+                return turn(now, inbox, mono)
+
+            rig.engine._turn = broken  # type: ignore[method-assign]
+            answers = await rig.service.submit([task("http://h/2"), task("http://h/poison"), task("http://h/3")])
+            assert all(answer["accepted"] for answer in answers)
+            await rig.until(lambda: rig.taskdb.ledger("p").get(("p", "done", ""), 0) >= 4)
+            (letter,) = await rig.status.dead()
+            assert b"poison" in letter.body
+
+    asyncio.run(play())
+
+
 def test_an_idle_scheduler_hardly_turns() -> None:
     async def play() -> None:
         rig = Rig()
