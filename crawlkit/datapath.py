@@ -1,22 +1,18 @@
-"""The files of a data path that are no database: who runs on it, and where its scheduler answers.
+"""The data path as a directory: making it, and who runs on it.
 
 Two locks: one run (`all` or `one`) a data path, one scheduler a data path. A lock goes with its process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-from crawlkit.libs.errors import ServiceUnreachable, UsageError
+from crawlkit.libs.errors import UsageError
 
 RUN_LOCK = "run.lock"
 SCHEDULER_LOCK = "scheduler.lock"
-ADDRESS = "scheduler.json"
 
 
 def make_data_path(path: Path) -> Path:
@@ -56,49 +52,3 @@ class Lock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a scheduler answers, and the token it asks for."""
-
-    url: str
-    token: str
-
-
-def write_address(data_path: Path, address: Address) -> None:
-    """Publishes the scheduler's address for the commands on this machine, readable by this user only."""
-    target = data_path / ADDRESS
-    fresh = target.with_name(f".{ADDRESS}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump({"url": address.url, "token": address.token, "pid": os.getpid()}, file)
-    fresh.replace(target)
-
-
-def read_address(data_path: Path) -> Address:
-    """The published address; raises :class:`ServiceUnreachable` that says how to start a scheduler."""
-    path = data_path / ADDRESS
-    try:
-        value = json.loads(path.read_text())
-        return Address(str(value["url"]), str(value["token"]))
-    except FileNotFoundError:
-        raise ServiceUnreachable(no_scheduler(data_path)) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ServiceUnreachable(f"{path}: cannot be read: {error}") from None
-
-
-def remove_address(data_path: Path) -> None:
-    """At the end of a scheduler; another one's address stays."""
-    path = data_path / ADDRESS
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if json.loads(path.read_text())["pid"] == os.getpid():
-            path.unlink()
-
-
-def no_scheduler(data_path: Path) -> str:
-    """What to say when no scheduler answers."""
-    option = "" if data_path == Path("data") else f"--data-path {data_path} "
-    return f"no scheduler runs on data path {data_path}; start one with: crawlkit {option}all"

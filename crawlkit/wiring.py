@@ -9,30 +9,31 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawlkit import datapath
-from crawlkit.config import Settings
-from crawlkit.libs.errors import ServiceUnreachable, UsageError
+from crawlkit.settings import Settings
+from crawlkit.libs.errors import UsageError
 
 if TYPE_CHECKING:
     from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
     from crawlkit.fetcher.service import FetcherService
+    from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.libs.clock import Clock
     from crawlkit.libs.messages import Fetched
+    from crawlkit.libs.rows import ProjectRow, VersionRow
     from crawlkit.libs.task import Fetch
     from crawlkit.message_queue.base import Broker
     from crawlkit.processor.service import ProcessorService
+    from crawlkit.processor.settings import ProcessorSettings
     from crawlkit.result.service import ResultService
     from crawlkit.scheduler.control import ControlClient
     from crawlkit.scheduler.service import SchedulerService
     from crawlkit.scheduler.settings import EngineSettings
 
 KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")
-ONE_DELAYS = {"0": 1.0, "1": 5.0, "": 15.0}  # retry delays of `one`, seconds
 OUR_ENVIRONMENT = ("CRAWLKIT_", "TASKDB", "PROJECTDB", "RESULTDB", "AMQP_URL", "WEBUI_", "MYSQL_", "RABBITMQ_")
 
 
@@ -53,7 +54,7 @@ def node_name(role: str) -> str:
 
 @dataclass
 class Stores:
-    """Those databases that were asked for; the others raise ``AttributeError``-like errors when touched."""
+    """The databases that were asked for."""
 
     opened: dict[str, Any]
 
@@ -88,10 +89,14 @@ def open_store(settings: Settings, kind: str) -> Any:
     """One database; created when it does not exist."""
     from crawlkit.database import registry
 
-    url = settings.store_url(kind)
-    if getattr(settings, "taskdb" if kind == "blobdb" else kind) is None:
+    if _is_here(settings, kind):
         datapath.make_data_path(settings.data_path)
-    return getattr(registry, f"connect_{kind}")(url)
+    return getattr(registry, f"connect_{kind}")(settings.store_url(kind))
+
+
+def _is_here(settings: Settings, kind: str) -> bool:
+    """Whether the database is in the data path."""
+    return getattr(settings, "taskdb" if kind == "blobdb" else kind) is None
 
 
 @contextlib.contextmanager
@@ -108,8 +113,7 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
     """Several databases; the caller closes them."""
     if not create:
         for kind in kinds:
-            here = getattr(settings, "taskdb" if kind == "blobdb" else kind) is None
-            if here and not settings.data_path.is_dir():
+            if _is_here(settings, kind) and not settings.data_path.is_dir():
                 raise UsageError(f"data path {settings.data_path}: there is nothing yet; name it with --data-path")
     opened: dict[str, Any] = {}
     try:
@@ -125,54 +129,91 @@ def memory_settings(settings: Settings) -> Settings:
     """The settings of a run that keeps nothing: every store that nobody named is in memory."""
     import dataclasses
 
-    named = {kind: getattr(settings, kind) or f"memory+{kind}://" for kind in ("taskdb", "projectdb", "resultdb")}
-    return dataclasses.replace(settings, **named)
+    return dataclasses.replace(
+        settings,
+        taskdb=settings.taskdb or "memory+taskdb://",
+        projectdb=settings.projectdb or "memory+projectdb://",
+        resultdb=settings.resultdb or "memory+resultdb://",
+    )
 
 
 def drop_project(settings: Settings, name: str) -> None:
     """Removes what a project has, while no scheduler runs on the data path."""
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "crawlkit project rm")
     try:
-        with open_stores(settings, ("taskdb", "resultdb")) as stores:
+        with open_stores(settings, ("projectdb", "taskdb", "resultdb")) as stores:
+            stores.projectdb.drop(name)
             stores.taskdb.drop(name)
             stores.resultdb.drop(name)
     finally:
         lock.release()
 
 
+class Only:
+    """A projectdb in which only some projects are to be seen: those that `one` was given."""
+
+    def __init__(self, store: ProjectStore, names: Sequence[str]) -> None:
+        self._store = store
+        self._names = frozenset(names)
+
+    def put(self, row: ProjectRow, author: str = "", message: str = "") -> ProjectRow:
+        return self._store.put(row, author, message)
+
+    def get(self, name: str) -> ProjectRow | None:
+        return self._store.get(name) if name in self._names else None
+
+    def all(self) -> list[ProjectRow]:
+        return [row for row in self._store.all() if row.name in self._names]
+
+    def changed_since(self, updatetime: float) -> list[ProjectRow]:
+        return [row for row in self._store.changed_since(updatetime) if row.name in self._names]
+
+    def names(self) -> list[str]:
+        return [name for name in self._store.names() if name in self._names]
+
+    def drop(self, name: str) -> bool:
+        return self._store.drop(name)
+
+    def versions(self, name: str) -> list[VersionRow]:
+        return self._store.versions(name)
+
+    def script(self, name: str, version: str) -> str | None:
+        return self._store.script(name, version)  # also of the others: scripts may import each other
+
+    def close(self) -> None:
+        self._store.close()
+
+
 # -- the scheduler's control channel ---------------------------------------------------------------------------------
 
 
-def control_client(settings: Settings, rpc: str | None = None, timeout: float = 10) -> ControlClient:
+def control_client(settings: Settings, rpc: str | None = None, timeout: float = 30) -> ControlClient:
     """Speaks to the running scheduler of the data path, or to the one at ``rpc``.
 
-    The token of one elsewhere is in ``rpc`` as user information (``http://:TOKEN@host:23333``) or in the variable
-    CRAWLKIT_SCHEDULER_TOKEN. Raises :class:`ServiceUnreachable`.
+    The token of one elsewhere stands in ``rpc`` as user information (``http://:TOKEN@host:23333``) or in the variable
+    CRAWLKIT_SCHEDULER_TOKEN. Raises :class:`ServiceUnreachable` when none answers.
     """
     from crawlkit.scheduler.control import ControlClient
 
-    address = datapath.read_address(settings.data_path) if rpc is None else address_of(rpc, settings.data_path)
-    client = ControlClient(address.url, address.token, timeout=timeout)
-    try:
-        client.size()
-    except ServiceUnreachable as error:
-        if rpc is not None:
-            raise
-        raise ServiceUnreachable(f"{datapath.no_scheduler(settings.data_path)} ({error})") from None
+    if rpc is None:
+        client = ControlClient.at(settings.data_path, timeout)
+    else:
+        url, token = _address_of(rpc)
+        if token:
+            client = ControlClient(url, token, timeout)
+        else:  # on this machine, by another name: its token is in the data path
+            client = ControlClient.at(settings.data_path, timeout)
+            client.url = url.rstrip("/")
+    client.size()
     return client
 
 
-def address_of(rpc: str, data_path: Path) -> datapath.Address:
-    """An address said on the command line; its token may be in the data path when it is the same scheduler's."""
+def _address_of(rpc: str) -> tuple[str, str]:
     from urllib.parse import urlsplit, urlunsplit
 
     parts = urlsplit(rpc if "://" in rpc else f"http://{rpc}")
     token = parts.password or parts.username or os.environ.get("CRAWLKIT_SCHEDULER_TOKEN", "")
-    url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    if not token:
-        with contextlib.suppress(ServiceUnreachable):
-            token = datapath.read_address(data_path).token
-    return datapath.Address(url, token)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")), token
 
 
 # -- queues and services ---------------------------------------------------------------------------------------------
@@ -193,15 +234,14 @@ def broker(settings: Settings) -> Broker:
 
 
 def build_scheduler(
-    stores: Stores, queues: Broker, engine_settings: EngineSettings, *, with_results: bool = True
+    stores: Stores, queues: Broker, settings: EngineSettings, *, projectdb: ProjectStore | None = None
 ) -> SchedulerService:
-    """The scheduler and its engine."""
+    """The scheduler and its engine. ``projectdb``: instead of that of ``stores``."""
     from crawlkit.libs import messages
     from crawlkit.scheduler.engine import Engine
     from crawlkit.scheduler.service import SchedulerService
 
-    resultdb = stores.resultdb if with_results else None
-    engine = Engine(stores.taskdb, stores.projectdb, engine_settings, resultdb.drop if resultdb is not None else None)
+    engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, stores.resultdb.drop)
     return SchedulerService(
         engine,
         newtask_queue=queues.queue(messages.NEWTASK_QUEUE),
@@ -209,45 +249,75 @@ def build_scheduler(
         out_queue=queues.queue(messages.SCHEDULER2FETCHER),
         clock=clock(),
         broker=queues,
+        ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name != messages.NEWTASK_QUEUE],
     )
 
 
-def build_fetcher(queues: Broker, blobs: BlobStore | None, **options: Any) -> FetcherService:
-    """A fetcher. ``options``: fields of FetcherSettings; those that are None keep their default."""
+def build_fetcher(queues: Broker, blobs: BlobStore | None, options: Mapping[str, Any]) -> FetcherService:
+    """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
     from crawlkit.fetcher.service import FetcherService
-    from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.libs import messages
 
-    said = {name: value for name, value in options.items() if value is not None}
     return FetcherService(
         inqueue=queues.queue(messages.SCHEDULER2FETCHER),
         outqueue=queues.queue(messages.FETCHER2PROCESSOR),
         status_queue=queues.queue(messages.STATUS_QUEUE),
-        settings=FetcherSettings(**said),
+        settings=fetcher_settings(options),
         clock=clock(),
         node=node_name("fetcher"),
         blobs=blobs,
     )
 
 
+def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
+    """The settings that the options of ``crawlkit fetcher`` stand for."""
+    from crawlkit.fetcher.settings import FetcherSettings
+
+    names = {
+        "poolsize": "poolsize",
+        "proxy": "proxy",
+        "user_agent": "user_agent",
+        "timeout": "timeout",
+        "splash_endpoint": "splash_endpoint",
+        "puppeteer_endpoint": "browser_endpoint",
+        "allow_private": "allow_private",
+    }
+    return FetcherSettings(
+        **{names[name]: value for name, value in options.items() if name in names and value is not None}
+    )
+
+
 def build_processor(
-    queues: Broker, projectdb: ProjectStore, blobs: BlobStore | None, **options: Any
+    queues: Broker,
+    projectdb: ProjectStore,
+    blobs: BlobStore | None,
+    options: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
 ) -> ProcessorService:
-    """A processor with its workers. ``options``: fields of ProcessorSettings."""
+    """A processor with its workers. ``options``: those of ``crawlkit processor``."""
     from crawlkit.libs import messages
     from crawlkit.processor.service import ProcessorService
-    from crawlkit.processor.settings import ProcessorSettings
 
     return ProcessorService(
         inqueue=queues.queue(messages.FETCHER2PROCESSOR),
         result_queue=queues.queue(messages.PROCESSOR2RESULT),
         status_queue=queues.queue(messages.STATUS_QUEUE),
         projectdb=projectdb,
-        settings=ProcessorSettings(**options),
+        settings=processor_settings(options, environment),
         clock=clock(),
         node=node_name("processor"),
         blobs=blobs,
     )
+
+
+def processor_settings(options: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ProcessorSettings:
+    """The settings that the options of ``crawlkit processor`` stand for. ``environment``: what handlers see of it."""
+    from crawlkit.processor.settings import MIB, ProcessorSettings
+
+    said: dict[str, Any] = {name: options[name] for name in ("process_time_limit", "workers") if name in options}
+    if "memory_limit" in options:
+        said["memory_limit"] = options["memory_limit"] * MIB
+    return ProcessorSettings(environment=dict(environment or {}), **said)
 
 
 def build_result_worker(queues: Broker, resultdb: ResultStore | None, result_cls: str = "") -> ResultService:
@@ -273,7 +343,8 @@ def user_environment() -> dict[str, str]:
 
 async def fetch_once(url: str, request: Fetch) -> Fetched:
     """One request through a fetcher of its own, without queues and stores."""
-    from crawlkit.fetcher.service import Fetcher
+    from crawlkit.database.memory import MemoryBlobStore
+    from crawlkit.fetcher.fetch import Fetcher
     from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.libs.messages import NIL, TASK, Dispatch
     from crawlkit.libs.task import Schedule, taskid_of
@@ -282,8 +353,12 @@ async def fetch_once(url: str, request: Fetch) -> Fetched:
         project="fetch", taskid=taskid_of(url, request.method, request.data), run=1, attempt=1, url=url, script="",
         callback=None, time_limit=0, kind=TASK, schedule=Schedule(), fetch=request, save=NIL, lastcrawltime=0,
     )  # fmt: skip
-    fetcher = Fetcher(FetcherSettings(), clock(), "fetch")
+    blobs = MemoryBlobStore()
+    fetcher = Fetcher(FetcherSettings(), clock(), "fetch", blobs)
     try:
-        return await fetcher.fetch(dispatch)
+        fetched = await fetcher.fetch(dispatch)
     finally:
-        fetcher.close()
+        await fetcher.close()
+    if fetched.blob is not None:
+        fetched.content, fetched.blob = b"".join(blobs.read(fetched.blob)), None
+    return fetched

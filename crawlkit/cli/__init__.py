@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from crawlkit import __version__
 from crawlkit.cli.base import PREFIX, Lazy, option, schema_of, where_from
-from crawlkit.config import Settings, check_config, docker_links, read_config
+from crawlkit.settings import Settings, check_config, docker_links, read_config
 from crawlkit.libs.errors import CrawlkitError
 
 COMMANDS = {
@@ -79,7 +79,7 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         help="Let handlers import modules from the working directory.")  # fmt: skip
 @click.version_option(__version__, prog_name="crawlkit", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, **options: Any) -> object:
+def cli(ctx: click.Context, /, **options: Any) -> object:
     """Crawl web sites with handler scripts: write one, run it with one command, pull the plug at any time.
 
     Every option can be given on the command line, by an environment variable (CRAWLKIT_TASKDB, and

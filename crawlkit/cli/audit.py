@@ -22,7 +22,7 @@ PAGE = 500
 @click.argument("project", required=False)
 @option("--json", "as_json", is_flag=True, help="One JSON object a project.")
 @click.pass_context
-def audit(ctx: click.Context, project: str | None, as_json: bool) -> int:
+def audit(ctx: click.Context, /, project: str | None, as_json: bool) -> int:
     """Compare the ledger with the rows of PROJECT, or of all. Exits 1 when they do not balance."""
     from crawlkit import wiring
 

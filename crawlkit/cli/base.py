@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from crawlkit.config import UNLIMITED, Schema, Settings, parse_rate
+from crawlkit.settings import UNLIMITED, Schema, Settings, parse_rate
 from crawlkit.libs.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "CRAWLKIT"
-_BOOLS = frozenset("1 0 true false t f yes no y n on off".split())
+_BOOLS = frozenset(["1", "0", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"])
 
 
 class Opt(click.Option):
@@ -89,17 +89,26 @@ class Lazy(click.Group):
         return None
 
 
-def command(group: click.Group | None = None, *, example: str, name: str | None = None, **attributes: Any) -> Any:
+def command(
+    group: click.Group | None = None, *, example: str, name: str | None = None, **attributes: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
     """A command whose ``--help`` ends with an example."""
     attributes["epilog"] = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
     attributes["params"] = [
         Opt(
-            ["--data-path"], type=click.Path(path_type=Path), expose_value=False, callback=_late, help="Where the data is."
+            ["--data-path"],
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_late,
+            help="Where the data is.",
         ),
-        Opt(["--debug/--no-debug"], default=None, expose_value=False, callback=_late, help="Log more; show tracebacks."),
+        Opt(
+            ["--debug/--no-debug"], default=None, expose_value=False, callback=_late, help="Log more; show tracebacks."
+        ),
     ]
     make: Any = click.command if group is None else group.command
-    return make(name, **attributes)
+    decorate: Callable[[Callable[..., Any]], click.Command] = make(name, **attributes)
+    return decorate
 
 
 def _late(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -130,6 +139,18 @@ def settings_of(ctx: click.Context) -> Settings:
     if settings is None:
         raise UsageError("no settings: call this through the crawlkit command")
     return settings
+
+
+def component_options(ctx: click.Context, name: str, *, given_only: bool = False) -> dict[str, Any]:
+    """The options of a component by environment, config file and default, for a command that runs it itself."""
+    root = ctx.find_root()
+    if not isinstance(root.command, click.Group):
+        return {}
+    component = root.command.get_command(root, name)
+    if component is None:
+        return {}
+    inner = component.make_context(name, [], parent=root)
+    return {key: value for key, value in inner.params.items() if not given_only or was_given(inner, key)}
 
 
 def was_given(ctx: click.Context, name: str) -> bool:

@@ -21,7 +21,9 @@ from crawlkit.libs.errors import UsageError
 @option("--run-in", type=click.Choice(["subprocess"]), default="subprocess", hidden=True,
         help="Components are processes; pyspider's threads are not offered.")  # fmt: skip
 @click.pass_context
-def all_command(ctx: click.Context, fetcher_num: int, processor_num: int, result_worker_num: int, run_in: str) -> int:
+def all_command(
+    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, run_in: str
+) -> int:
     """Start every component, and start again what dies. This is what `crawlkit` alone does."""
     from crawlkit.cli.together import run_all
 
@@ -48,7 +50,7 @@ def all_command(ctx: click.Context, fetcher_num: int, processor_num: int, result
         help="Failures in a row that pause a project; 0: never.")  # fmt: skip
 @option("--threads", type=int, hidden=True, help="Accepted and without effect: one thread does all.")
 @click.pass_context
-def scheduler(ctx: click.Context, **options: Any) -> int:
+def scheduler(ctx: click.Context, /, **options: Any) -> int:
     """Run the scheduler alone. There is one for each taskdb."""
     from crawlkit.cli.alone import run_scheduler
 
@@ -69,7 +71,7 @@ def scheduler(ctx: click.Context, **options: Any) -> int:
 @option("--xmlrpc-host", hidden=True, help="Accepted and without effect.")
 @option("--xmlrpc-port", envvar="FETCHER_XMLRPC_PORT", type=int, hidden=True, help="Accepted and without effect.")
 @click.pass_context
-def fetcher(ctx: click.Context, **options: Any) -> int:
+def fetcher(ctx: click.Context, /, **options: Any) -> int:
     """Run a fetcher alone."""
     from crawlkit.cli.alone import run_fetcher
 
@@ -85,7 +87,7 @@ def fetcher(ctx: click.Context, **options: Any) -> int:
         help="MiB a callback may take; 0: no limit.")  # fmt: skip
 @option("--workers", type=click.IntRange(min=0), default=0, help="Worker processes.  [default: two a CPU, at least 4]")
 @click.pass_context
-def processor(ctx: click.Context, **options: Any) -> int:
+def processor(ctx: click.Context, /, **options: Any) -> int:
     """Run a processor, with its handler workers, alone."""
     from crawlkit.cli.alone import run_processor
 
@@ -97,7 +99,7 @@ def processor(ctx: click.Context, **options: Any) -> int:
 )
 @option("--result-cls", default="", metavar="MODULE.CLASS", help="A subclass of crawlkit.result.ResultWorker.")
 @click.pass_context
-def result_worker(ctx: click.Context, **options: Any) -> int:
+def result_worker(ctx: click.Context, /, **options: Any) -> int:
     """Run a result worker alone."""
     from crawlkit.cli.alone import run_result_worker
 

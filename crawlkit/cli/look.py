@@ -60,10 +60,10 @@ def fetch(as_json: bool, body_only: bool, **request: Any) -> int:
 @option("-c", "--code", help="Run this instead of reading from the keyboard.")
 def shell(code: str | None, **request: Any) -> int:
     """Open a Python prompt with the response of URL as `response`; fetch(url) gets another."""
-    from crawlkit.libs.response import response_of
+    from crawlkit.libs.response import Response
 
     def again(url: str, **changes: Any) -> Any:
-        return response_of(fetch_one(**{**request, "url": url, **changes}))
+        return Response.of(fetch_one(**{**request, "url": url, **changes}))
 
     response = again(request["url"])
     names = {"response": response, "fetch": again}
@@ -140,13 +140,13 @@ def as_dict(fetched: Fetched) -> dict[str, Any]:
     """What came, as JSON can say it: a body that is not text is given in base64."""
     import base64
 
-    from crawlkit.libs.response import response_of
+    from crawlkit.libs.response import Response
 
     body: dict[str, str]
     if b"\0" in fetched.content:
         body = {"base64": base64.b64encode(fetched.content).decode()}
     else:
-        body = {"text": response_of(fetched).text}
+        body = {"text": Response.of(fetched).text}
     return {
         "status_code": fetched.status_code,
         "url": fetched.url,
@@ -164,7 +164,7 @@ def as_dict(fetched: Fetched) -> dict[str, Any]:
 
 def show(fetched: Fetched) -> None:
     """Status, redirects, headers, timing and the head of the body."""
-    from crawlkit.libs.response import response_of
+    from crawlkit.libs.response import Response
 
     for status, url in fetched.history:
         click.echo(f"{status} {url}")
@@ -184,7 +184,7 @@ def show(fetched: Fetched) -> None:
     if b"\0" in fetched.content[:HEAD]:
         click.echo(f"(binary: {fetched.content[:32].hex(' ')} ...)")
         return
-    text = response_of(fetched).text
+    text = Response.of(fetched).text
     click.echo(text[:HEAD].rstrip())
     if len(text) > HEAD:
         click.echo(f"... {len(text) - HEAD} characters more; --body prints all of it")

@@ -12,7 +12,7 @@ import click
 
 from crawlkit.cli.base import Rate, command, option, rate_value, say, settings_of
 from crawlkit.cli.scripts import project_name, read_script
-from crawlkit.config import Settings, parse_rate, script_comments, show_rate
+from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
 from crawlkit.libs.errors import InvalidProject, ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
@@ -29,15 +29,12 @@ def project() -> None:
 
 
 @contextmanager
-def open_projects(settings: Settings) -> Iterator[ProjectStore]:
+def open_projects(settings: Settings, *, create: bool = False) -> Iterator[ProjectStore]:
     """The projectdb, closed afterwards."""
     from crawlkit import wiring
 
-    store = wiring.open_store(settings, "projectdb")
-    try:
-        yield store
-    finally:
-        store.close()
+    with wiring.open_stores(settings, ("projectdb",), create=create) as stores:
+        yield stores.projectdb
 
 
 def tell(settings: Settings) -> bool:
@@ -69,14 +66,14 @@ def existing(store: ProjectStore, name: str) -> ProjectRow:
 @option("--burst", type=click.FloatRange(min=1), help="Pages that may go at once.  [default: 3]")
 @option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Its status.  [default: as it is, or TODO]")
 @click.pass_context
-def put(ctx: click.Context, script: Path, name: str | None, **options: Any) -> None:
+def put(ctx: click.Context, /, script: Path, name: str | None, **options: Any) -> None:
     """Save SCRIPT as a project, new or not. What is not said stays as it is."""
     from crawlkit.libs.rows import ProjectRow
 
     settings = settings_of(ctx)
     text = read_script(script)
     name = project_name(script, name)
-    with open_projects(settings) as store:
+    with open_projects(settings, create=True) as store:
         old = store.get(name)
         row = put_values(old or ProjectRow(name=name), text, **options)
         row = store.put(row, author="cli", message=f"crawlkit project put {script.name}")
@@ -137,7 +134,7 @@ def _burst(text: str) -> float:
 @command(project, name="list", example="crawlkit project list")
 @option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
-def list_projects(ctx: click.Context, as_json: bool) -> None:
+def list_projects(ctx: click.Context, /, as_json: bool) -> None:
     """List all projects."""
     with open_projects(settings_of(ctx)) as store:
         rows = sorted(store.all(), key=lambda row: (row.group, row.name))
@@ -162,7 +159,7 @@ def list_projects(ctx: click.Context, as_json: bool) -> None:
 @option("--script", "script_only", is_flag=True, help="Print the script, nothing else.")
 @option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @click.pass_context
-def show(ctx: click.Context, name: str, script_only: bool, as_json: bool) -> None:
+def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> None:
     """Show a project, its latest versions and how its tasks stand."""
     settings = settings_of(ctx)
     with open_projects(settings) as store:
@@ -176,11 +173,8 @@ def show(ctx: click.Context, name: str, script_only: bool, as_json: bool) -> Non
         return
     from crawlkit import wiring
 
-    taskdb = wiring.open_store(settings, "taskdb")
-    try:
-        books = taskdb.books(name)
-    finally:
-        taskdb.close()
+    with wiring.open_stores(settings, ("taskdb",)) as stores:
+        books = stores.taskdb.books(name)
     limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
     waiting = books.active - books.leased
     for label, value in (
@@ -200,7 +194,7 @@ def show(ctx: click.Context, name: str, script_only: bool, as_json: bool) -> Non
 @click.argument("name")
 @click.argument("status", type=click.Choice(STATUSES, case_sensitive=False))
 @click.pass_context
-def set_status(ctx: click.Context, name: str, status: str) -> None:
+def set_status(ctx: click.Context, /, name: str, status: str) -> None:
     """Set the status of a project."""
     settings = settings_of(ctx)
     with open_projects(settings) as store:
@@ -215,7 +209,7 @@ def set_status(ctx: click.Context, name: str, status: str) -> None:
 @click.argument("name")
 @option("--scheduler-rpc", metavar="URL", help=RPC)
 @click.pass_context
-def run_project(ctx: click.Context, name: str, scheduler_rpc: str | None) -> None:
+def run_project(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> None:
     """Run on_start of a project in a running scheduler."""
     from crawlkit import wiring
 
@@ -229,17 +223,18 @@ def run_project(ctx: click.Context, name: str, scheduler_rpc: str | None) -> Non
 @click.argument("name")
 @option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def remove(ctx: click.Context, name: str, yes: bool) -> None:
+def remove(ctx: click.Context, /, name: str, yes: bool) -> None:
     """Remove a project with its script, tasks and results."""
     from crawlkit import wiring
 
     settings = settings_of(ctx)
     with open_projects(settings) as store:
         existing(store, name)
-        if not yes:
-            click.confirm(f"remove project {name} with its script, tasks and results?", abort=True, err=True)
-        store.drop(name)
-    if not tell(settings):
+    if not yes:
+        click.confirm(f"remove project {name} with its script, tasks and results?", abort=True, err=True)
+    try:
+        wiring.control_client(settings).drop_project(name)
+    except ServiceUnreachable:
         wiring.drop_project(settings, name)
     say(f"project {name}: removed")
 

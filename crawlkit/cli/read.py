@@ -26,7 +26,7 @@ STATUS = {"active": 1, "success": 2, "failed": 3, "bad": 4}
 @option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
 @option("--follow", is_flag=True, help="Go on with new results until interrupted.")
 @click.pass_context
-def results(ctx: click.Context, project: str, form: str, follow: bool) -> None:
+def results(ctx: click.Context, /, project: str, form: str, follow: bool) -> None:
     """Print the results of PROJECT, oldest first."""
     from crawlkit import wiring
 
@@ -83,7 +83,7 @@ def write_results(resultdb: ResultStore, project: str, form: str, out: BinaryIO,
 @option("--url", "pattern", help="Only URLs that hold this text, or match a pattern with *.")
 @option("--format", "form", type=click.Choice(["jsonl", "url"]), default="jsonl", show_default=True)
 @click.pass_context
-def tasks(ctx: click.Context, project: str, status: str | None, pattern: str | None, form: str) -> None:
+def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str | None, form: str) -> None:
     """Print the tasks of PROJECT as JSON lines or only their URLs."""
     from crawlkit import wiring
 

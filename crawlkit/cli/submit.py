@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -65,7 +65,7 @@ class Tally:
 @option("--force-update", is_flag=True, help="Crawl again what is known.")
 @option("--scheduler-rpc", metavar="URL", help=RPC)
 @click.pass_context
-def submit(ctx: click.Context, project: str, urls: tuple[str, ...], files: tuple[Path, ...], **options: Any) -> int:
+def submit(ctx: click.Context, /, project: str, urls: tuple[str, ...], files: tuple[Path, ...], **options: Any) -> int:
     """Submit URLs to PROJECT. Exits 1 when a line was refused."""
     from crawlkit import wiring
 
@@ -87,12 +87,12 @@ def submit(ctx: click.Context, project: str, urls: tuple[str, ...], files: tuple
     return 1 if tally.refused else 0
 
 
-def _arguments(urls: Iterable[str]) -> Iterator[Item]:
+def _arguments(urls: Iterable[str]) -> Generator[Item, None, None]:
     for url in urls:
         yield 0, url
 
 
-def _lines(path: Path) -> Iterator[Item]:
+def _lines(path: Path) -> Generator[Item, None, None]:
     """Lines that say something, with their numbers."""
     if str(path) == "-":
         yield from _read(sys.stdin.buffer)
@@ -216,7 +216,7 @@ def _object(text: str) -> dict[str, Any]:
 @click.argument("message")
 @option("--scheduler-rpc", metavar="URL", help=RPC)
 @click.pass_context
-def send_message(ctx: click.Context, project: str, message: str, scheduler_rpc: str | None) -> None:
+def send_message(ctx: click.Context, /, project: str, message: str, scheduler_rpc: str | None) -> None:
     """Send MESSAGE to on_message of PROJECT."""
     from crawlkit import wiring
 

@@ -151,7 +151,7 @@ def show_rate(rate: float | None) -> str:
     return f"{rate:g} page{'' if rate == 1 else 's'} a second"
 
 
-_HEAD_COMMENT = re.compile(r"^#[ \t]*(rate|burst|group)[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_HEAD_COMMENT = re.compile(r"^#[ \t]*(rate|burst|group)[ \t]*:[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
 
 
 def script_comments(script: str) -> dict[str, str]:

@@ -1,0 +1,182 @@
+"""One component in a process of its own: builds it, runs it until SIGTERM or SIGINT, stops it within ten seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from crawlkit import datapath, wiring
+from crawlkit.cli import log
+from crawlkit.settings import Settings
+from crawlkit.libs.errors import UsageError
+
+if TYPE_CHECKING:
+    from crawlkit.message_queue.base import Broker
+
+STOP_WITHIN = 9.0  # seconds
+SUPERVISED = "CRAWLKIT_SUPERVISED"  # set for the children of `crawlkit all`
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+logger = logging.getLogger("crawlkit")
+
+
+class Service(Protocol):
+    """What wiring builds."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def prepare(settings: Settings) -> None:
+    """Logging, and the end of this process when its supervisor ends."""
+    log.configure(settings)
+    if os.environ.get(SUPERVISED):
+        from crawlkit.supervisor import die_with_parent
+
+        die_with_parent()
+
+
+async def serve(service: Service, queues: Broker, name: str) -> None:
+    """Runs ``service`` until a signal comes; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    work = asyncio.create_task(service.run(), name=name)
+    stopped = asyncio.create_task(stop.wait())
+    logger.info("%s is ready (pid %d)", name, os.getpid())
+    try:
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+            return
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await service.stop()
+                await work
+        except TimeoutError:
+            logger.warning("%s did not stop in time; what it held comes round again", name)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    finally:
+        stopped.cancel()
+        await queues.close()
+        logger.info("%s has stopped", name)
+
+
+def run_on_queues(settings: Settings, name: str, build: Callable[[Broker], Awaitable[Service]]) -> int:
+    """Connects the queues, builds the service in the loop, and serves."""
+
+    async def main() -> None:
+        queues = wiring.broker(settings)
+        await queues.connect()
+        await serve(await build(queues), queues, name)
+
+    asyncio.run(main())
+    return 0
+
+
+def run_scheduler(
+    settings: Settings,
+    *,
+    xmlrpc: bool,
+    xmlrpc_host: str,
+    xmlrpc_port: int,
+    inqueue_limit: int,
+    delete_time: float,
+    active_tasks: int,
+    loop_limit: int,
+    fail_pause_num: int,
+    threads: int | None,
+) -> int:
+    """The scheduler, with its control channel unless ``xmlrpc`` is off."""
+    from crawlkit.scheduler.control import ControlServer
+    from crawlkit.scheduler.settings import EngineSettings
+
+    prepare(settings)
+    datapath.make_data_path(settings.data_path)
+    lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler")
+    engine = EngineSettings(
+        inqueue_limit=inqueue_limit,
+        delete_time=delete_time,
+        active_tasks=active_tasks,
+        max_leased=max(EngineSettings.max_leased, loop_limit),
+        fail_pause_num=fail_pause_num,
+    )
+
+    async def main(stores: wiring.Stores) -> None:
+        queues = wiring.broker(settings)
+        await queues.connect()
+        service = wiring.build_scheduler(stores, queues, engine)
+        control = ControlServer(service, xmlrpc_host, xmlrpc_port) if xmlrpc else None
+        if control is not None:
+            _listen(control, xmlrpc_host, xmlrpc_port)
+            control.publish(settings.data_path)
+        try:
+            await serve(service, queues, "scheduler")
+        finally:
+            if control is not None:
+                control.withdraw(settings.data_path)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(control.stop(), 1)
+
+    try:
+        with wiring.open_stores(settings, ("taskdb", "projectdb", "resultdb"), create=True) as stores:
+            asyncio.run(main(stores))
+    finally:
+        lock.release()
+    return 0
+
+
+def _listen(control: Any, host: str, port: int) -> None:
+    try:
+        control.start()
+    except OSError as error:
+        raise UsageError(
+            f"scheduler: cannot listen on {host}:{port}: {error.strerror}; say another --xmlrpc-port (0: any free one)"
+        ) from None
+
+
+def run_fetcher(settings: Settings, **options: Any) -> int:
+    """A fetcher."""
+    prepare(settings)
+    with wiring.open_stores(settings, ("blobdb",), create=True) as stores:
+
+        async def build(queues: Broker) -> Service:
+            return wiring.build_fetcher(queues, stores.blobdb, options)
+
+        return run_on_queues(settings, "fetcher", build)
+
+
+def run_processor(settings: Settings, **options: Any) -> int:
+    """A processor."""
+    prepare(settings)
+    with wiring.open_stores(settings, ("projectdb", "blobdb"), create=True) as stores:
+
+        async def build(queues: Broker) -> Service:
+            return wiring.build_processor(queues, stores.projectdb, stores.blobdb, options)
+
+        return run_on_queues(settings, "processor", build)
+
+
+def run_result_worker(settings: Settings, result_cls: str) -> int:
+    """A result worker."""
+    prepare(settings)
+    with wiring.open_stores(settings, ("resultdb",), create=True) as stores:
+
+        async def build(queues: Broker) -> Service:
+            return wiring.build_result_worker(queues, stores.resultdb, result_cls)
+
+        return run_on_queues(settings, "result_worker", build)

@@ -1,0 +1,276 @@
+"""A whole crawl in one process: scheduler, fetcher, processor and result worker on one loop, until it has drained.
+
+Starts and stops services and shows where they are; every rule of crawling is in their rooms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crawlkit import wiring
+from crawlkit.cli import output, progress
+from crawlkit.cli.base import say
+from crawlkit.cli.progress import Figures
+from crawlkit.settings import Settings
+from crawlkit.libs.errors import ScriptError, StoreUnavailable
+from crawlkit.libs.messages import STATUS_QUEUE
+
+if TYPE_CHECKING:
+    from crawlkit.wiring import Stores
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.25  # seconds between looks while nothing happens
+STOP_WITHIN = 9.0  # seconds for a clean stop
+LEFTOVERS = 2.0  # seconds of these for outcomes that are on their way to the scheduler
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``crawlkit one`` was asked to do."""
+
+    settings: Settings
+    scripts: dict[str, str]  # project -> text
+    rate: float | str | None = None
+    output: Path | None = None
+    form: str = "jsonl"
+    limit: int | None = None
+    forever: bool = False
+    pdb: bool = False
+    interactive: bool = False
+    durable: bool = False  # the stores outlive the process
+    engine: dict[str, Any] = field(default_factory=dict)
+    fetcher: dict[str, Any] = field(default_factory=dict)
+    processor: dict[str, Any] = field(default_factory=dict)
+    result_cls: str = ""
+
+
+class Crawl:
+    """See :meth:`run`."""
+
+    def __init__(self, plan: Plan, stores: Stores) -> None:
+        self.plan = plan
+        self.stores = stores
+        self.names = list(plan.scripts)
+        self.clock = wiring.clock()
+        self._stop = asyncio.Event()
+        self._signals = 0
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started = self.clock.monotonic()
+        self._speed = progress.Speed()
+        self._base = (0, 0)  # done and failed before this run
+        self._unwritten = ""  # why results cannot be written out
+        self._fresh_from = 0.0  # snapshots of the scheduler from before this time are too old to tell the end
+
+    async def run(self) -> int:
+        """The exit code: 0, or 1 when tasks failed for good. Raises :class:`ScriptError`."""
+        self._build()
+        self._listen()
+        shown = progress.make(say, terminal=sys.stderr.isatty())
+        error: ScriptError | None = None
+        try:
+            for name, service in self._services.items():
+                self._tasks[name] = asyncio.create_task(service.run(), name=name)
+            sink = asyncio.create_task(self._write_results(), name="output")
+            self._tasks["output"] = sink
+            try:
+                await self._start_projects()
+                await self._until_the_end(shown)
+            except ScriptError as wrong:
+                error = wrong
+            finally:
+                await self._stop_services()
+        finally:
+            shown.close()
+        if error is not None:
+            raise error
+        return await self._sum_up()
+
+    # -- building and stopping ---------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        from crawlkit.scheduler.retry import ONE_DELAYS
+        from crawlkit.scheduler.settings import EngineSettings
+
+        plan, stores = self.plan, self.stores
+        self._queues = wiring.memory_broker(plan.settings)
+        self._projectdb = wiring.Only(stores.projectdb, self.names) if self.names else stores.projectdb
+        settings = EngineSettings(retry_delays=ONE_DELAYS, max_pages=plan.limit, **plan.engine)
+        self._scheduler = wiring.build_scheduler(stores, self._queues, settings, projectdb=self._projectdb)
+        self._services: dict[str, Any] = {
+            "scheduler": self._scheduler,
+            "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
+            "processor": wiring.build_processor(
+                self._queues, self._projectdb, stores.blobdb, plan.processor, wiring.user_environment()
+            ),
+            "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher),
+        }
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(1)  # handler workers end with this process
+        say("stopping; once more to stop at once")
+        self._stop.set()
+
+    async def _stop_services(self) -> None:
+        """Takers first, so that what is on its way still arrives; what is left over comes round again next time."""
+        self._stop.set()
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await asyncio.gather(*(self._services[name].stop() for name in ("fetcher", "processor")))
+                await self._services["result_worker"].stop()
+                await self._take_leftovers()
+                await self._scheduler.stop()
+                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        except TimeoutError:
+            log.warning("not everything stopped in time; what was on its way comes round again")
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        finally:
+            await self._queues.close()
+
+    async def _take_leftovers(self) -> None:
+        queue = self._queues.queue(STATUS_QUEUE)
+        deadline = self.clock.monotonic() + LEFTOVERS
+        while (await queue.size()).messages and self.clock.monotonic() < deadline:
+            if self._tasks["scheduler"].done():
+                return
+            await self._turned(0.1)
+
+    # -- the crawl ---------------------------------------------------------------------------------------------------
+
+    async def _start_projects(self) -> None:
+        """Runs on_start of what is new or had drained; what was interrupted goes on."""
+        pending = list(self.names)
+        while pending and not self._stop.is_set():
+            await self._turned(LOOK)
+            seen = self._scheduler.summary()["projects"]
+            for name in list(pending):
+                project = seen.get(name)
+                if project is None:
+                    continue
+                if project["info_error"]:
+                    raise script_error(name, project["info_error"])
+                if not project["answered"]:
+                    continue
+                pending.remove(name)
+                if project["ready"] or project["retrying"] or project["leased"]:
+                    say(f"{name}: going on with {project['ready'] + project['retrying'] + project['leased']:,} tasks")
+                    continue
+                answer = await self._scheduler.run_project(name)
+                if not answer["accepted"]:
+                    raise ScriptError(f"{name}: on_start was refused: {answer['reason']}")
+        self._fresh_from = self.clock.time()
+
+    async def _until_the_end(self, shown: progress.Progress) -> None:
+        while not self._stop.is_set():
+            await self._turned(LOOK)
+            shown.show(self._figures())
+            fresh = self._scheduler.summary()["time"] > self._fresh_from
+            if not self.plan.forever and fresh and self._scheduler.drained():
+                return
+
+    async def _turned(self, timeout: float) -> None:
+        """Waits for the scheduler's next turn, at most ``timeout`` seconds. Raises what ended a service."""
+        turn = asyncio.create_task(self._scheduler.turned())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait(
+                [turn, stop, *self._tasks.values()], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            turn.cancel()
+            stop.cancel()
+        for name, task in self._tasks.items():
+            if task.done() and not self._stop.is_set():
+                task.result()
+                raise RuntimeError(f"the {name} ended by itself")
+
+    def _figures(self) -> Figures:
+        projects = self._scheduler.summary()["projects"].values()
+        done = sum(project["done"] for project in projects)
+        failed = sum(project["failed"] for project in projects)
+        if self._base == (0, 0) and self._fresh_from == 0.0:
+            self._base = (done, failed)
+        elapsed = self.clock.monotonic() - self._started
+        done, failed = done - self._base[0], failed - self._base[1]
+        return Figures(
+            done=done,
+            failed=failed,
+            waiting=sum(project["waiting"] + project["leased"] for project in projects),
+            speed=self._speed.add(elapsed, done + failed),
+            elapsed=elapsed,
+        )
+
+    # -- results and the end -----------------------------------------------------------------------------------------
+
+    async def _write_results(self) -> None:
+        plan = self.plan
+        sink = await asyncio.to_thread(
+            output.open_sink, self.stores.resultdb, self.names or None, plan.output, plan.form
+        )
+        worker = self._tasks["result_worker"]
+        try:
+            while not worker.done():
+                await self._step(sink)
+                await asyncio.wait([worker], timeout=LOOK)
+        except BrokenPipeError:  # `crawlkit one x.py | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._stop.set()
+            return
+        await asyncio.to_thread(sink.finish)
+
+    async def _step(self, sink: output.Sink) -> None:
+        """A file that cannot be written now is tried again; the results are safe in the resultdb meanwhile."""
+        try:
+            await asyncio.to_thread(sink.step)
+            self._unwritten = ""
+        except StoreUnavailable as error:
+            if self._unwritten != str(error):
+                log.error("results are kept, but cannot be written out: %s", error)
+            self._unwritten = str(error)
+
+    async def _sum_up(self) -> int:
+        """The last lines: figures, failures by reason, and what waits for later."""
+        projects = self._scheduler.summary()["projects"]
+        figures = self._figures()
+        speed = (figures.done + figures.failed) / figures.elapsed if figures.elapsed else 0.0
+        say(
+            f"done {figures.done:,}, failed {figures.failed:,}, waiting {figures.waiting:,} "
+            f"in {progress.clock_of(figures.elapsed)} ({speed:,.1f} pages/s)"
+        )
+        failed = 0
+        for name in projects:
+            for reason, count, url in await asyncio.to_thread(self.stores.taskdb.failures, name):
+                failed += count
+                say(f"  failed for good: {count:,} of {name}: {reason}, for instance {url}")
+        if figures.waiting:
+            say(f"  {figures.waiting:,} wait for later; " + self._kept())
+        return 1 if failed else 0
+
+    def _kept(self) -> str:
+        if not self.plan.durable:
+            return "they are gone, for nothing is kept without --data-path"
+        return f"they are kept in {self.plan.settings.data_path}, and the same command goes on with them"
+
+
+def script_error(name: str, text: str) -> ScriptError:
+    """The handler's traceback as it is, and its last line as the error."""
+    lines = text.strip().splitlines()
+    if len(lines) > 1:
+        say(text.strip())
+    return ScriptError(f"script {name} does not load: {lines[-1] if lines else 'no reason given'}")

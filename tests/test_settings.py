@@ -1,0 +1,154 @@
+"""The config file: its three languages, its shape, and what it refuses by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawlkit import settings as config
+from crawlkit.libs.errors import UsageError
+
+SHAPE: config.Schema = {
+    "taskdb": None,
+    "queue_maxsize": None,
+    "webui": {"port": None, "need_auth": None},
+    "project": {"put": {"rate": None}},
+}
+VALUE = {"taskdb": "sqlite:///t.db", "queue_maxsize": 7, "webui": {"need_auth": True, "port": 5001}}
+TEXTS = {
+    "c.json": json.dumps({"taskdb": "sqlite:///t.db", "queue-maxsize": 7, "webui": {"need-auth": True, "port": 5001}}),
+    "c.toml": 'taskdb = "sqlite:///t.db"\nqueue-maxsize = 7\n[webui]\nneed_auth = true\nport = 5001\n',
+    "c.yaml": "taskdb: sqlite:///t.db\nqueue_maxsize: 7\nwebui:\n  need-auth: true\n  port: 5001\n",
+    "c.yml": "taskdb: sqlite:///t.db\nqueue_maxsize: 7\nwebui: {need-auth: true, port: 5001}\n",
+    "no-suffix": json.dumps(VALUE),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_three_languages_say_the_same(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(TEXTS[name])
+    assert config.read_config(path) == VALUE
+    config.check_config(config.read_config(path), SHAPE, path)
+
+
+def test_null_says_nothing_and_an_empty_file_is_fine(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text('{"taskdb": null, "webui": {"port": null}}')
+    assert config.read_config(path) == {"webui": {}}
+    path.write_text("")
+    assert config.read_config(path) == {}
+
+
+BROKEN = [
+    ("c.json", "{,}", "c.json: Expecting property name"),
+    ("c.json", "[1]", "c.json: its top level is not an object"),
+    ("c.toml", "a = = 1", "c.toml: Invalid value (at line 1"),
+    ("c.yaml", "a: [1", "c.yaml: while parsing a flow sequence"),
+    ("c.json", b"\xff\xfe", "c.json: 'utf-8' codec"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "words"), BROKEN)
+def test_a_broken_file_is_named_with_its_place(name: str, text: str | bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UsageError) as caught:
+        config.read_config(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.json: No such file"):
+        config.read_config(tmp_path / "gone.json")
+
+
+UNKNOWN: list[tuple[dict[str, Any], str]] = [
+    ({"taskbd": "x"}, "taskbd: no such option or command; 'taskdb' is near"),
+    ({"webui": {"prot": 1}}, "webui.prot: no such option or command; 'port' is near"),
+    ({"webui": 5}, "webui: the options of this command go into an object"),
+    ({"taskdb": {"a": 1}}, "taskdb: an option takes a value, not an object"),
+    ({"project": {"put": {"speed": 1}}}, "project.put.speed: no such option"),
+    ({"phantomjs_proxy": "h:1"}, "phantomjs_proxy: PhantomJS is not used; remove this key"),
+    ({"beanstalk": "h"}, "beanstalk: beanstalk is not a message queue"),
+    ({"config": "other.json"}, "config: no such option"),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), UNKNOWN)
+def test_an_unknown_key_is_named_with_its_file(value: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.check_config(value, SHAPE, Path("my.json"))
+    assert str(caught.value).startswith("config file my.json: ")
+    assert words in str(caught.value)
+
+
+RATES = [("1", 1.0), (" 2.5 ", 2.5), ("0", 0.0), ("unlimited", None), ("Unlimited", None), ("1e3", 1000.0)]
+
+
+@pytest.mark.parametrize(("text", "rate"), RATES)
+def test_rates(text: str, rate: float | None) -> None:
+    assert config.parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["-1", "fast", "", "nan", "inf", "1/s"])
+def test_what_is_no_rate_is_refused_in_words(text: str) -> None:
+    with pytest.raises(UsageError, match="use pages per second"):
+        config.parse_rate(text)
+
+
+def test_rates_in_words() -> None:
+    assert [config.show_rate(rate) for rate in (None, 1, 2.5, 0)] == [
+        "unlimited",
+        "1 page a second",
+        "2.5 pages a second",
+        "0 pages a second",
+    ]
+
+
+COMMENTS = [
+    ("# rate: 5\n# burst: 10\nimport x\n", {"rate": "5", "burst": "10"}),
+    ("#rate:2\r\n#  Group:  news \r\n", {"rate": "2", "group": "news"}),
+    ("# rate: 1\n# rate: 2\n", {"rate": "1"}),
+    ("x = 1  # rate: 9\n", {}),
+    ("# the rate: of things\n", {}),
+    ("# rate:\n# burst: 2\n", {"burst": "2"}),
+]
+
+
+@pytest.mark.parametrize(("script", "said"), COMMENTS)
+def test_comments_of_a_script(script: str, said: dict[str, str]) -> None:
+    assert config.script_comments(script) == said
+
+
+def test_where_stores_and_queues_are() -> None:
+    settings = config.Settings(data_path=Path("/d"), resultdb="sqlite:////r.db")
+    assert settings.store_url("taskdb") == "sqlite+taskdb:////d/task.db"
+    assert settings.store_url("projectdb") == "sqlite+projectdb:////d/project.db"
+    assert settings.store_url("resultdb") == "sqlite:////r.db"
+    assert settings.store_url("blobdb") == "sqlite+blobdb:////d/blob.db"
+    assert settings.queue_url() == "local:///d/queues.sock"
+    named = config.Settings(taskdb="sqlite+taskdb:////x/task.db", message_queue="redis://h/0")
+    assert named.store_url("blobdb") == "sqlite+blobdb:////x/blob.db"
+    assert named.queue_url() == "redis://h/0"
+
+
+def test_linked_containers() -> None:
+    env = {
+        "MYSQL_NAME": "/app/mysql",
+        "MYSQL_PORT_3306_TCP_ADDR": "10.0.0.2",
+        "MYSQL_PORT_3306_TCP_PORT": "3306",
+        "RABBITMQ_NAME": "/app/rabbitmq",
+        "RABBITMQ_PORT_5672_TCP_ADDR": "10.0.0.3",
+    }
+    assert config.docker_links(env) == {
+        "taskdb": "sqlalchemy+mysql+taskdb://10.0.0.2:3306/taskdb",
+        "projectdb": "sqlalchemy+mysql+projectdb://10.0.0.2:3306/projectdb",
+        "resultdb": "sqlalchemy+mysql+resultdb://10.0.0.2:3306/resultdb",
+        "message_queue": "amqp://guest:guest@10.0.0.3:5672/%2F",
+    }
+    assert config.docker_links({}) == {}
