@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from crawlkit.scheduler.settings import EngineSettings
 
 KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")
-OUR_ENVIRONMENT = ("CRAWLKIT_", "TASKDB", "PROJECTDB", "RESULTDB", "AMQP_URL", "WEBUI_", "MYSQL_", "RABBITMQ_")
+OUR_ENVIRONMENT = ("PYTHONPATH", "CRAWLKIT_", "TASKDB", "PROJECTDB", "RESULTDB", "AMQP_URL", "WEBUI_", "MYSQL_", "RABBITMQ_")
 
 
 def clock() -> Clock:
