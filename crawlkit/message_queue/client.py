@@ -136,11 +136,12 @@ class QueueClient:
         """A number for the next request."""
         return next(self._rids)
 
-    def request(self, rid: int, pieces: Sequence[Piece]) -> asyncio.Future[Any]:
+    def request(self, rid: int, pieces: Sequence[Piece], now: bool = False) -> asyncio.Future[Any]:
         """Sends a request; the future gets its answer, or :class:`_LostError`. Only while connected."""
         future = asyncio.get_running_loop().create_future()
         self._pending[rid] = future
-        self.send(pieces)
+        if self._connection is not None:
+            self._connection.send(pieces, now)
         return future
 
     def abandon(self, rid: int, queue: str) -> None:
@@ -207,7 +208,10 @@ class QueueClient:
         sock = await loop.run_in_executor(None, self._open_socket)
         answers: asyncio.Queue[wire.ToClient | None] = asyncio.Queue()
         connection = Connection(
-            sock, lambda data: answers.put_nowait(wire.read_to_client(data)), lambda _: answers.put_nowait(None)
+            sock,
+            lambda data: answers.put_nowait(wire.read_to_client(data)),
+            lambda _: answers.put_nowait(None),
+            reuse=True,  # answers are decoded to bytes at once
         )
         try:
             welcome = await asyncio.wait_for(self._greet(connection, answers), GREETING)
@@ -424,7 +428,7 @@ class RemoteQueue:
                 while sent < len(todo) and sent - confirmed < WINDOW and client.connected:
                     bodies = todo[sent]
                     rid = client.new_request()
-                    underway.append((rid, client.request(rid, wire.put_frame(rid, self.name, None, bodies))))
+                    underway.append((rid, client.request(rid, wire.put_frame(rid, self.name, None, bodies), now=True)))
                     if self._room is not None:
                         self._room = max(0, self._room - len(bodies))
                     sent += 1

@@ -19,16 +19,25 @@ SCRATCH = 32 * 1024  # bytes; frames that fit are read many at a time
 READS = 8  # receive calls in one go before others have their turn
 IOV = 512  # pieces in one send call
 SOCKET_BUFFER = 2**20
+REUSED = 2**21  # bytes; larger frames get a buffer of their own, which goes when they are read
 LAST_WORDS = 0.2  # seconds
 
 
 class Connection:
     """One socket. ``on_frame(data)`` is called for each frame, ``on_lost(reason)`` once, at its end.
 
-    ``data`` is a buffer that nobody else writes to. An ``on_frame`` that raises :class:`BadMessage` ends it.
+    ``data`` is a buffer that nobody else writes to, unless ``reuse`` says that ``on_frame`` keeps no view of it: then
+    large frames share one buffer. An ``on_frame`` that raises :class:`BadMessage` ends the connection.
     """
 
-    def __init__(self, sock: socket.socket, on_frame: Callable[[Piece], None], on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_frame: Callable[[Piece], None],
+        on_lost: Callable[[str], None],
+        *,
+        reuse: bool = False,
+    ) -> None:
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
@@ -44,9 +53,10 @@ class Connection:
         self._scratch = bytearray(SCRATCH)
         self._view = memoryview(self._scratch)
         self._filled = 0
-        self._frame: bytearray | None = None  # a large frame being received
-        self._frame_view = self._view
+        self._frame: memoryview | None = None  # a large frame being received
         self._frame_filled = 0
+        self._reuse = reuse
+        self._spare = bytearray()
         self._out: deque[Piece] = deque()
         self._flushing = False
         self._writing = False  # the loop tells when the socket takes more
@@ -57,14 +67,21 @@ class Connection:
     def closed(self) -> bool:
         return self._sock is None
 
-    def send(self, pieces: Iterable[Piece]) -> None:
-        """Sends soon, together with what else is sent in this turn of the loop. Ignored when the connection is lost."""
+    def send(self, pieces: Iterable[Piece], now: bool = False) -> None:
+        """Sends soon, together with what else is sent in this turn of the loop; ``now``: without waiting for that.
+
+        Ignored when the connection is lost.
+        """
         if self._sock is None:
             return
         self._out.extend(pieces)
-        if not self._flushing and not self._writing:
+        if self._writing:
+            return
+        if now:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_soon)
 
     async def drained(self) -> None:
         """Waits until the kernel has all that was sent, or the connection is lost."""
@@ -94,8 +111,11 @@ class Connection:
 
     # Sending.
 
-    def _flush(self) -> None:
+    def _flush_soon(self) -> None:
         self._flushing = False
+        self._flush()
+
+    def _flush(self) -> None:
         while self._out and self._sock is not None:
             try:
                 sent = self._sock.sendmsg(islice(self._out, IOV))
@@ -148,12 +168,11 @@ class Connection:
         if self._sock is None:
             return False
         if self._frame is not None:
-            got = self._sock.recv_into(self._frame_view[self._frame_filled :])
+            got = self._sock.recv_into(self._frame[self._frame_filled :])
             self._frame_filled += got
             full = self._frame_filled == len(self._frame)
             if full:
                 whole, self._frame = self._frame, None
-                self._frame_view = self._view
                 self.on_frame(whole)
         else:
             asked = SCRATCH - self._filled
@@ -183,7 +202,11 @@ class Connection:
         self._filled = end - start
 
     def _begin(self, length: int, start: int, end: int) -> None:
-        self._frame = bytearray(length)
-        self._frame_view = memoryview(self._frame)
+        if self._reuse and length <= REUSED:
+            if len(self._spare) < length:
+                self._spare = bytearray(length)
+            self._frame = memoryview(self._spare)[:length]
+        else:
+            self._frame = memoryview(bytearray(length))
         self._frame_filled = end - start
-        self._frame_view[: self._frame_filled] = self._view[start:end]
+        self._frame[: end - start] = self._view[start:end]

@@ -105,6 +105,25 @@ class MemoryQueue:
         putter.future.add_done_callback(lambda future: self._give_up(putter) if future.cancelled() else None)
         return putter.future
 
+    def message_later(self, timeout: float | None) -> asyncio.Future[None]:
+        """Done when there is a message to take, or after ``timeout`` seconds; each message is announced to one only.
+
+        Who was told and takes nothing calls :meth:`pass_on`.
+        """
+        if self._closed:
+            raise QueueUnavailable(f"the queue {self.name} is closed")
+        loop = asyncio.get_running_loop()
+        getter = loop.create_future()
+        self._getters.append(getter)
+        if timeout is not None:
+            timer = loop.call_later(timeout, self._get_timed_out, getter)
+            getter.add_done_callback(lambda _: timer.cancel())
+        return getter
+
+    def pass_on(self) -> None:
+        """Announces what is there to the next who wait."""
+        self._wake_getters(len(self._ready))
+
     def ack_now(self, ids: Iterable[int]) -> None:
         """Ends deliveries for good."""
         pop = self._unacked.pop
@@ -197,8 +216,19 @@ class MemoryQueue:
 
     async def get_many(self, limit: int, timeout: float | None = None) -> list[Delivery]:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`."""
-        if not self._ready:
-            await self.wait_message(timeout)
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while not self._ready:
+            left = None if deadline is None else deadline - loop.time()
+            if left is not None and left <= 0:
+                return []
+            waiting = self.message_later(left)
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                if not waiting.cancelled():
+                    self.pass_on()
+                raise
         return self.take_now(limit)
 
     async def wait_room(self, timeout: float | None = None) -> int:
@@ -246,36 +276,6 @@ class MemoryQueue:
     async def purge(self) -> int:
         """Drops everything, what consumers hold included; returns how many."""
         return self.purge_now()
-
-    async def wait_message(self, timeout: float | None = None) -> None:
-        """Waits until a message is there to be taken, at most ``timeout`` seconds. Somebody else may take it first."""
-        if self._closed:
-            raise QueueUnavailable(f"the queue {self.name} is closed")
-        if timeout is not None and timeout <= 0:
-            return
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        while not self._ready:
-            getter = loop.create_future()
-            self._getters.append(getter)
-            timer = None if deadline is None else loop.call_at(deadline, _wake, getter)
-            try:
-                await getter
-            except asyncio.CancelledError:
-                if getter.done() and not getter.cancelled():
-                    self.pass_on()
-                raise
-            finally:
-                if timer is not None:
-                    timer.cancel()
-                if getter in self._getters:
-                    self._getters.remove(getter)
-            if deadline is not None and loop.time() >= deadline:
-                return
-
-    def pass_on(self) -> None:
-        """Who was woken by :meth:`wait_message` and takes nothing lets the next one have it."""
-        self._wake_getters(len(self._ready))
 
     # Inside.
 
@@ -338,6 +338,11 @@ class MemoryQueue:
         if not putter.future.done():
             putter.future.set_exception(self._full(putter.done))
             self._give_up(putter)
+
+    def _get_timed_out(self, getter: asyncio.Future[None]) -> None:
+        if not getter.done():
+            self._getters.remove(getter)
+            getter.set_result(None)
 
     def _give_up(self, putter: _Putter) -> None:
         if putter in self._putters:

@@ -283,17 +283,22 @@ class _Session:
         if batch or (message.timeout is not None and message.timeout <= 0):
             self._deliver(message.rid, queue, batch)
             return
-        waiting = asyncio.ensure_future(queue.wait_message(message.timeout))
+        self._park_get(message, queue, message.timeout)
+
+    def _park_get(self, message: wire.Get, queue: MemoryQueue, timeout: float | None) -> None:
+        waiting = queue.message_later(timeout)
         self._parked[message.rid] = waiting
         waiting.add_done_callback(lambda future: self._get_ended(message, queue, future))
 
     def _get_ended(self, message: wire.Get, queue: MemoryQueue, future: asyncio.Future[None]) -> None:
+        """A message came, or the time is over, or nobody waits any more."""
         self._parked.pop(message.rid, None)
-        if self.connection.closed:
+        if future.cancelled() or future.exception() is not None:
+            self._deliver(message.rid, queue, [])
+        elif self.connection.closed:
             queue.pass_on()
-            return
-        ready = not future.cancelled() and future.exception() is None
-        self._deliver(message.rid, queue, queue.take_now(message.limit, MAX_REPLY) if ready else [])
+        else:
+            self._deliver(message.rid, queue, queue.take_now(message.limit, MAX_REPLY))
 
     def _deliver(self, rid: int, queue: MemoryQueue, batch: list[Delivery]) -> None:
         ids = [delivery[0] for delivery in batch]
@@ -303,7 +308,7 @@ class _Session:
         held.update(ids)
         again = [delivery[2] for delivery in batch]
         self.connection.send(
-            wire.deliveries_frame(rid, queue.room(), ids, again if any(again) else [], [d[1] for d in batch])
+            wire.deliveries_frame(rid, queue.room(), ids, again if any(again) else [], [d[1] for d in batch]), now=True
         )
 
     # Helpers.

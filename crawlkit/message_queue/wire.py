@@ -20,7 +20,7 @@ from crawlkit.libs.errors import BadMessage
 PROTOCOL = 1
 MAX_FRAME = 16 * 2**20  # bytes; a message is at most 8 MiB
 MAX_HELLO = 1024  # before the other side has shown the key
-CHUNK = 256 * 1024  # bytes of bodies in one frame, unless one body is larger
+CHUNK = 640 * 1024  # bytes of bodies in one frame, unless one body is larger
 SMALL = 2048  # bodies up to this size are cheaper to copy than to send as a piece of their own
 NONCE = 32
 
