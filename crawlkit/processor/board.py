@@ -11,7 +11,7 @@ import tempfile
 
 SIZE = mmap.PAGESIZE
 _RUNNING, _DONE, _PROCESSES = 0, 1, 2  # places of whole numbers
-_STARTED, _HELD_UP, _HELD_SINCE = 4, 5, 6  # places of times and durations (monotonic seconds)
+_STARTED, _HELD_UP, _HELD_SINCE, _BUSY = 4, 5, 6, 7  # places of times and durations (monotonic seconds)
 
 
 def create_memory() -> int:
@@ -44,8 +44,10 @@ class Board:
         self._numbers[_PROCESSES] = 0
         self._numbers[_RUNNING] = number
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
         """Nothing runs; the task's outcome is on its way."""
+        times = self._times
+        times[_BUSY] += now - times[_STARTED] - times[_HELD_UP]
         self._numbers[_RUNNING] = 0
         self._numbers[_DONE] += 1
 
@@ -75,6 +77,11 @@ class Board:
     def done(self) -> int:
         """How many tasks have ended."""
         return self._numbers[_DONE]
+
+    @property
+    def busy(self) -> float:
+        """Seconds that all ended tasks together had for themselves."""
+        return self._times[_BUSY]
 
     def own_time(self, now: float) -> float:
         """Seconds that the running task has had for itself; 0 when none runs."""

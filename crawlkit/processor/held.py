@@ -19,6 +19,7 @@ class Held:
     delivery: int  # id for ack, changes when the queue delivers it again
     body: bytes  # the Fetched message, untouched
     head: DispatchHead
+    key: HeldKey  # what makes two deliveries the same attempt
     script: str = ""  # its text, found before a worker gets the task
     parts: int = 0  # of its outcome, received so far
     had_results: bool = False  # a part had results: all further parts take the same way, to keep the order
@@ -26,8 +27,7 @@ class Held:
     given: float = 0.0  # monotonic time when a worker got it
     blob: str | None = None  # its body in the blob store, known once a worker asked for it
 
-    @property
-    def key(self) -> HeldKey:
-        """What makes two deliveries the same attempt."""
-        head = self.head
-        return (head.project, head.taskid, head.run, head.attempt, head.kind)
+
+def key_of(head: DispatchHead) -> HeldKey:
+    """What makes two deliveries the same attempt."""
+    return (head.project, head.taskid, head.run, head.attempt, head.kind)

@@ -312,7 +312,8 @@ class Pool:
         now = self._clock.monotonic()
         del worker.held[number]
         slot = worker.slot
-        slot.ended(now - max(held.given, worker.last_end), len(held.body))
+        slot.ended(len(held.body))
+        worker.learn()
         worker.last_end = slot.used = now
         self._pause = FIRST_PAUSE
         if slot.tasks >= self._settings.worker_tasks or (worker.nice and not worker.restore_nice()):
@@ -423,6 +424,7 @@ class Pool:
             if not worker.held or worker.pid is None or worker.killed:
                 continue
             spent = worker.board.own_time(now)
+            worker.slot.took = max(worker.slot.took, spent)  # a slow task: give it no more than it can do
             if spent > settings.nice_after and not worker.nice:
                 worker.make_nicer()
             held = worker.held.get(worker.board.running)

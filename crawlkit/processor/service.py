@@ -20,7 +20,7 @@ from crawlkit.libs.errors import BadMessage, QueueError, StoreError
 from crawlkit.libs.messages import Fetched, FetchedHead, Heartbeat, decode, encode
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.processor import frames
-from crawlkit.processor.held import Held, HeldKey
+from crawlkit.processor.held import Held, HeldKey, key_of
 from crawlkit.processor.outbox import Outbox
 from crawlkit.processor.outcome import failure
 from crawlkit.processor.pool import Pool
@@ -133,25 +133,25 @@ class ProcessorService:
             self._spawn(self._reject(delivery.id, str(error)))
             return
         head = fetched.task
-        held = Held(delivery.id, delivery.body, head)
-        known = self._held.get(held.key)
+        key = key_of(head)
+        known = self._held.get(key)
         if known is not None:
             # The queue lost us for a moment and delivered again what is in hand: it is not run twice.
             known.delivery = delivery.id
             return
-        self._held[held.key] = held
+        held = self._held[key] = Held(delivery.id, delivery.body, head, key)
         self._held_bytes += len(delivery.body)
         text = self._scripts.known(head.project, head.script)
         if text is not None:
             held.script = text
             self._pool.submit(held)
             return
-        key = (head.project, head.script)
-        if key in self._looking_up:
-            self._looking_up[key].append(held)
+        waiting = self._looking_up.get((head.project, head.script))
+        if waiting is not None:
+            waiting.append(held)
         else:
-            self._looking_up[key] = [held]
-            self._spawn(self._look_up(*key))
+            self._looking_up[head.project, head.script] = [held]
+            self._spawn(self._look_up(head.project, head.script))
 
     async def _look_up(self, project: str, version: str) -> None:
         text = await self._scripts.find(project, version)

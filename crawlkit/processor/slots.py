@@ -29,12 +29,17 @@ class Slot:
     retiring: bool = False  # gets no more tasks
     scripts: set[str] = field(default_factory=set)
 
-    def ended(self, took: float, size: int) -> None:
-        """One task of ``size`` bytes ended after ``took`` seconds."""
+    def ended(self, size: int) -> None:
+        """One task of ``size`` bytes ended."""
         self.tasks += 1
         self.waiting -= 1
         self.waiting_bytes -= size
-        self.took += (took - self.took) * (0.5 if took > self.took else 0.1)
+
+    def learn(self, tasks: int, busy: float) -> None:
+        """``tasks`` kept the worker busy for ``busy`` seconds."""
+        took = busy / tasks
+        weight = 1 - (0.5 if took > self.took else 0.9) ** tasks  # quick to believe in slow tasks
+        self.took += (took - self.took) * weight
 
 
 class Limits(NamedTuple):

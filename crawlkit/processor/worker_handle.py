@@ -23,6 +23,8 @@ from crawlkit.processor.slots import Slot
 SOCKET_BUFFER = 2**20
 VECTOR = 64  # pieces written by one system call
 NICE = 10
+MANY = 8  # tasks in a worker's hands
+NAP = 0.002  # seconds
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -39,11 +41,14 @@ class WorkerHandle:
         self.nice = False
         self.last_end = 0.0  # monotonic time of its last outcome
         self.hung_up = False
+        self._done = 0  # tasks ended, and seconds busy, when last looked at
+        self._busy = 0.0
         self._sock = sock
         self._reader = frames.FrameReader()
         self._out: deque[bytes | memoryview] = deque()
         self._writing = False
         self._reading = False
+        self._paused = False
         self._drained: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._on_frame: Callable[[WorkerHandle, frames.Frame], None] | None = None
@@ -59,12 +64,14 @@ class WorkerHandle:
 
     def pause(self) -> None:
         """Reads no more frames: the worker blocks once the socket is full."""
+        self._paused = True
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._sock)
 
     def resume(self) -> None:
         """Reads again."""
+        self._paused = False
         if not self._reading and not self.hung_up:
             self._reading = True
             self._loop.add_reader(self._sock, self._readable)
@@ -87,6 +94,13 @@ class WorkerHandle:
             if self._drained is None or self._drained.done():
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
+
+    def learn(self) -> None:
+        """Tells the slot how fast the worker has been since the last time."""
+        done, busy = self.board.done, self.board.busy
+        if done > self._done:
+            self.slot.learn(done - self._done, busy - self._busy)
+            self._done, self._busy = done, busy
 
     def kill(self) -> None:
         """SIGKILL to the worker and its process group."""
@@ -131,6 +145,15 @@ class WorkerHandle:
 
     def _readable(self) -> None:
         self._read()
+        if len(self.held) > MANY and self._reading:
+            # More outcomes are about to come: many by one wake-up cost less than each by its own.
+            self._reading = False
+            self._loop.remove_reader(self._sock)
+            self._loop.call_later(NAP, self._wake_up)
+
+    def _wake_up(self) -> None:
+        if not self._paused:
+            self.resume()
 
     def _read(self) -> bool:
         try:

@@ -104,7 +104,7 @@ class Worker:
             fetched: Fetched = decode(payload, Fetched)
         except BadMessage as error:
             self._pipe.send(frames.BAD_TASK, number, str(error).encode("utf-8", "replace"))
-            self._board.end()
+            self._board.end(self._clock.monotonic())
             return
         try:
             self._limit.start(fetched.task.time_limit or self._config.process_time_limit)
@@ -127,7 +127,7 @@ class Worker:
             self._fail(fetched, "exception", described(error))
         if not self._ended:
             self._fail(fetched, "exception", "the callback ended without an outcome")
-        self._board.end()
+        self._board.end(self._clock.monotonic())
 
     def _run(self, fetched: Fetched) -> None:
         if fetched.blob is not None:

@@ -39,6 +39,7 @@ def clean_environment(source: Mapping[str, str], extra: Mapping[str, str]) -> di
     """The environment of the workers: no database URL, no key, nothing that was not asked for."""
     environment = {name: source[name] for name in PASSED_ON if name in source}
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    environment["MALLOC_ARENA_MAX"] = "2"  # glibc reserves 64 MiB of address space for each further arena
     environment.update(extra)
     return environment
 
