@@ -1,0 +1,39 @@
+"""From a URL to a broker. The only place that knows which backends there are; each is imported when asked for."""
+
+from __future__ import annotations
+
+from crawlkit.libs.errors import UsageError
+from crawlkit.message_queue.base import Broker
+from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
+
+KNOWN = "memory://, local://PATH"
+LATER = {  # scheme -> what it would be
+    "redis": "Redis",
+    "rediss": "Redis over TLS",
+    "amqp": "RabbitMQ",
+    "amqps": "RabbitMQ over TLS",
+    "manager": "queues over TCP",
+}
+
+
+def connect_broker(url: str, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES, name: str = "") -> Broker:
+    """The broker of ``url``, not yet connected; raises :class:`UsageError` [R30].
+
+    ``max_messages`` and ``max_bytes`` bound each queue where the queues live here (``memory://``); a server of
+    ``local://`` has bounds of its own. ``name`` is what the server calls this client in its log.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise UsageError(f"message queue {url!r}: write a URL such as {KNOWN}")
+    if url.rstrip("/") == "memory:":
+        from crawlkit.message_queue.memory import MemoryBroker
+
+        return MemoryBroker(max_messages, max_bytes)
+    if scheme == "local":
+        from crawlkit.message_queue.local import LocalBroker
+
+        return LocalBroker(url, name=name)
+    if scheme in LATER or scheme.startswith("kombu+"):
+        words = LATER.get(scheme, "a kombu transport")
+        raise UsageError(f"message queue {scheme}:// ({words}) is not in this version of crawlkit; it has {KNOWN}")
+    raise UsageError(f"message queue {scheme}:// is unknown; this version of crawlkit has {KNOWN}")
