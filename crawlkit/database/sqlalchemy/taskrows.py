@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from crawlkit.database.base import Progress, Queue, TaskRow
+from crawlkit.database.rules import NO_REASON
 from crawlkit.database.sqlalchemy.engine import key_is
 from crawlkit.database.sqlalchemy.tables import attempts, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
@@ -159,7 +160,7 @@ def failures_query(project: str, limit: int) -> sa.Select[Any]:
     )
     failed: sa.ColumnElement[int] = sa.literal_column(str(int(Status.FAILED)))
     each = (
-        sa.select(sa.func.coalesce(last, "").label("reason"), tasks.c.url.label("url"))
+        sa.select(sa.func.coalesce(sa.func.nullif(last, ""), NO_REASON).label("reason"), tasks.c.url.label("url"))
         .where(tasks.c.project == project, tasks.c.status == failed)
         .subquery()
     )

@@ -26,7 +26,7 @@ from crawlkit.database.base import (
     TickRow,
     Writes,
 )
-from crawlkit.database.rules import NO_REASON, url_matcher
+from crawlkit.database.rules import url_matcher
 from crawlkit.database.sqlalchemy import taskrows
 from crawlkit.database.sqlalchemy.engine import Database, Prepared, key_is, upsert
 from crawlkit.database.sqlalchemy.schema import prepare
@@ -217,7 +217,7 @@ class SqlTaskStore:
     def failures(self, project: str, limit: int = 10) -> list[tuple[str, int, str]]:
         with self._database.read() as connection:
             rows = connection.execute(taskrows.failures_query(project, limit)).all()
-        return [(reason or NO_REASON, n, url) for reason, n, url in rows]
+        return [(reason, n, url) for reason, n, url in rows]
 
     def select(
         self,

@@ -1,0 +1,64 @@
+"""Makes stores of each backend, and rows to put in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crawlkit.database.base import AttemptRow, Lease, Progress, Queue, ResultSet, TaskRow, TickRow, Writes
+from crawlkit.libs.task import Status
+
+BACKENDS = ("memory", "sqlite")
+
+
+def url_of(backend: str, folder: Path, name: str = "store") -> str:
+    return "memory://" if backend == "memory" else f"sqlite:///{folder}/{name}.db"
+
+
+def task(taskid: str, project: str = "p", **fields: Any) -> TaskRow:
+    fields.setdefault("url", f"http://example.com/{taskid}")
+    return TaskRow(project=project, taskid=taskid, **fields)
+
+
+def waiting(taskid: str, seq: int, rank: float = 0, queue: Queue = Queue.READY, **fields: Any) -> TaskRow:
+    return task(taskid, seq=seq, rank=rank, queue=queue, **fields)
+
+
+def progress(row: TaskRow, **fields: Any) -> Progress:
+    values = {name: getattr(row, name) for name in Progress.__struct_fields__}
+    return Progress(**(values | fields))
+
+
+def attempt(taskid: str, run: int = 1, number: int = 1, project: str = "p", **fields: Any) -> AttemptRow:
+    values: dict[str, Any] = {
+        "started": 1.0, "ended": 2.0, "ok": True, "node": "n", "script": "s", "reason": "", "fetch": "{}", "process": "{}"
+    } | fields  # fmt: skip
+    return AttemptRow(project=project, taskid=taskid, run=run, attempt=number, **values)
+
+
+def lease(taskid: str, project: str = "p", **fields: Any) -> Lease:
+    return Lease(**({"project": project, "taskid": taskid, "run": 1, "attempt": 1, "node": "", "until": 9.0} | fields))
+
+
+def tick(method: str, instant: float, project: str = "p", taskid: str = "t", reason: str = "") -> TickRow:
+    return TickRow(project, method, instant, taskid, reason)
+
+
+def writes(**lists: Any) -> Writes:
+    return Writes(**lists)
+
+
+def results(
+    taskid: str,
+    *texts: str,
+    project: str = "p",
+    run: int = 1,
+    attempt: int = 1,
+    first: int = 0,
+    last: bool = True,
+    updatetime: float = 1.0,
+) -> ResultSet:
+    return ResultSet(project, taskid, run, attempt, f"http://x/{taskid}", first, list(texts), last, updatetime)
+
+
+DONE = {"status": Status.SUCCESS, "queue": None}
