@@ -36,7 +36,7 @@ def crawl_through(kills: list[int], site: Site, folder: Path, power: Power | Non
             crawl.kill()
             met += 1
         if power:
-            power.cut()
+            print("lost", power.cut())
     return met
 
 
