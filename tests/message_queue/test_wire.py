@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -50,10 +52,8 @@ def test_chunks_keep_all_in_order_and_are_small(sent):
 @given(st.binary(max_size=200))
 def test_garbage_is_a_bad_message(data):
     for read in (wire.read_to_server, wire.read_to_client):
-        try:
+        with contextlib.suppress(BadMessage):
             assert isinstance(read(data), msgspec.Struct)
-        except BadMessage:
-            pass
 
 
 def test_a_long_frame_is_refused():
