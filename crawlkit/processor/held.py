@@ -16,7 +16,7 @@ HeldKey = tuple[str, str, int, int, int]  # project, taskid, run, attempt, kind
 class Held:
     """One delivered message and how far it has come."""
 
-    delivery: int  # id for ack, changes when the queue delivers it again
+    deliveries: tuple[int, ...]  # ids for ack; several when the queue delivered it again
     body: bytes  # the Fetched message, untouched
     head: DispatchHead
     key: HeldKey  # what makes two deliveries the same attempt

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from crawlkit import __version__
@@ -130,16 +130,16 @@ class ProcessorService:
         try:
             fetched: FetchedHead = decode(delivery.body, FetchedHead)
         except BadMessage as error:
-            self._spawn(self._reject(delivery.id, str(error)))
+            self._spawn(self._reject((delivery.id,), str(error)))
             return
         head = fetched.task
         key = key_of(head)
         known = self._held.get(key)
         if known is not None:
             # The queue lost us for a moment and delivered again what is in hand: it is not run twice.
-            known.delivery = delivery.id
+            known.deliveries += (delivery.id,)
             return
-        held = self._held[key] = Held(delivery.id, delivery.body, head, key)
+        held = self._held[key] = Held((delivery.id,), delivery.body, head, key)
         self._held_bytes += len(delivery.body)
         text = self._scripts.known(head.project, head.script)
         if text is not None:
@@ -162,10 +162,10 @@ class ProcessorService:
                 held.script = text
                 self._pool.submit(held)
 
-    async def _reject(self, delivery: int, reason: str) -> None:
+    async def _reject(self, deliveries: Sequence[int], reason: str) -> None:
         log.warning("%s: put aside a message: %s", self._inqueue.name, reason)
         with contextlib.suppress(QueueError):  # then it comes again
-            await self._inqueue.reject([delivery], reason)
+            await self._inqueue.reject(deliveries, reason)
 
     # What the pool says.
 
@@ -190,7 +190,7 @@ class ProcessorService:
     def bad_task(self, held: Held, problem: str) -> None:
         """Its head could be read, the rest cannot."""
         self._drop(held)
-        self._spawn(self._reject(held.delivery, problem))
+        self._spawn(self._reject(held.deliveries, problem))
 
     def asked(self, worker: WorkerHandle, held: Held, what: str, name: str) -> None:
         """A worker needs a body or a script that only the service can read."""
@@ -264,7 +264,7 @@ class ProcessorService:
             self._ack_wake.clear()
             ended, self._to_ack = self._to_ack, []
             with contextlib.suppress(QueueError):  # the message comes again, and its outcome finds nothing to do
-                await self._inqueue.ack([held.delivery for held in ended])
+                await self._inqueue.ack([id_ for held in ended for id_ in held.deliveries])
             for held in ended:
                 self._drop(held)
             blobs = [held.blob for held in ended if held.blob is not None]
@@ -319,7 +319,7 @@ class ProcessorService:
             self._drop(held)
         if back:
             with contextlib.suppress(QueueError):  # the broker takes them back by itself when we are gone
-                await self._inqueue.nack([held.delivery for held in back])
+                await self._inqueue.nack([id_ for held in back for id_ in held.deliveries])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

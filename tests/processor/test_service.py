@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator, Sequence
 
-from tests.processor.helpers import bench, fetched, script
+import msgspec
+import psutil
+
+from crawlkit.libs.messages import INFO, FetchedHead, ProjectInfo, decode, encode
+from tests.processor.helpers import Bench, bench, fetched, script, until
 
 
 def test_a_page_becomes_a_result_and_follow_ups() -> None:
@@ -28,3 +34,279 @@ def test_a_page_becomes_a_result_and_follow_ups() -> None:
             assert it.ways["http://example.com/"] == {"processor2result"}
 
     asyncio.run(scene())
+
+
+def test_outcomes_without_results_go_straight_to_the_scheduler() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("one", script("def page(self, response):\n    pass"))
+            (outcome,) = await it.run(fetched("one", version))
+            assert outcome.ok
+            assert it.ways["http://example.com/"] == {"status_queue"}
+            await until(lambda: it.inqueue.size_now().unacked == 0)
+
+    asyncio.run(scene())
+
+
+def test_parts_of_an_attempt_take_the_same_way_in_order() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            body = """
+            def page(self, response):
+                for i in range(3500):
+                    self.crawl("http://example.com/%d" % i, callback=self.page)
+                    if i == 1500:
+                        yield {"i": i}
+            """
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version)
+            await it.run(message)
+            parts = it.outcome(message)
+            assert parts is not None
+            assert sum(len(part.follows) for part in parts) == 3500
+            way = it.ways["http://example.com/"]
+            assert way == {"status_queue", "processor2result"}
+            order = [part.part for part in parts]
+            assert sorted(order) == list(range(len(parts)))
+            with_results = next(i for i, part in enumerate(parts) if part.results)
+            assert order[with_results:] == sorted(order[with_results:])
+
+    asyncio.run(scene())
+
+
+def test_a_killed_callback_keeps_the_parts_it_sent() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            body = """
+            def page(self, response):
+                for i in range(2500):
+                    self.crawl("http://example.com/%d" % i, callback=self.page)
+                import os
+                os._exit(5)
+            """
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version)
+            (last,) = await it.run(message)
+            parts = it.outcome(message)
+            assert parts is not None
+            assert [part.part for part in parts] == [0, 1, 2]
+            assert sum(len(part.follows) for part in parts) == 2000
+            assert last.process is not None
+            assert not last.ok
+            assert last.process.reason == "worker_died"
+            assert "exit code 5" in (last.process.exception or "")
+
+    asyncio.run(scene())
+
+
+def test_only_the_running_task_is_charged() -> None:
+    async def scene() -> None:
+        async with bench(per_project=1) as it:
+            body = """
+            def page(self, response):
+                import os
+                if response.url.endswith("/7"):
+                    os._exit(1)
+                return {"url": response.url}
+            """
+            version = it.projects.save("one", script(body))
+            messages = [fetched("one", version, url=f"http://example.com/{i}") for i in range(20)]
+            outcomes = await it.run(*messages)
+            assert [outcome.ok for outcome in outcomes] == [i != 7 for i in range(20)]
+            assert all(len(it.outcome(message) or ()) == 1 for message in messages)
+
+    asyncio.run(scene())
+
+
+def test_a_changed_script_is_loaded_anew() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            for i in range(12):
+                version = it.projects.save("one", script(f"def page(self, response):\n    return {{'i': {i}}}"))
+                (outcome,) = await it.run(fetched("one", version, attempt=i + 1))
+                assert outcome.results == [f'{{"i":{i}}}']
+
+    asyncio.run(scene())
+
+
+def test_a_script_that_does_not_load_says_its_line() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("one", "x = 1\ny = (\n")
+            (outcome,) = await it.run(fetched("one", version))
+            assert outcome.process is not None
+            assert outcome.process.reason == "script_error"
+            assert "line 2" in (outcome.process.exception or "")
+            (answer,) = await it.run(fetched("one", version, "_on_get_info", "data:,_on_get_info", kind=INFO))
+            info = msgspec.msgpack.decode(answer.info, type=ProjectInfo)
+            assert "line 2" in (info.error or "")
+            # an endless top level is stopped like an endless callback
+            version = it.projects.save("two", "while True: pass\n")
+            (outcome,) = await it.run(fetched("two", version, time_limit=0.3))
+            assert outcome.process is not None
+            assert outcome.process.reason == "time_limit"
+
+    asyncio.run(scene())
+
+
+def test_info_is_asked_of_the_handler() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("one", script("retry_delay = {0: 5}\ndef on_start(self):\n    pass"))
+            (answer,) = await it.run(fetched("one", version, "_on_get_info", "data:,_on_get_info", kind=INFO))
+            info = msgspec.msgpack.decode(answer.info, type=ProjectInfo)
+            assert info.error is None
+            assert info.has_on_start
+            assert info.retry_delay == {"0": 5}
+
+    asyncio.run(scene())
+
+
+def test_an_unknown_project_or_version_is_said() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            it.projects.save("one", script("def page(self, response):\n    pass"))
+            outcomes = await it.run(fetched("none", "0" * 32), fetched("one", "1" * 32))
+            assert [outcome.process.reason for outcome in outcomes if outcome.process] == ["no_project"] * 2
+
+    asyncio.run(scene())
+
+
+def test_a_message_nobody_can_read_is_put_aside() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("one", script("def page(self, response):\n    return 1"))
+            good = encode(fetched("one", version))
+            other = encode(fetched("one", version, url="http://example.com/other"))
+            head_only = encode(FetchedHead(decode(other, FetchedHead).task))
+            await it.inqueue.put_many([b"", b"\x01rubbish", b"\x63" + good[1:], head_only, good])
+            await until(lambda: it.ended and it.inqueue.size_now().messages == 0)
+            dead = await it.inqueue.dead()
+            assert len(dead) == 4
+            assert all(letter.reason for letter in dead)
+            assert len(it.ended) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_script_may_import_another_project() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            it.projects.save("tools", "def double(x):\n    return 2 * x\n")
+            body = "def page(self, response):\n    return {'n': double(21)}"
+            version = it.projects.save("one", script(body, "from projects.tools import double\n"))
+            (outcome,) = await it.run(fetched("one", version))
+            assert outcome.results == ['{"n":42}']
+            version = it.projects.save("two", script(body, "from projects.nothing import double\n"))
+            (outcome,) = await it.run(fetched("two", version))
+            assert outcome.process is not None
+            assert outcome.process.reason == "script_error"
+
+    asyncio.run(scene())
+
+
+class Blobs:
+    """A blob store of one dict."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, list[bytes]] = {}
+
+    def read(self, blob: str) -> Iterator[bytes]:
+        return iter(self.bodies[blob])
+
+    def remove(self, blobs: Sequence[str]) -> None:
+        for blob in blobs:
+            self.bodies.pop(blob, None)
+
+
+def test_a_large_body_comes_from_the_blob_store_and_goes_with_the_task() -> None:
+    async def scene() -> None:
+        blobs = Blobs()
+        blobs.bodies["b1"] = [b"x" * 2**20] * 20 + [b"y"]
+        async with bench(blobs=blobs) as it:
+            version = it.projects.save("one", script("def page(self, response):\n    return len(response.content)"))
+            (outcome,) = await it.run(fetched("one", version, blob="b1", content=b""))
+            assert outcome.results == [str(20 * 2**20 + 1)]
+            await until(lambda: not blobs.bodies)
+            (outcome,) = await it.run(fetched("one", version, blob="b2", content=b"", attempt=2))
+            assert outcome.process is not None
+            assert outcome.process.reason == "body_lost"
+
+    asyncio.run(scene())
+
+
+def test_a_slow_callback_runs_once_and_is_in_every_heartbeat() -> None:
+    async def scene() -> None:
+        async with bench(heartbeat=0.1) as it:
+            body = "def page(self, response):\n    import time\n    time.sleep(1.5)\n    return {'n': 1}"
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version)
+            await it.put(message)
+            await until(lambda: any(beat.held for beat in it.heartbeats))
+            await it.put(message)  # the queue delivers it again, as after a lost connection
+            await until(lambda: it.outcome(message))
+            seen = [beat for beat in it.heartbeats if beat.held]
+            assert len(seen) > 8
+            assert seen[0].held == [("one", message.task.taskid, 1, 1)]
+            assert seen[0].role == "processor"
+            await until(lambda: it.heartbeats[-1].held == [] and it.inqueue.size_now().unacked == 0)
+            assert len(it.ended) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_stop_gives_back_what_does_not_run() -> None:
+    async def scene() -> None:
+        async with bench(per_project=1) as it:
+            body = "def page(self, response):\n    import time\n    time.sleep(0.5)\n    return {'n': 1}"
+            version = it.projects.save("one", script(body))
+            messages = [fetched("one", version, url=f"http://example.com/{i}") for i in range(10)]
+            await it.put(*messages)
+            await until(lambda: it.ended)
+            began = time.monotonic()
+            await it.service.stop()
+            assert time.monotonic() - began < 2
+            await until(lambda: it.heartbeats and it.heartbeats[-1].stopping)
+            size = it.inqueue.size_now()
+            assert size.unacked == 0
+            assert size.messages + len(it.ended) == 10
+            assert 2 <= len(it.ended) <= 3
+            assert not psutil.Process().children()
+
+    asyncio.run(scene())
+
+
+def test_full_queues_ahead_stop_callbacks_and_their_clock() -> None:
+    async def scene() -> None:
+        async with bench(read=False, out_messages=5, out_bytes=2**20, process_time_limit=3) as it:
+            body = """
+            def page(self, response):
+                for i in range(30000):
+                    self.crawl("http://example.com/%d?%s" % (i, "x" * 100), callback=self.page)
+            """
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version)
+            await it.put(message)
+            worker = await _blocked_worker(it)
+            await asyncio.sleep(3.5)  # longer than the callback may run: blocked time is not its own
+            assert psutil.pid_exists(worker)
+            it.read()
+            await until(lambda: it.outcome(message))
+            parts = it.outcome(message)
+            assert parts is not None
+            assert parts[-1].ok, parts[-1].process
+            assert sum(len(part.follows) for part in parts) == 30000
+
+    asyncio.run(scene())
+
+
+async def _blocked_worker(it: Bench) -> int:
+    """The only worker's pid, once it sleeps in its emit."""
+    await until(lambda: len(it.service.pids()) == 2)
+    worker = it.service.pids()[1]
+    process = psutil.Process(worker)
+    before = -1.0
+    while (now := sum(process.cpu_times()[:2])) != before or not now:
+        before = now
+        await asyncio.sleep(0.3)
+    return worker
