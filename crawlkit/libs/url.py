@@ -109,12 +109,13 @@ def has_scheme(url: str) -> bool:
 class Joiner:
     """Resolves references against one base as the WHATWG URL standard says; plain ones without parsing them."""
 
-    __slots__ = ("_directory", "_document", "_origin", "base")
+    __slots__ = ("_directory", "_document", "_origin", "_usable", "base")
 
     def __init__(self, base: str) -> None:
         self.base = base
         self._origin: str | None = None
         self._directory = self._document = ""
+        self._usable = True
         plain = _plain_base(base)
         if plain is not None:
             self._set(plain[1], plain[2], plain[3] or "")
@@ -122,6 +123,7 @@ class Joiner:
         try:
             parsed = ada_url.URL(_scalar(base))
         except ValueError:
+            self._usable = False
             return
         if parsed.protocol in ("http:", "https:") and not parsed.username and not parsed.password:
             self._set(parsed.origin, parsed.pathname, parsed.search)
@@ -145,6 +147,8 @@ class Joiner:
         if _is_plain_absolute(reference):
             return reference
         try:
+            if not self._usable:  # then an absolute URL stands for itself
+                return str(ada_url.normalize_url(_scalar(reference)))
             joined: str = ada_url.join_url(_scalar(self.base), _scalar(reference))
         except ValueError:
             return None

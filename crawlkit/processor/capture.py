@@ -8,17 +8,17 @@ from __future__ import annotations
 import builtins
 import io
 import logging
+import os
 import sys
 import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any
 
 MAX_LOGS = 10_000  # characters kept of one task, the last ones
-_FRAMEWORK = ("crawlkit/processor/", "crawlkit/libs/", "crawlkit\\processor\\", "crawlkit\\libs\\")
+_FRAMEWORK = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 class Capture:
@@ -181,17 +181,23 @@ def described(error: BaseException) -> str:
 def formatted(error: BaseException) -> str:
     """The traceback with the framework's own frames left out, never raising [W43]."""
     try:
-        whole = traceback.TracebackException(type(error), error, _script_part(error.__traceback__), compact=True)
+        whole = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+        _leave_out_framework(whole)
         return "".join(whole.format()).encode("utf-8", "backslashreplace").decode()
     except BaseException as second:  # user code: a __str__, a __repr__ or a __cause__ may do anything
         return f"Traceback not shown ({type(second).__name__})\n{described(error)}\n"
 
 
-def _script_part(trace: TracebackType | None) -> TracebackType | None:
-    """From the first frame that is not the framework's on; all of it when there is none."""
-    step = trace
-    while step is not None:
-        if not any(part in step.tb_frame.f_code.co_filename for part in _FRAMEWORK):
-            return step
-        step = step.tb_next
-    return trace
+def _leave_out_framework(trace: traceback.TracebackException) -> None:
+    """Also in what it was raised from, and in the members of groups."""
+    seen: set[int] = set()
+    waiting: list[traceback.TracebackException | None] = [trace]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.stack = traceback.StackSummary.from_list(
+            [frame for frame in each.stack if not frame.filename.startswith(_FRAMEWORK)]
+        )
+        waiting += [each.__cause__, each.__context__, *(each.exceptions or ())]

@@ -20,7 +20,8 @@ from crawlkit.libs.errors import ScriptError
 from crawlkit.processor.capture import Capture, ScriptLogger, captured_print, capturing, described, formatted
 
 Resolver = Callable[[str], str | None]
-PROJECTS = "projects"
+PROJECTS = "projects"  # what scripts import each other from
+_LOADED = "crawlkit_project"  # what a loaded script is called; nobody can import that
 
 
 class LoadedProject:
@@ -63,7 +64,7 @@ def load_project(
     capture = Capture()
     with capturing(capture):
         try:
-            module = _run_script(f"{PROJECTS}.{name}", name, script)
+            module = _run_script(f"{_LOADED}.{name}", name, script)
             handler_class = _handler_class(module)
             if handler_class is None:
                 raise ScriptError("the script defines no class that subclasses BaseHandler")

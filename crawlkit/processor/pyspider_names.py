@@ -26,9 +26,11 @@ def fill(module: types.ModuleType) -> None:
     if ours is None:
         return
     source = importlib.import_module(ours)
-    public = {name: value for name, value in vars(source).items() if not name.startswith("_")}
-    public.pop("annotations", None)
-    module.__dict__.update(public)
+    # Only what is meant for others: a star import must not put our modules over the script's own names.
+    offered = getattr(source, "__all__", None) or [
+        name for name, value in vars(source).items() if getattr(value, "__module__", None) == source.__name__
+    ]
+    module.__dict__.update({name: getattr(source, name) for name in offered if not name.startswith("_")})
     if module.__name__ == "pyspider.libs.base_handler":
         module.__dict__.update(_leaked())
 

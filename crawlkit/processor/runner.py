@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from crawlkit.libs import document, selector
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
@@ -23,6 +24,8 @@ from crawlkit.libs.response import HTTPError, Response
 from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
 from crawlkit.processor.project_loader import LoadedProject
+
+PRELOADED = (document, selector)  # what callbacks will want, loaded before workers are forked
 
 _MSGPACK_NIL = b"\xc0"
 _decode = msgspec.msgpack.Decoder().decode
@@ -88,9 +91,10 @@ class Runner:
 
     def _emit(self, emit: Emit, outcome: Outcome) -> None:
         began = self._clock.monotonic()
+        outcome.part = self.parts
         emit(outcome)
-        self.blocked_seconds += self._clock.monotonic() - began
         self.parts += 1
+        self.blocked_seconds += self._clock.monotonic() - began
 
     def _signature(self, name: str | None) -> _Signature:
         known = self._signatures.get(name)
@@ -137,7 +141,6 @@ class _Run:
         self.response = Response.of(fetched)
         self.collector = Collector(self._part)
         self.capture = Capture(runner._settings.max_logs)
-        self.part = 0
         self.ok = False
         self.not_modified = False
         self.send_status = True
@@ -234,15 +237,13 @@ class _Run:
         self, last: bool, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]
     ) -> Outcome:
         task = self.fetched.task
-        part = self.part
-        self.part += 1
         return Outcome(
             task.project,
             task.taskid,
             task.run,
             task.attempt,
             task.kind,
-            part,
+            0,  # numbered when it goes out
             last,
             results,
             first_result,
