@@ -59,7 +59,7 @@ class Settings:
 
     def queue_url(self) -> str:
         """The URL of the message queue; by default the socket that ``crawlkit all`` serves."""
-        return self.message_queue or f"local://{self.data_path.absolute()}/queues.sock"
+        return self.message_queue or f"local://{self.data_path.absolute()}"
 
 
 def normalise(value: Any) -> Any:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crawlkit import datapath
-from crawlkit.settings import Settings
 from crawlkit.libs.errors import UsageError
+from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
     from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     from crawlkit.scheduler.settings import EngineSettings
 
 KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")
-OUR_ENVIRONMENT = ("PYTHONPATH", "CRAWLKIT_", "TASKDB", "PROJECTDB", "RESULTDB", "AMQP_URL", "WEBUI_", "MYSQL_", "RABBITMQ_")
+OUR_ENVIRONMENT = (
+    "PYTHONPATH",
+    "CRAWLKIT_",
+    "TASKDB",
+    "PROJECTDB",
+    "RESULTDB",
+    "AMQP_URL",
+    "WEBUI_",
+    "MYSQL_",
+    "RABBITMQ_",
+)
 
 
 def clock() -> Clock:
@@ -230,7 +240,7 @@ def broker(settings: Settings) -> Broker:
     """The queues between processes; to be connected."""
     from crawlkit.message_queue.registry import connect_broker
 
-    return connect_broker(settings.queue_url())
+    return connect_broker(settings.queue_url(), max_messages=settings.queue_maxsize)
 
 
 def build_scheduler(

@@ -131,7 +131,7 @@ def test_where_stores_and_queues_are() -> None:
     assert settings.store_url("projectdb") == "sqlite+projectdb:////d/project.db"
     assert settings.store_url("resultdb") == "sqlite:////r.db"
     assert settings.store_url("blobdb") == "sqlite+blobdb:////d/blob.db"
-    assert settings.queue_url() == "local:///d/queues.sock"
+    assert settings.queue_url() == "local:///d"
     named = config.Settings(taskdb="sqlite+taskdb:////x/task.db", message_queue="redis://h/0")
     assert named.store_url("blobdb") == "sqlite+blobdb:////x/blob.db"
     assert named.queue_url() == "redis://h/0"

@@ -16,8 +16,8 @@ from click.core import ParameterSource
 
 from crawlkit import __version__
 from crawlkit.cli.base import PREFIX, Lazy, option, schema_of, where_from
-from crawlkit.settings import Settings, check_config, docker_links, read_config
 from crawlkit.libs.errors import CrawlkitError
+from crawlkit.settings import Settings, check_config, docker_links, read_config
 
 COMMANDS = {
     "all": "crawlkit.cli.components:all_command",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from crawlkit import datapath, wiring
 from crawlkit.cli import log
-from crawlkit.settings import Settings
 from crawlkit.libs.errors import UsageError
+from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
     from crawlkit.message_queue.base import Broker

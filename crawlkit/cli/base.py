@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from crawlkit.settings import UNLIMITED, Schema, Settings, parse_rate
 from crawlkit.libs.errors import UsageError
+from crawlkit.settings import UNLIMITED, Schema, Settings, parse_rate
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "CRAWLKIT"

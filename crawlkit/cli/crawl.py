@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawlkit import wiring
-from crawlkit.cli import output, progress
+from crawlkit.cli import echo, output, progress
 from crawlkit.cli.base import say
 from crawlkit.cli.progress import Figures
-from crawlkit.settings import Settings
 from crawlkit.libs.errors import ScriptError, StoreUnavailable
 from crawlkit.libs.messages import STATUS_QUEUE
+from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
     from crawlkit.wiring import Stores
@@ -108,7 +108,11 @@ class Crawl:
             "scheduler": self._scheduler,
             "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
             "processor": wiring.build_processor(
-                self._queues, self._projectdb, stores.blobdb, plan.processor, wiring.user_environment()
+                echo.Echoing(self._queues, say),
+                self._projectdb,
+                stores.blobdb,
+                plan.processor,
+                wiring.user_environment(),
             ),
             "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher),
         }

@@ -6,8 +6,8 @@ import logging
 import sys
 from typing import TextIO
 
-from crawlkit.settings import Settings
 from crawlkit.libs.errors import UsageError
+from crawlkit.settings import Settings
 
 FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 

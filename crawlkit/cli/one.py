@@ -15,8 +15,8 @@ import click
 from crawlkit.cli.base import Rate, command, component_options, option, say, settings_of
 from crawlkit.cli.project import put_values
 from crawlkit.cli.scripts import project_name, read_script
-from crawlkit.settings import Settings, show_rate
 from crawlkit.libs.errors import UsageError
+from crawlkit.settings import Settings, show_rate
 
 if TYPE_CHECKING:
     from crawlkit.cli.crawl import Plan

@@ -12,8 +12,8 @@ import click
 
 from crawlkit.cli.base import Rate, command, option, rate_value, say, settings_of
 from crawlkit.cli.scripts import project_name, read_script
-from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
 from crawlkit.libs.errors import InvalidProject, ServiceUnreachable, UsageError
+from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
 
 if TYPE_CHECKING:
     from crawlkit.database.base import ProjectStore
