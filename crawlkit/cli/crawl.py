@@ -160,20 +160,20 @@ class Crawl:
     async def _start_projects(self) -> None:
         """Runs on_start of what is new or had drained; what was interrupted goes on."""
         pending = list(self.names)
+        left: dict[str, int] = {}  # tasks of an earlier run, as first seen: nothing is sent before the handler answered
         while pending and not self._stop.is_set():
             await self._turned(LOOK)
             seen = self._scheduler.summary()["projects"]
-            for name in list(pending):
-                project = seen.get(name)
-                if project is None:
-                    continue
+            for name in [name for name in pending if name in seen]:
+                project = seen[name]
+                left.setdefault(name, project["ready"] + project["retrying"] + project["leased"])
                 if project["info_error"]:
                     raise script_error(name, project["info_error"])
                 if not project["answered"]:
                     continue
                 pending.remove(name)
-                if project["ready"] or project["retrying"] or project["leased"]:
-                    say(f"{name}: going on with {project['ready'] + project['retrying'] + project['leased']:,} tasks")
+                if left[name]:
+                    say(f"{name}: going on where it was interrupted")
                     continue
                 answer = await self._scheduler.run_project(name)
                 if not answer["accepted"]:
