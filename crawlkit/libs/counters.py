@@ -19,58 +19,55 @@ _NOT_IN_ALL: Final = frozenset({"retry"})  # a retry is no task of its own
 
 
 class _Ring:
-    """Sums over a sliding time: one number per slot, the oldest ones overwritten."""
+    """Sums over a sliding time: one number per slot that has any, oldest first; at most ``size`` slots."""
 
-    __slots__ = ("head", "slots", "total", "width")
+    __slots__ = ("head", "size", "slots", "total", "width")
 
     def __init__(self, size: int, width: int) -> None:
+        self.size = size
         self.width = width
-        self.slots: list[float] = [0] * size
-        self.head = -1  # number of the newest slot; a slot's place is its number modulo the size
+        self.slots: dict[int, float] = {}  # number of the slot since 1970 -> sum
+        self.head = 0  # the newest slot seen
         self.total: float = 0
 
     def add(self, n: float, now: float) -> None:
-        slot = int(now // self.width)
-        if slot != self.head:
+        if now // self.width != self.head:
             self.turn(now)
-        self.slots[self.head % len(self.slots)] += n
+        self.slots[self.head] = self.slots.get(self.head, 0) + n
         self.total += n
 
     def turn(self, now: float) -> None:
-        """Clears what is too old. Readings that lie behind the newest slot a little count into it."""
-        size, slot = len(self.slots), int(now // self.width)
-        if self.head < 0 or slot >= self.head + size or slot <= self.head - size:
-            self.slots = [0] * size
-            self.total, self.head = 0, slot
-            return
-        for number in range(self.head + 1, slot + 1):
-            self.slots[number % size] = 0
-        if slot > self.head:
+        """Drops what is too old. Readings that lie behind the newest slot a little count into it."""
+        slot = int(now // self.width)
+        if slot <= self.head - self.size:
+            self.slots.clear()  # the clock was set back by more than the window
             self.head = slot
-            self.total = sum(self.slots)  # anew, so that errors of rounding do not add up
+        elif slot > self.head:
+            self.head = slot
+            for number in list(self.slots):
+                if number > slot - self.size:
+                    break
+                del self.slots[number]
+        self.total = sum(self.slots.values())  # anew, so that errors of rounding do not add up
 
     def sum(self, now: float) -> float:
-        if int(now // self.width) != self.head:
+        if now // self.width != self.head:
             self.turn(now)
         return self.total
 
     def dump(self) -> list[tuple[int, float]]:
-        """(slot, number) of the slots that hold something."""
-        size = len(self.slots)
-        return [
-            (number, self.slots[number % size])
-            for number in range(max(0, self.head - size + 1), self.head + 1)
-            if self.slots[number % size]
-        ]
+        """(slot, sum), oldest first."""
+        return list(self.slots.items())
 
     def load(self, slots: list[tuple[int, float]], now: float) -> None:
-        """Adds dumped slots that are not too old; those of the future count as now."""
-        self.turn(now)
-        size = len(self.slots)
-        for number, n in slots:
-            if self.head - size < number:
-                self.slots[min(number, self.head) % size] += n
-        self.total = sum(self.slots)
+        """Takes dumped slots that are not too old; those of the future count as now."""
+        self.head = int(now // self.width)
+        self.slots.clear()
+        for number, n in sorted(slots):
+            if number > self.head - self.size:
+                place = min(number, self.head)
+                self.slots[place] = self.slots.get(place, 0) + n
+        self.total = sum(self.slots.values())
 
 
 class _Project:
@@ -104,7 +101,7 @@ class _KeptProject(msgspec.Struct, omit_defaults=True):
 class Counters:
     """All counters of all projects.
 
-    A name costs about 2 KB a project, and as long as the project is not dropped; so names come from the code (see
+    A name costs up to 25 KB a project until that is dropped; so names come from the code (see
     :data:`EVENTS`), never from what is crawled.
     """
 

@@ -90,11 +90,13 @@ def overlap_allows(overlap: str, running: bool, queued: bool) -> Literal["run", 
 
 def _up_to(spec: CronSpec, last: float, now: float) -> list[float]:
     found: list[float] = []
+    asked = 2  # mostly one is due, and the second one shows that
     while len(found) < MAX_DUE:
-        more = next_instants(spec, found[-1] if found else last, min(_AHEAD, MAX_DUE - len(found)))
+        more = next_instants(spec, found[-1] if found else last, min(asked, MAX_DUE - len(found)))
         found += [instant for instant in more if instant <= now]
         if not more or more[-1] > now:
             break
+        asked = _AHEAD
     return found
 
 
@@ -144,15 +146,14 @@ class _Line:
     def after(self, moment: float, n: int) -> list[float]:
         start, instants = self._known
         if not (start <= moment and instants and moment < instants[-1]):
-            instants = self._ahead(moment, n)
+            start, instants = moment, self._ahead(moment, n)
         position = bisect_right(instants, moment)
-        found = instants[position : position + n]
-        while len(found) < n:
-            more = self._ahead(found[-1] if found else moment, n - len(found))
-            if not more:
-                break
-            found += more[: n - len(found)]
-        return found
+        missing = n - (len(instants) - position)
+        if missing > 0 and instants:
+            position, instants = 0, instants[position:] + self._ahead(instants[-1], missing)
+            start = moment
+        self._known = (start, instants)
+        return instants[position : position + n]
 
     def _ahead(self, moment: float, n: int) -> list[float]:
         instants: list[float] = []
@@ -160,7 +161,6 @@ class _Line:
             instants.append(instant)
             if len(instants) >= max(n, _AHEAD) or (len(instants) >= n and instant > moment + _HORIZON):
                 break
-        self._known = (moment, instants)
         return instants
 
     def _walk(self, moment: float) -> Iterator[float]:

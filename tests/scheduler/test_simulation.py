@@ -1,0 +1,66 @@
+"""A year of scheduling, and long random histories, against what must hold whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+
+from crawlkit.libs.messages import CronSpec, Dispatch, ProjectInfo
+from crawlkit.scheduler.cron import next_instants
+from crawlkit.scheduler.settings import EngineSettings
+from tests.scheduler.play import Play
+from tests.scheduler.rig import info_of, outcome_of
+
+YEAR = 365 * 86_400.0
+
+
+def tick_of(dispatch: Dispatch) -> float:
+    instant: float = dispatch.fetch.save["tick"]
+    return instant
+
+
+@pytest.mark.timeout(300)
+def test_a_year_of_twenty_projects_with_hourly_crons() -> None:
+    """175,200 ticks, each one run; on a day in spring and one in autumn the clocks of half of them change."""
+    started = time.process_time()
+    quiet = EngineSettings(project_poll=2 * YEAR)
+    play = Play(quiet)
+    specs = {}
+    for number in range(20):
+        name = f"p{number}"
+        specs[name] = CronSpec(
+            "hourly", cron=f"{number % 4 // 2 * 30} * * * *", tz="Europe/Paris" if number % 2 else "UTC"
+        )
+        play.project(name, rate=1.0)
+    play.info = None
+    play.turn()
+    begin = play.now
+    questions, play.out = play.out, []
+    play.turn(*[info_of(question, ProjectInfo(crons=[specs[question.project]])) for question in questions])
+
+    fired: Counter[tuple[str, float]] = Counter()
+    end = begin + YEAR
+    while play.now + play.wake <= end:
+        play.clock.advance(play.wake)
+        play.turn()
+        while play.out:
+            answers = []
+            for dispatch in play.out:
+                fired[dispatch.project, tick_of(dispatch)] += 1
+                assert play.now - tick_of(dispatch) < 1.0
+                answers.append(outcome_of(dispatch))
+            play.out.clear()
+            play.turn(*answers)
+        play.sent.clear()
+    expected: Counter[tuple[str, float]] = Counter()
+    for name, spec in specs.items():
+        instant = begin
+        while (instant := next_instants(spec, instant, 1)[0]) <= end:
+            expected[name, instant] = 1
+    assert fired == expected
+    assert 175_180 <= len(fired) <= 175_220
+    play.check_books()
+    assert play.taskdb.books("p0").tasks == 0
+    assert time.process_time() - started < 60
