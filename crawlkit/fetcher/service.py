@@ -67,6 +67,7 @@ class FetcherService:
         self._room_made = asyncio.Event()
         self._out_ready = asyncio.Event()
         self._ended_ready = asyncio.Event()
+        self._taking: asyncio.Future[list[Delivery]] | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
         self._stopped.set()
@@ -98,6 +99,8 @@ class FetcherService:
         """Takes nothing more, lets what runs finish within ``stop_grace`` seconds, gives the rest back."""
         self._stopping = True
         self._room_made.set()
+        if self._taking is not None:
+            self._taking.cancel()
         await self._stopped.wait()
 
     # Taking
@@ -118,7 +121,7 @@ class FetcherService:
                 await asyncio.sleep(0)  # what ends in the same turn makes the next take larger
                 continue
             try:
-                deliveries = await self._inqueue.get_many(room, TAKE_WAIT)
+                deliveries = await self._next(room)
                 if self._rejects:
                     await self._reject()
             except QueueError as error:
@@ -127,6 +130,16 @@ class FetcherService:
             misses = 0
             for delivery in deliveries:
                 self._start(delivery)
+
+    async def _next(self, room: int) -> list[Delivery]:
+        """The next tasks; none when the stop comes first."""
+        self._taking = asyncio.ensure_future(self._inqueue.get_many(room, TAKE_WAIT))
+        try:
+            return await self._taking
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            return []
 
     def _start(self, delivery: Delivery) -> None:
         try:
