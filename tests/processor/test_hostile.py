@@ -64,3 +64,85 @@ def test_it_costs_its_own_task(name: str) -> None:
         await until(lambda: not descendants(), within=3)
 
     asyncio.run(scene())
+
+
+def test_a_neighbour_keeps_its_rate() -> None:
+    """A project at 50 tasks/s keeps 90 % of them within half a second while every hostile handler runs."""
+    rate, seconds = 50, 8
+
+    async def scene() -> None:
+        async with bench(**SHORT) as it:
+            good = it.projects.save("good", script("def page(self, response):\n    return {'good': response.url}"))
+            versions = {name: save(it, f"bad{i}", case) for i, (name, case) in enumerate(HOSTILE.items())}
+            await it.run(fetched("good", good))
+            bad = [fetched(f"bad{i}", version) for i, version in enumerate(versions.values())]
+            began = time.monotonic()
+            sent: dict[str, float] = {}
+            for n in range(rate * seconds):
+                await asyncio.sleep(max(0.0, began + n / rate - time.monotonic()))
+                if n % 10 == 0 and n // 10 < len(bad):
+                    await it.put(bad[n // 10])
+                url = f"http://good.example/{n}"
+                sent[url] = time.monotonic()
+                await it.put(fetched("good", good, url=url))
+            await until(lambda: all(it.outcome(message) for message in bad), within=40)
+            await until(lambda: sum(project == "good" for project, _, _ in it.ended) == rate * seconds + 1)
+            late = [url for project, url, at in it.ended if project == "good" and at - sent.get(url, at) > 0.5]
+            assert len(late) <= 0.1 * rate * seconds
+            for message, case in zip(bad, HOSTILE.values(), strict=True):
+                track = (it.outcome(message) or [])[-1].process
+                assert track is not None
+                assert track.reason in case.reasons or case.ok
+
+    asyncio.run(scene())
+
+
+def test_a_stream_of_many_follow_ups_goes_through_in_flat_memory() -> None:
+    count = 150_000
+
+    async def scene() -> None:
+        async with bench(process_time_limit=60, out_messages=20, memory_limit=512 * MIB) as it:
+            body = f"""
+            def on_start(self):
+                for i in range({count}):
+                    self.crawl("http://example.com/%d?%s" % (i, "x" * 200), callback=self.page)
+            def page(self, response):
+                pass
+            """
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version, "on_start")
+            me, largest = psutil.Process(), 0
+            before = me.memory_info().rss
+            await it.put(message)
+            total = 0
+            while not it.outcome(message):
+                await asyncio.sleep(0.02)
+                parts = next(iter(it.parts.values()), [])
+                for part in parts[:-1]:
+                    total += len(part.follows)
+                    part.follows = []
+                largest = max(largest, me.memory_info().rss)
+            last = (it.outcome(message) or [])[-1]
+            assert last.ok, last.process
+            assert total + sum(len(part.follows) for part in it.outcome(message) or []) == count
+            assert largest - before < 64 * MIB
+
+    asyncio.run(scene())
+
+
+def test_too_many_follow_ups_have_a_reason() -> None:
+    async def scene() -> None:
+        async with bench(max_follows=5_000) as it:
+            body = """
+            def page(self, response):
+                for i in range(100_000):
+                    self.crawl("http://example.com/%d" % i, callback=self.page)
+            """
+            version = it.projects.save("one", script(body))
+            message = fetched("one", version)
+            (last,) = await it.run(message)
+            assert last.process is not None
+            assert last.process.reason == "follow_limit"
+            assert sum(len(part.follows) for part in it.outcome(message) or []) <= 6_000
+
+    asyncio.run(scene())
