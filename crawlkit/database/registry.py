@@ -5,9 +5,11 @@ Nothing is opened or made up here: a URL that cannot be served is refused in wor
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, cast
 
 from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
+from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import UsageError
 
@@ -114,7 +116,7 @@ def _memory(kind: str, clock: Clock | None) -> TaskStore | ProjectStore | Result
 def _sqlite(
     url: StoreURL, read_only: bool, clock: Clock | None
 ) -> TaskStore | ProjectStore | ResultStore | BlobStore:  # fmt: skip
-    place = url.rest.partition("?")[0]
+    place, _, query = url.rest.partition("?")
     if place in ("", "/", "/:memory:"):
         return _memory(url.type, clock)
     if not place.startswith("/"):
@@ -124,7 +126,9 @@ def _sqlite(
     path = place[1:]
     from crawlkit.database.sqlalchemy.engine import open_sqlite
 
-    database = open_sqlite(path, url.type, read_only=read_only, durable=url.type != "blobdb")
+    database = open_sqlite(
+        path, url.type, read_only=read_only, durable=url.type != "blobdb", busy_timeout=_timeout(url, query)
+    )
     try:
         if url.type == "taskdb":
             from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
@@ -144,6 +148,18 @@ def _sqlite(
     except BaseException:
         database.close()
         raise
+
+
+def _timeout(url: StoreURL, query: str) -> float:
+    """``?timeout=SECONDS``: how long to wait for another process's transaction."""
+    name, _, value = (query or f"timeout={BUSY_TIMEOUT}").partition("=")
+    try:
+        timeout = float(value) if name == "timeout" else math.nan
+    except ValueError:
+        timeout = math.nan
+    if not 0 <= timeout <= 3600:
+        raise UsageError(f"database URL {url.url!r}: {query!r}: the only option is timeout=SECONDS, up to 3600")
+    return timeout
 
 
 def _local(url: StoreURL) -> ProjectStore:

@@ -14,6 +14,7 @@ from crawlkit.database.base import ProjectRow, ResultSet
 from crawlkit.libs.errors import InvalidProject
 from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
 
+BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
 CHUNK = 256 * 1024  # bytes of a piece of a blob
 MAX_GROUP = 64
 TICK = 1e-6  # seconds; the smallest step of an updatetime

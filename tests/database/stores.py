@@ -31,7 +31,8 @@ def progress(row: TaskRow, **fields: Any) -> Progress:
 
 def attempt(taskid: str, run: int = 1, number: int = 1, project: str = "p", **fields: Any) -> AttemptRow:
     values: dict[str, Any] = {
-        "started": 1.0, "ended": 2.0, "ok": True, "node": "n", "script": "s", "reason": "", "fetch": "{}", "process": "{}"
+        "started": 1.0, "ended": 2.0, "ok": True, "node": "n", "script": "s", "reason": "", "fetch": "{}",
+        "process": "{}",
     } | fields  # fmt: skip
     return AttemptRow(project=project, taskid=taskid, run=run, attempt=number, **values)
 

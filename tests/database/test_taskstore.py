@@ -119,8 +119,8 @@ class TestTasks:
         row = waiting("a", 1, fetch=Fetch(method="PUT"), host="h", save="old")
         store.commit(writes(insert=[row]))
         change = progress(
-            row, status=Status.FAILED, queue=Queue.TIME, rank=5.5, seq=7, run=2, attempt=3, retried=1, lost=2, save=None,
-            etag="e", last_modified="l", results=4, lastcrawltime=10.5, updatetime=11.5,
+            row, status=Status.FAILED, queue=Queue.TIME, rank=5.5, seq=7, run=2, attempt=3, retried=1, lost=2,
+            save=None, etag="e", last_modified="l", results=4, lastcrawltime=10.5, updatetime=11.5,
         )  # fmt: skip
         store.commit(writes(progress=[change]))
         stored = store.get("p", "a")

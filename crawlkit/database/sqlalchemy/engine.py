@@ -5,6 +5,7 @@ What only SQLite knows (pragmas, BEGIN IMMEDIATE, its error codes) stands here a
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,11 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
 Row = tuple[Any, ...]
-BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
 CHECKPOINT_PAGES = 8_000  # 32 MB of write-ahead log between two checkpoints
 
 _WORDS = {
@@ -55,12 +56,14 @@ class Prepared:
 class Database:
     """One database of one store. Safe for several threads; each call borrows a connection of its own."""
 
-    def __init__(self, engine: Engine, what: str, where: str, read_only: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, what: str, where: str, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
+    ) -> None:
         self.engine = engine
         self.what = what  # taskdb, projectdb, resultdb or blobdb
         self.where = where  # for people
         self.read_only = read_only
-        self.busy_timeout = BUSY_TIMEOUT
+        self.busy_timeout = busy_timeout
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -109,6 +112,8 @@ class Database:
         code = str(getattr(error, "sqlite_errorname", ""))
         if code == "SQLITE_NOTADB":
             return StoreMismatch(f"{here} is not a crawlkit store: it is not an SQLite file at all")
+        if code.startswith("SQLITE_CANTOPEN") and self.is_sqlite and not _writable(Path(self.where)):
+            code = "SQLITE_READONLY"
         for prefix, words in _WORDS.items():
             if code == prefix or code.startswith(prefix + "_"):
                 return StoreUnavailable(f"{here}: {words} ({error})")
@@ -121,14 +126,19 @@ class Database:
         self.engine.dispose()
 
 
-def sqlite_engine(path: str, *, read_only: bool = False, durable: bool = True) -> Engine:
+def sqlite_engine(
+    path: str, *, read_only: bool = False, durable: bool = True, busy_timeout: float = BUSY_TIMEOUT
+) -> Engine:
     """An engine for one SQLite file. ``durable=False``: a power cut may take the last transactions, never more."""
+    place = Path(path).absolute()
     mode = "ro" if read_only else "rwc"
-    uri = f"file:{quote(str(Path(path).absolute()))}?mode={mode}"
+    if read_only and not _writable(place) and not place.with_name(place.name + "-wal").exists():
+        mode = "ro&immutable=1"  # nobody can write there, and SQLite could not make its lock file either
+    uri = f"file:{quote(str(place))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
+            uri, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
             _set_up(connection, read_only, durable)
@@ -148,6 +158,10 @@ def sqlite_engine(path: str, *, read_only: bool = False, durable: bool = True) -
     )
 
 
+def _writable(place: Path) -> bool:
+    return os.access(place.parent, os.W_OK) and (not place.exists() or os.access(place, os.W_OK))
+
+
 def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> None:
     connection.execute("PRAGMA cache_size = -32768")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -158,9 +172,9 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # SQLite does not wait for the lock here when another process makes the same change just now.
-            if SystemClock.monotonic() > deadline:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or SystemClock.monotonic() > deadline:
                 raise
             sleep(0.01)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -209,8 +223,13 @@ def key_is(table: sa.Table, *names: str) -> sa.ColumnElement[bool]:
     return sa.and_(*(column == sa.bindparam(f"b_{column.name}", type_=column.type) for column in columns))
 
 
-def open_sqlite(path: str, what: str, *, read_only: bool = False, durable: bool = True) -> Database:
-    """The database in a file; raises :class:`UsageError` when there can be none."""
+def open_sqlite(
+    path: str, what: str, *, read_only: bool = False, durable: bool = True, busy_timeout: float = BUSY_TIMEOUT
+) -> Database:
+    """The database in a file; raises :class:`UsageError` when there can be none.
+
+    ``busy_timeout``: seconds to wait for a transaction of another process.
+    """
     place = Path(path).absolute()
     if place.is_dir():
         raise UsageError(f"{what}: {path} is a directory: give the name of a file")
@@ -218,4 +237,5 @@ def open_sqlite(path: str, what: str, *, read_only: bool = False, durable: bool 
         raise UsageError(f"{what}: there is no {path}: has a crawl been started there yet?")
     if not place.parent.is_dir():
         raise UsageError(f"{what}: there is no directory {place.parent}: make it, or give another path than {path}")
-    return Database(sqlite_engine(path, read_only=read_only, durable=durable), what, path, read_only)
+    engine = sqlite_engine(path, read_only=read_only, durable=durable, busy_timeout=busy_timeout)
+    return Database(engine, what, path, read_only, busy_timeout)
