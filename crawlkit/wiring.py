@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crawlkit.libs.rows import ProjectRow, VersionRow
     from crawlkit.libs.task import Fetch
     from crawlkit.message_queue.base import Broker
+    from crawlkit.message_queue.local import LocalServer
     from crawlkit.processor.service import ProcessorService
     from crawlkit.processor.settings import ProcessorSettings
     from crawlkit.result.service import ResultService
@@ -236,11 +237,18 @@ def memory_broker(settings: Settings) -> Broker:
     return MemoryBroker(settings.queue_maxsize)
 
 
-def broker(settings: Settings) -> Broker:
-    """The queues between processes; to be connected."""
+def broker(settings: Settings, name: str) -> Broker:
+    """The queues between processes, to be connected. ``name``: what their server calls this process."""
     from crawlkit.message_queue.registry import connect_broker
 
-    return connect_broker(settings.queue_url(), max_messages=settings.queue_maxsize)
+    return connect_broker(settings.queue_url(), max_messages=settings.queue_maxsize, name=name)
+
+
+def queue_server(settings: Settings) -> LocalServer:
+    """Serves the queues of a data path; lives in the supervisor."""
+    from crawlkit.message_queue.local import LocalServer
+
+    return LocalServer(settings.data_path, max_messages=settings.queue_maxsize)
 
 
 def build_scheduler(

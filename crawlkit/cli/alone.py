@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -17,9 +18,10 @@ from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
     from crawlkit.message_queue.base import Broker
+    from crawlkit.scheduler.control import ControlServer
+    from crawlkit.scheduler.service import SchedulerService
 
 STOP_WITHIN = 9.0  # seconds
-SUPERVISED = "CRAWLKIT_SUPERVISED"  # set for the children of `crawlkit all`
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 logger = logging.getLogger("crawlkit")
@@ -36,10 +38,9 @@ class Service(Protocol):
 def prepare(settings: Settings) -> None:
     """Logging, and the end of this process when its supervisor ends."""
     log.configure(settings)
-    if os.environ.get(SUPERVISED):
-        from crawlkit.supervisor import die_with_parent
+    from crawlkit.supervisor import die_with_parent
 
-        die_with_parent()
+    die_with_parent()
 
 
 async def serve(service: Service, queues: Broker, name: str) -> None:
@@ -80,7 +81,7 @@ def run_on_queues(settings: Settings, name: str, build: Callable[[Broker], Await
     """Connects the queues, builds the service in the loop, and serves."""
 
     async def main() -> None:
-        queues = wiring.broker(settings)
+        queues = wiring.broker(settings, name)
         await queues.connect()
         await serve(await build(queues), queues, name)
 
@@ -100,9 +101,9 @@ def run_scheduler(
     loop_limit: int,
     fail_pause_num: int,
     threads: int | None,
+    port_given: bool,
 ) -> int:
     """The scheduler, with its control channel unless ``xmlrpc`` is off."""
-    from crawlkit.scheduler.control import ControlServer
     from crawlkit.scheduler.settings import EngineSettings
 
     prepare(settings)
@@ -117,12 +118,12 @@ def run_scheduler(
     )
 
     async def main(stores: wiring.Stores) -> None:
-        queues = wiring.broker(settings)
+        queues = wiring.broker(settings, "scheduler")
         await queues.connect()
         service = wiring.build_scheduler(stores, queues, engine)
-        control = ControlServer(service, xmlrpc_host, xmlrpc_port) if xmlrpc else None
-        if control is not None:
-            _listen(control, xmlrpc_host, xmlrpc_port)
+        control = None
+        if xmlrpc:
+            control = _listen(service, xmlrpc_host, xmlrpc_port, any_port=not port_given)
             control.publish(settings.data_path)
         try:
             await serve(service, queues, "scheduler")
@@ -140,13 +141,20 @@ def run_scheduler(
     return 0
 
 
-def _listen(control: Any, host: str, port: int) -> None:
+def _listen(service: SchedulerService, host: str, port: int, *, any_port: bool) -> ControlServer:
+    """A control server that listens. ``any_port``: nobody asked for this one, so another will do when it is taken."""
+    from crawlkit.scheduler.control import ControlServer
+
+    control = ControlServer(service, host, port)
     try:
         control.start()
     except OSError as error:
+        if any_port and error.errno == errno.EADDRINUSE:
+            return _listen(service, host, 0, any_port=False)
         raise UsageError(
             f"scheduler: cannot listen on {host}:{port}: {error.strerror}; say another --xmlrpc-port (0: any free one)"
         ) from None
+    return control
 
 
 def run_fetcher(settings: Settings, **options: Any) -> int:
@@ -171,12 +179,12 @@ def run_processor(settings: Settings, **options: Any) -> int:
         return run_on_queues(settings, "processor", build)
 
 
-def run_result_worker(settings: Settings, result_cls: str) -> int:
-    """A result worker."""
+def run_result_worker(settings: Settings, result_cls: str, discard: bool) -> int:
+    """A result worker; with ``discard`` it counts results and keeps none."""
     prepare(settings)
-    with wiring.open_stores(settings, ("resultdb",), create=True) as stores:
+    with wiring.open_stores(settings, () if discard else ("resultdb",), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_result_worker(queues, stores.resultdb, result_cls)
+            return wiring.build_result_worker(queues, None if discard else stores.resultdb, result_cls)
 
         return run_on_queues(settings, "result_worker", build)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import command, option, settings_of
+from crawlkit.cli.base import command, option, settings_of, was_given
 from crawlkit.libs.errors import UsageError
 
 
@@ -54,7 +54,7 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
     """Run the scheduler alone. There is one for each taskdb."""
     from crawlkit.cli.alone import run_scheduler
 
-    return run_scheduler(settings_of(ctx), **options)
+    return run_scheduler(settings_of(ctx), port_given=was_given(ctx, "xmlrpc_port"), **options)
 
 
 @command(name="fetcher", example="crawlkit --data-path /var/lib/crawlkit fetcher --poolsize 200")
@@ -98,6 +98,7 @@ def processor(ctx: click.Context, /, **options: Any) -> int:
     name="result_worker", example="crawlkit --data-path /var/lib/crawlkit result_worker --result-cls mymodule.Sink"
 )
 @option("--result-cls", default="", metavar="MODULE.CLASS", help="A subclass of crawlkit.result.ResultWorker.")
+@option("--discard", is_flag=True, hidden=True, help="Count results and keep none.")
 @click.pass_context
 def result_worker(ctx: click.Context, /, **options: Any) -> int:
     """Run a result worker alone."""

@@ -86,6 +86,9 @@ class EchoingQueue:
     def room(self) -> int:
         return self._queue.room()
 
+    async def wait_room(self, timeout: float | None = None) -> int:
+        return await self._queue.wait_room(timeout)
+
     async def purge(self) -> int:
         return await self._queue.purge()
 
@@ -99,7 +102,9 @@ class Echoing:
 
     def queue(self, name: str) -> MessageQueue:
         queue = self._broker.queue(name)
-        return EchoingQueue(queue, self._echo) if name in (STATUS_QUEUE, PROCESSOR2RESULT) else queue
+        if name in (STATUS_QUEUE, PROCESSOR2RESULT):
+            return EchoingQueue(queue, self._echo)
+        return queue
 
     async def connect(self) -> None:
         await self._broker.connect()

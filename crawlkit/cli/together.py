@@ -1,0 +1,129 @@
+"""``crawlkit all``: a supervisor that holds the queues, and every component as a child process.
+
+Children get the resolved global options by environment variables, so that no password stands in a process list; the
+options of each component they find themselves, in the same order as when it is run alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import crawlkit
+from crawlkit import datapath, wiring
+from crawlkit.cli import log
+from crawlkit.cli.base import PREFIX
+from crawlkit.libs.errors import CrawlkitError
+from crawlkit.settings import Settings
+
+if TYPE_CHECKING:
+    from crawlkit.message_queue.local import LocalServer
+    from crawlkit.supervisor import ChildSpec
+
+START_WITHIN = 30.0  # seconds until everything should be ready
+LOOK = 0.1  # seconds between looks while starting
+
+logger = logging.getLogger("crawlkit")
+
+
+def run_all(settings: Settings, counts: Mapping[str, int]) -> int:
+    """Until SIGTERM or SIGINT; returns the exit code."""
+    log.configure(settings)
+    datapath.make_data_path(settings.data_path)
+    lock = datapath.Lock(settings.data_path / datapath.RUN_LOCK, "crawlkit all")
+    try:
+        return asyncio.run(_supervise(settings, counts))
+    finally:
+        lock.release()
+
+
+async def _supervise(settings: Settings, counts: Mapping[str, int]) -> int:
+    from crawlkit.supervisor import Supervisor
+
+    server = wiring.queue_server(settings) if settings.message_queue is None else None
+    if server is not None:
+        await server.start()
+    specs = children(settings, counts)
+    supervisor = Supervisor(specs)
+    logger.info("data is in %s", settings.data_path.absolute())
+    greeting = asyncio.create_task(_greet(settings, server, specs))
+    try:
+        return await supervisor.run()
+    finally:
+        greeting.cancel()
+        if server is not None:
+            await server.close()
+        logger.info("everything has stopped")
+
+
+def children(settings: Settings, counts: Mapping[str, int]) -> list[ChildSpec]:
+    """What to start, takers before givers [C37]."""
+    from crawlkit.supervisor import ChildSpec
+
+    env = environment(settings)
+    specs = []
+    for role in ("result_worker", "processor", "fetcher"):
+        for number in range(1, counts[role] + 1):
+            name = role if counts[role] == 1 else f"{role}-{number}"
+            specs.append(ChildSpec(name, _argv(role), env))
+    if not counts["result_worker"]:  # somebody has to take the results and count them
+        specs.insert(0, ChildSpec("result_worker", _argv("result_worker", "--discard"), env))
+    specs.append(ChildSpec("scheduler", _argv("scheduler"), env))
+    return specs
+
+
+def _argv(*command: str) -> list[str]:
+    # -P: a file of the user's in the working directory must not hide a module of Python's
+    return [sys.executable, "-P", "-m", "crawlkit", *command]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The global options as variables, and where this very crawlkit is."""
+    home = str(Path(crawlkit.__file__).parents[1])
+    values = {
+        "CONFIG": settings.config.absolute() if settings.config else None,
+        "DATA_PATH": settings.data_path.absolute(),
+        "TASKDB": settings.taskdb,
+        "PROJECTDB": settings.projectdb,
+        "RESULTDB": settings.resultdb,
+        "MESSAGE_QUEUE": settings.queue_url(),
+        "QUEUE_MAXSIZE": settings.queue_maxsize,
+        "LOGGING_CONFIG": settings.logging_config.absolute() if settings.logging_config else None,
+        "DEBUG": int(settings.debug),
+        "ADD_SYS_PATH": int(settings.add_sys_path),
+    }
+    found = {f"{PREFIX}_{name}": str(value) for name, value in values.items() if value is not None}
+    paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**found, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+async def _greet(settings: Settings, server: LocalServer | None, specs: list[ChildSpec]) -> None:
+    """Says once that everything is ready, or what is not."""
+    deadline = asyncio.get_running_loop().time() + START_WITHIN
+    missing: list[str] = []
+    while asyncio.get_running_loop().time() < deadline:
+        missing = await asyncio.to_thread(_missing, settings)
+        if server is not None and len(server.clients()) < len(specs):
+            missing.append(f"{len(specs) - len(server.clients())} of {len(specs)} components")
+        if not missing:
+            what = ", ".join(spec.name for spec in specs)
+            option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
+            logger.info("ready: %s", what)
+            logger.info("add a project: crawlkit project put%s --status RUNNING SCRIPT", option)
+            logger.info("start it: crawlkit project run%s NAME", option)
+            return
+        await asyncio.sleep(LOOK)
+    logger.warning("not ready after %g s: %s", START_WITHIN, ", ".join(missing))
+
+
+def _missing(settings: Settings) -> list[str]:
+    try:
+        wiring.control_client(settings, timeout=2).close()
+    except CrawlkitError:
+        return ["scheduler"]
+    return []
