@@ -54,12 +54,14 @@ class Engine:
         self.settings = settings
         self.clock = clock
         self.guarded = guarded and not settings.allow_private
-        self.inflight = Inflight(settings.max_inflight_bytes)
+        self.inflight = Inflight(settings.max_inflight_bytes, settings.poolsize, settings.max_body)
         self.loop = MultiLoop(connections=2 * settings.poolsize + 8)
         self.transfers: set[Transfer] = set()
         self.ca_file = settings.ca_file or default_ca_file()
         self._idle: list[pycurl.Curl] = []
+        self._paused: list[Transfer] = []
         self._sweeper: asyncio.TimerHandle | None = None
+        self._resumer: asyncio.Handle | None = None
 
     def session(self) -> Session:
         """For one task and all its hops; end it with :meth:`Session.close`."""
@@ -82,12 +84,32 @@ class Engine:
 
     def end(self, transfer: Transfer) -> None:
         self.transfers.discard(transfer)
+        if self._paused or self.inflight.first is not None:
+            self.inflight.leave(transfer)
+            self.room_made()
+
+    def pause(self, transfer: Transfer) -> None:
+        """Keeps a transfer that waits for room."""
+        self._paused.append(transfer)
+
+    def room_made(self) -> None:
+        """To be called when a body is gone: those who wait are asked again, in their order."""
+        if self._paused and self._resumer is None:
+            self._resumer = asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resumer = None
+        waiting, self._paused = self._paused, []
+        for transfer in waiting:
+            if transfer in self.transfers:
+                transfer.unpause()  # may pause at once again, and is the last in the row then
+        self.loop.wake()
 
     def _sweep(self) -> None:
         """Ends transfers that drip. libcurl's own low-speed limit would also count the wait for the first byte."""
         self._sweeper = None
         now = self.clock.monotonic()
-        for transfer in [one for one in self.transfers if one.drip.too_slow(now, one.received())]:
+        for transfer in [one for one in self.transfers if not one.paused and one.drip.too_slow(now, one.received())]:
             self.loop.remove(transfer.handle)
             transfer.fail(FetchError("too_slow", f"under {self.settings.low_speed_limit:g} bytes per second for "
                                                  f"{self.settings.low_speed_time:g} seconds"))  # fmt: skip
@@ -95,8 +117,9 @@ class Engine:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
 
     def close(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for waiting in (self._sweeper, self._resumer):
+            if waiting is not None:
+                waiting.cancel()
         self.loop.close()
         for handle in self._idle:
             handle.close()
@@ -146,8 +169,8 @@ class Session:
 class Transfer:
     """One hop on its way: curl's callbacks, and the future that they fulfil."""
 
-    __slots__ = ("_body", "_chain", "_connected", "_engine", "_failure", "_lines", "_opened", "_parsed", "_plan",
-                 "_raw", "_refused", "_skipping", "_started", "drip", "future", "handle")  # fmt: skip
+    __slots__ = ("_body", "_chain", "_engine", "_failure", "_lines", "_parsed", "_plan", "_raw", "_refused",
+                 "_skipping", "_started", "_stopped", "drip", "future", "handle", "paused")  # fmt: skip
 
     def __init__(self, engine: Engine, handle: pycurl.Curl, plan: Plan) -> None:
         settings = engine.settings
@@ -159,8 +182,10 @@ class Transfer:
         self._chain: Chain | None = None
         self._failure: FetchError | None = None
         self._refused: str | None = None
-        self._skipping = False
+        self._skipping = False  # a redirect's body
+        self._stopped = False  # on purpose, and the answer is good
         self._raw = 0
+        self.paused = False
         self._started = engine.clock.monotonic()
         self.handle = handle
         self.drip = Drip(settings.low_speed_limit, settings.low_speed_time)
@@ -189,6 +214,12 @@ class Transfer:
         if not future.done() or future.cancelled() or future.exception() is not None:
             self._body.drop()
 
+    def unpause(self) -> None:
+        """Goes on after a pause. curl may call back from within."""
+        self.paused = False
+        self.drip = Drip(self._engine.settings.low_speed_limit, self._engine.settings.low_speed_time)
+        self.handle.pause(pycurl.PAUSE_CONT)
+
     def fail(self, error: FetchError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
@@ -207,14 +238,21 @@ class Transfer:
         try:
             if not self._raw:
                 self._begin_body()
+            if self._engine.inflight.must_wait(self, self._body.size, len(chunk)):
+                self.paused = True
+                self._engine.pause(self)
+                pause: int = pycurl.WRITEFUNC_PAUSE  # curl keeps the chunk and brings it again
+                return pause
             self._raw += len(chunk)
             if self._skipping:
-                return 0 if self._raw > REDIRECT_BODY else None
+                self._stopped = self._raw > REDIRECT_BODY
+                return 0 if self._stopped else None
             if self._chain is None:
                 self._body.write(chunk)
             else:
                 self._chain.write(chunk)
         except FetchError as error:
+            self._stopped = self._plan.cut and error.kind == "too_large"
             self._failure = error
             return 0
         except Exception as error:  # whatever it is, it must become this task's error
@@ -252,11 +290,10 @@ class Transfer:
         if self.future.done():
             return
         try:
-            stopped_redirect = self._skipping and self._failure is None and code == pycurl.E_WRITE_ERROR
-            if code and not stopped_redirect:
+            if code and not self._stopped:
                 raise self._failure or self._curl_error(code, text)
             status, reason, headers = self._head()
-            if self._chain is not None:
+            if self._chain is not None and not self._stopped:
                 self._chain.finish()
             self.future.set_result(Answer(status, reason, headers, self._body))
         except FetchError as error:
@@ -265,6 +302,8 @@ class Transfer:
             self.future.set_exception(FetchError("internal", f"{type(error).__name__}: {error}"))
 
     def _curl_error(self, code: int, text: str) -> FetchError:
+        if self.paused and code == pycurl.E_OPERATION_TIMEDOUT:
+            return FetchError("overload", "timed out while it waited for room for its body")
         if self._refused is not None and code == pycurl.E_COULDNT_CONNECT:
             return FetchError("address", self._refused)
         return fetch_error(

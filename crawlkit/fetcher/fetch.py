@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import http
+import logging
 from collections.abc import Iterable
 
 from crawlkit.database.base import BlobStore
-from crawlkit.fetcher import data_url, redirects, request
+from crawlkit.fetcher import browser_client, data_url, redirects, request
 from crawlkit.fetcher.curl import Answer, Engine, Session
 from crawlkit.fetcher.request import Plan
+from crawlkit.fetcher.robots_cache import RobotsCache
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import FetchError
+from crawlkit.libs.errors import FetchError, StoreUnavailable
 from crawlkit.libs.messages import MAX_INLINE_BODY, Dispatch, Fetched
 
-HTTP_TYPES = frozenset({None, "", "http", "https"})
+log = logging.getLogger("crawlkit.fetcher")
+
+BLOB_PATIENCE = (0.2, 1.0, 2.0, 5.0)  # seconds between tries to store a large body
 
 
 class Fetcher:
@@ -30,6 +34,10 @@ class Fetcher:
         self._node = node
         self._blobs = blobs
         self._engine: Engine | None = None
+        self._browser_engine: Engine | None = None
+        self._robots = RobotsCache(
+            self._load_robots, clock.monotonic, settings.robots_ttl, settings.robots_error_ttl, settings.robots_hosts
+        )
 
     @property
     def engine(self) -> Engine:
@@ -38,47 +46,101 @@ class Fetcher:
             self._engine = Engine(self.settings, self._clock)
         return self._engine
 
+    @property
+    def browser_engine(self) -> Engine:
+        """For the browser service, which may be private: no task ever gets one of these connections."""
+        if self._browser_engine is None:
+            self._browser_engine = Engine(self.settings, self._clock, guarded=False)
+        return self._browser_engine
+
     async def fetch(self, task: Dispatch) -> Fetched:
         """The answer. Never raises for anything that a task, a server or the network does: errors are answers [F20].
 
-        Raises ``StoreUnavailable`` when a large body cannot be put into the blob store.
+        Waits as long as the blob store is unavailable and the body is one for it.
         """
-        trip = _Trip(task, self._clock.monotonic())
+        started = self._clock.monotonic()
+        trip = None
         try:
             if task.url[:5].lower() == "data:":
                 return data_url.answer(task, self._node)
-            return await self._over_http(trip)
+            trip = _Trip(request.plan_of(task, self.settings), started)
+            if browser_client.is_plain(task.fetch):
+                return await self._over_http(task, trip)
+            return await self._by_browser(task, trip)
         except FetchError as error:
-            return self._failed(trip, error)
+            return self._failed(task, trip, started, error)
 
     async def close(self) -> None:
         """Breaks off what still runs and closes all connections."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        await self._robots.close()
+        for engine in (self._engine, self._browser_engine):
+            if engine is not None:
+                engine.close()
+        self._engine = self._browser_engine = None
 
-    async def _over_http(self, trip: _Trip) -> Fetched:
-        trip.plan = plan = request.plan_of(trip.task, self.settings)
-        deadline = trip.started + plan.timeout
+    async def _over_http(self, task: Dispatch, trip: _Trip) -> Fetched:
         session = self.engine.session()
         try:
-            while True:
-                left = deadline - self._clock.monotonic()
-                if left <= 0:
-                    raise FetchError("timeout", f"Operation timed out after {plan.timeout:g} seconds of redirects")
-                answer = await session.send(request.with_timeout(trip.plan, left) if trip.history else plan)
-                following = self._follow(trip, answer)
-                if following is None:
-                    return await self._answered(trip, answer, session)
-                answer.body.drop()
-                trip.plan = following
+            answer = await self._travel(trip, session)
+            return await self._answered(task, trip, answer, session)
         finally:
             session.close()
+
+    async def _by_browser(self, task: Dispatch, trip: _Trip) -> Fetched:
+        page = trip.plan
+        endpoint = browser_client.endpoint_of(task.fetch.fetch_type or "", self.settings)
+        if page.robots:
+            await self._robots.check(page)
+        session = self.browser_engine.session()
+        try:
+            answer = await session.send(browser_client.job_plan(task, page, endpoint))
+            body = answer.body.content()
+            answer.body.drop()
+        finally:
+            session.close()
+        fetched = browser_client.read_reply(task, page, answer.status, body, self._node)
+        if not fetched.time:
+            fetched.time = self._clock.monotonic() - trip.started
+        if fetched.error is None and not 200 <= fetched.status_code < 300:
+            fetched.error = status_error(fetched.status_code, "")
+        if fetched.size > MAX_INLINE_BODY and self._blobs is not None:
+            fetched.blob = await self._store(task, [fetched.content])
+            fetched.content = b""
+        return fetched
+
+    async def _load_robots(self, plan: Plan) -> tuple[int, bytes]:
+        trip = _Trip(request.robots_plan(plan), self._clock.monotonic())
+        session = self.engine.session()
+        try:
+            answer = await self._travel(trip, session)
+        finally:
+            session.close()
+        body = answer.body.content()
+        answer.body.drop()
+        return answer.status, body
+
+    async def _travel(self, trip: _Trip, session: Session) -> Answer:
+        """All hops of a trip; the answer of the last. ``trip.plan`` is always the hop that is on its way."""
+        first = trip.plan
+        while True:
+            plan = trip.plan
+            if plan.robots:
+                await self._robots.check(plan)
+            if trip.history or plan.robots:
+                left = trip.started + first.timeout - self._clock.monotonic()
+                if left <= 0:
+                    raise FetchError("timeout", f"Operation timed out after {first.timeout:g} seconds")
+                plan = request.with_timeout(plan, left)
+            answer = await session.send(plan)
+            following = self._follow(trip, answer)
+            if following is None:
+                return answer
+            answer.body.drop()
+            trip.plan = following
 
     def _follow(self, trip: _Trip, answer: Answer) -> Plan | None:
         """The next hop, noted in the trip's history; ``None`` at the end of the way."""
         plan = trip.plan
-        assert plan is not None
         if not plan.follow or answer.status not in redirects.STATUSES:
             return None
         plan = request.without_cookies(plan, set_cookie_names(answer.headers))
@@ -92,26 +154,24 @@ class Fetcher:
             trip.history.append((answer.status, plan.url.full))
         return following
 
-    async def _answered(self, trip: _Trip, answer: Answer, session: Session) -> Fetched:
-        plan = trip.plan
-        assert plan is not None
+    async def _answered(self, task: Dispatch, trip: _Trip, answer: Answer, session: Session) -> Fetched:
         body, blob, content = answer.body, None, b""
         size = body.size
         try:
             if size <= MAX_INLINE_BODY or self._blobs is None:
                 content = body.content()
             else:
-                key = f"{trip.task.project}/{trip.task.taskid}/{trip.task.run}"
-                blob = await asyncio.to_thread(self._blobs.create, body.chunks, key)
+                blob = await self._store(task, body.chunks)
         finally:
             body.drop()
+            self.engine.room_made()
         return Fetched(
-            task=trip.task,
+            task=task,
             status_code=answer.status,
-            url=plan.url.full,
-            orig_url=trip.task.url,
+            url=trip.plan.url.full,
+            orig_url=task.url,
             headers=answer.headers,
-            cookies=request.sent_cookies(plan) | session.cookies(),
+            cookies=request.sent_cookies(trip.plan) | session.cookies(),
             time=self._clock.monotonic() - trip.started,
             error=None if 200 <= answer.status < 300 else status_error(answer.status, answer.reason),
             history=trip.history,
@@ -121,18 +181,32 @@ class Fetcher:
             content=content,
         )
 
-    def _failed(self, trip: _Trip, error: FetchError) -> Fetched:
+    async def _store(self, task: Dispatch, chunks: list[bytes]) -> str:
+        """The id of the stored body. Tries until the store is available: the lease is renewed meanwhile."""
+        assert self._blobs is not None
+        key = f"{task.project}/{task.taskid}/{task.run}"
+        misses = 0
+        while True:
+            try:
+                return await asyncio.to_thread(self._blobs.create, chunks, key)
+            except StoreUnavailable as error:
+                if misses == 0:
+                    log.warning("a body of %s waits for the blob store: %s", key, error)
+                await asyncio.sleep(BLOB_PATIENCE[min(misses, len(BLOB_PATIENCE) - 1)])
+                misses += 1
+
+    def _failed(self, task: Dispatch, trip: _Trip | None, started: float, error: FetchError) -> Fetched:
         return Fetched(
-            task=trip.task,
+            task=task,
             status_code=error.status_code,
-            url=trip.plan.url.full if trip.plan is not None else trip.task.url,
-            orig_url=trip.task.url,
+            url=trip.plan.url.full if trip is not None else task.url,
+            orig_url=task.url,
             headers=[],
             cookies={},
-            time=self._clock.monotonic() - trip.started,
+            time=self._clock.monotonic() - started,
             error=str(error),
             error_kind=error.kind,
-            history=trip.history,
+            history=trip.history if trip is not None else [],
             node=self._node,
         )
 
@@ -140,12 +214,11 @@ class Fetcher:
 class _Trip:
     """What is known of a fetch on its way, also when it fails."""
 
-    __slots__ = ("history", "plan", "started", "task")
+    __slots__ = ("history", "plan", "started")
 
-    def __init__(self, task: Dispatch, started: float) -> None:
-        self.task = task
+    def __init__(self, plan: Plan, started: float) -> None:
+        self.plan = plan
         self.started = started
-        self.plan: Plan | None = None
         self.history: list[tuple[int, str]] = []
 
 

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from crawlkit.libs.errors import FetchError
 
+SMALL = 256 * 1024  # bytes of a body that never waits for others
+
 
 class Inflight:
-    """Bytes of bodies that this process holds, from the first byte read until the message is handed on."""
+    """Bytes of bodies that this process holds while they come in and until they are stored.
 
-    __slots__ = ("bytes", "limit", "peak")
+    Over a soft limit, larger bodies wait and one at a time goes on, so that what was begun gets finished; small ones
+    always go on. ``slots``: transfers at once; ``largest``: the largest body there may be.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("bytes", "first", "limit", "peak", "small", "soft")
+
+    def __init__(self, limit: int, slots: int, largest: int) -> None:
         self.limit = limit
+        self.small = min(SMALL, limit // (4 * slots))
+        self.soft = max(limit - largest - slots * self.small, limit // 4)
+        self.first: object | None = None  # the one that goes on over the soft limit
         self.bytes = 0
         self.peak = 0
 
@@ -25,6 +34,19 @@ class Inflight:
         self.bytes += size
         if self.bytes > self.peak:
             self.peak = self.bytes
+
+    def must_wait(self, who: object, held: int, more: int) -> bool:
+        """Whether the transfer ``who``, which holds ``held`` bytes, should pause before it takes ``more``."""
+        if held + more <= self.small or self.bytes + more <= self.soft:
+            return False
+        if self.first is None:
+            self.first = who
+        return self.first is not who
+
+    def leave(self, who: object) -> None:
+        """``who`` has ended; the next that asks may be the one that goes on."""
+        if self.first is who:
+            self.first = None
 
     def release(self, size: int) -> None:
         self.bytes -= size
@@ -54,7 +76,7 @@ class Body:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def drop(self) -> None:
-        """Gives its room back. Harmless when called twice."""
+        """Gives its room back, once the content is elsewhere. Harmless when called twice."""
         self._inflight.release(self.size)
         self.size = 0
         self.chunks = []

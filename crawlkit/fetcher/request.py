@@ -26,6 +26,9 @@ _UNCLEAN = re.compile("[\r\n\0]")
 #: Ours to write: what a task says about them is ignored.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
                       "proxy-connection", "expect"})  # fmt: skip
+ROBOTS_TIMEOUT = 30.0  # seconds [F10]
+ROBOTS_CONNECT_TIMEOUT = 10.0
+ROBOTS_BODY = 564 * 1024  # bytes, a little over what is read of it
 NO_COOKIES: dict[str, str] = {}
 
 
@@ -47,6 +50,7 @@ class Plan:
     follow: bool = True
     max_redirects: int = 5
     max_body: int = 64 * 2**20
+    cut: bool = False  # a body over max_body is cut off there instead of refused
     robots: bool = False
     user_agent: str = ""
 
@@ -181,6 +185,23 @@ def without_cookies(plan: Plan, names: set[str]) -> Plan:
         header = "; ".join(kept) or None
     cookies = {name: value for name, value in plan.cookies.items() if name not in names}
     return replace(plan, cookie_header=header, cookies=cookies)
+
+
+def robots_plan(plan: Plan) -> Plan:
+    """The request for the robots.txt of this plan's origin: by the same proxy, with none of the task's secrets."""
+    scheme, host, port = plan.url.origin
+    wire = f"{scheme}://{host}:{port}/robots.txt"
+    return Plan(
+        url=urls.parse(wire),
+        headers=[("User-Agent", plan.user_agent), ("Accept-Encoding", ACCEPT_ENCODING)],
+        proxy=plan.proxy,
+        timeout=ROBOTS_TIMEOUT,
+        connect_timeout=ROBOTS_CONNECT_TIMEOUT,
+        validate_cert=plan.validate_cert,
+        max_body=ROBOTS_BODY,
+        cut=True,
+        user_agent=plan.user_agent,
+    )
 
 
 def with_timeout(plan: Plan, seconds: float) -> Plan:

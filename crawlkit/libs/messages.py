@@ -87,6 +87,7 @@ class Fetched(Struct, array_like=True):
     blob: str | None = None  # where a large body is; content is empty then
     size: int = 0  # bytes of body
     content: bytes = b""
+    js_script_result: Any = None  # what a browser's script returned [H51]
 
 
 class FetchedHead(Struct, array_like=True):

@@ -1,0 +1,77 @@
+"""Remembers the rules of origins, bounded in number and time; tasks that ask at once share one fetch.
+
+Does not fetch by itself: it is given a loader. Does not decide what rules mean: libs.robots does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+
+from crawlkit.fetcher.request import Plan
+from crawlkit.libs.errors import FetchError
+from crawlkit.libs.robots import Rules, rules_of
+
+Load = Callable[[Plan], Awaitable[tuple[int, bytes]]]  # the plan of a task -> status and body of its robots.txt
+
+#: A fetch that ends like this means that there is no robots.txt (RFC 9309, 2.3.1.2 and 2.3.1.3); any other way to
+#: fail means that it cannot be reached (2.3.1.4), which refuses everything.
+ABSENT = frozenset({"redirects", "bad_redirect"})
+
+
+class RobotsCache:
+    """``ttl`` seconds for rules that were read, ``error_ttl`` for an origin that could not be reached."""
+
+    def __init__(self, load: Load, now: Callable[[], float], ttl: float, error_ttl: float, size: int) -> None:
+        self._load = load
+        self._now = now
+        self._ttl = ttl
+        self._error_ttl = error_ttl
+        self._size = size
+        self._known: OrderedDict[Hashable, tuple[float, Rules]] = OrderedDict()
+        self._coming: dict[Hashable, asyncio.Task[Rules]] = {}
+
+    async def check(self, plan: Plan) -> None:
+        """Raises :class:`FetchError` of kind ``robots`` (status 403) when the rules forbid this request."""
+        rules = await self._rules(plan)
+        if not rules.allows(plan.url.wire, plan.user_agent):
+            raise FetchError("robots", "Disallowed by robots.txt", 403)
+
+    async def _rules(self, plan: Plan) -> Rules:
+        key = (plan.url.origin, plan.proxy, plan.validate_cert)
+        found = self._known.get(key)
+        if found is not None and self._now() < found[0]:
+            self._known.move_to_end(key)
+            return found[1]
+        task = self._coming.get(key)
+        if task is None:
+            task = self._coming[key] = asyncio.create_task(self._fetch(key, plan))
+        return await asyncio.shield(task)  # one task that gives up must not take the answer from the others
+
+    async def _fetch(self, key: Hashable, plan: Plan) -> Rules:
+        ttl = self._ttl
+        try:
+            status, body = await self._load(plan)
+            # In a thread, for half a megabyte of rules takes long to read.
+            rules = rules_of(status, body) if len(body) < 16_384 else await asyncio.to_thread(rules_of, status, body)
+            if status >= 500:
+                ttl = self._error_ttl
+        except FetchError as error:
+            absent = error.kind in ABSENT
+            rules = Rules.allow_all() if absent else Rules.refuse_all()
+            ttl = self._ttl if absent else self._error_ttl
+        finally:
+            del self._coming[key]
+        self._known[key] = (self._now() + ttl, rules)
+        self._known.move_to_end(key)
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return rules
+
+    async def close(self) -> None:
+        """Breaks off what is being fetched."""
+        tasks = list(self._coming.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
