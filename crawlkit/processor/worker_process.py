@@ -40,6 +40,7 @@ from crawlkit.processor.zygote import adopt_orphans
 
 PRELOADED = (lxml.html, parsel, pyquery)  # loaded before the fork, so that every worker has them from its birth
 SOCKET_BUFFER = 2**20
+LOAD_AGAIN = 5.0  # seconds until a script that does not load is tried again: what it imports may have come
 LAST_MEMORY = 64 * 2**20  # bytes of address space set aside to say that memory is used up
 
 
@@ -58,6 +59,7 @@ class Worker:
         self._clock = SystemClock()
         self._scripts: OrderedDict[str, Script] = OrderedDict()
         self._runners: dict[str, Runner] = {}
+        self._load_errors: dict[str, tuple[ScriptError | None, float]] = {}  # version -> error, valid until
         self._number = 0  # of the running task
         self._parts = 0  # of its outcome, sent so far
         self._follows = 0
@@ -77,10 +79,16 @@ class Worker:
                     self._runners.pop(self._scripts.popitem(last=False)[0], None)
             elif kind == frames.TASK:
                 self._task(number, payload)
-                wrong = "the memory limit was reached" if self._out_of_memory else sanity.what_is_wrong()
+                wrong = self._what_was_broken_off() or sanity.what_is_wrong()
                 if wrong is not None:
                     self._pipe.send(frames.GOODBYE, number, wrong.encode())
                     return
+
+    def _what_was_broken_off(self) -> str | None:
+        """A limit that struck anywhere may have left a lock held or a module half imported."""
+        if self._limit.rang:
+            return "a callback reached its time limit"
+        return "a callback reached the memory limit" if self._out_of_memory else None
 
     def in_forked_child(self) -> None:
         """A callback forked: its copy may go on, but must never speak for the worker."""
@@ -119,9 +127,9 @@ class Worker:
             self._finish(outcome)
         except MemoryError:
             self._out_of_memory = True
-            self._fail(fetched, "memory_limit", "MemoryError: the callback used more memory than it may")
+            self._fail(fetched, "memory_limit", "the callback used more memory than it may")
         except TimeLimit:
-            self._fail(fetched, "time_limit", "TimeLimit: the callback ran longer than it may")
+            self._fail(fetched, "time_limit", "the callback ran longer than it may")
         except BaseException as error:
             # A callback's exception may be of any kind and may not even have a usable text; none may end the worker.
             self._fail(fetched, "exception", described(error))
@@ -141,11 +149,23 @@ class Worker:
     def _runner(self, task: Dispatch) -> Runner:
         runner = self._runners.get(task.script)
         if runner is None:
+            self._raise_known_error(task.script)
             script = self._scripts[task.script]
-            project = load_project(script.project, script.text, group=task.group, resolver=self._script_of)
+            try:
+                project = load_project(script.project, script.text, group=task.group, resolver=self._script_of)
+            except ScriptError as error:
+                self._load_errors[task.script] = (error, self._clock.monotonic() + LOAD_AGAIN)
+                raise
             runner = Runner(project, node=self._config.node, settings=RunnerSettings(), clock=self._clock)
             self._runners[task.script] = runner
         return runner
+
+    def _raise_known_error(self, version: str) -> None:
+        """A script that did not load a moment ago is not tried again for every task of its project."""
+        error, until = self._load_errors.pop(version, (None, 0.0))
+        if error is not None and self._clock.monotonic() < until:
+            self._load_errors[version] = (error, until)
+            raise error
 
     def _script_of(self, project: str) -> str | None:
         text = self._ask(frames.ASK_SCRIPT, project)

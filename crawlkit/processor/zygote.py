@@ -138,17 +138,14 @@ class Zygote:
 
     def _collect(self) -> None:
         """Reports every worker that died; its process group dies with it."""
-        while True:
-            try:
-                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if dead is None:
-                return
-            pid = dead.si_pid
-            if pid in self._workers:
-                _kill_group(pid)  # before it is collected: until then nobody else can have its number
-            _, status = os.waitpid(pid, 0)
+        while (dead := _next_dead()) is not None:
+            pid, status = dead
+            if status is None:
+                if pid in self._workers:
+                    _kill_group(pid)  # before it is collected: until then nobody else can have its number
+                _, status = os.waitpid(pid, 0)
+            elif pid in self._workers:
+                _kill_group(pid)
             worker = self._workers.pop(pid, None)
             if worker is not None:
                 self._report(EXITED, worker, pid, status)
@@ -164,6 +161,18 @@ class Zygote:
     def _report(self, kind: int, worker: int, pid: int, status: int) -> None:
         with contextlib.suppress(ConnectionError):  # the service is gone; the next read says so
             self._control.sendall(REPORT.pack(kind, worker, pid, status))
+
+
+def _next_dead() -> tuple[int, int | None] | None:
+    """A child that has died; its wait status is ``None`` while it is not collected."""
+    try:
+        if hasattr(os, "waitid"):
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return None if dead is None else (dead.si_pid, None)
+        pid, status = os.waitpid(-1, os.WNOHANG)  # macOS before Python 3.13
+        return (pid, status) if pid else None
+    except ChildProcessError:
+        return None
 
 
 def _kill_group(pid: int) -> None:
