@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
 from crawlkit.libs import crawl_args
@@ -109,7 +110,7 @@ class BaseHandler:
 
     _collector: Collector | None = None
     _joiner: Joiner | None = None
-    _plans: dict[Any, _Plan]
+    _plans: dict[Any, _Plan] = MappingProxyType({})  # type: ignore[assignment]  # one's own when a run begins
     _planned_for: dict[str, Any] | None = None
     _own_taskid: bool  # get_taskid is the default one
     _debugger = False
@@ -212,6 +213,7 @@ class BaseHandler:
         self.response = self.task = self.save = None  # type: ignore[assignment]
 
     def _plan_for(self, callback: Callback) -> _Plan:
+        self._collected()
         plan = _Plan(self._joined_args(callback, {}))
         if len(self._plans) < _MAX_PLANS:
             self._plans[callback] = plan
@@ -242,8 +244,6 @@ class BaseHandler:
 
     def _crawl(self, url: str, callback: Callback, kwargs: dict[str, Any]) -> TaskDict:
         crawl_args.check_names(kwargs)
-        if url.startswith("curl "):
-            raise InvalidTask("url", "curl command strings are not supported yet; give the URL and its arguments")
         args = self._joined_args(callback, kwargs)
         params = args.get("params")
         return self._take(with_params(url, params) if params else url, _Plan(args), args.get("taskid"))
@@ -254,6 +254,8 @@ class BaseHandler:
             collector = self._collected()
         url = task_url(url)
         if not url.startswith(_HTTP) and not has_scheme(url):
+            if url.startswith("curl "):
+                raise InvalidTask("url", "curl command strings are not supported yet; give the URL and its arguments")
             url = self._resolved(url)
         if len(url) > MAX_URL:
             raise InvalidTask("url", f"is {len(url):,} characters, over the limit of {MAX_URL:,}")

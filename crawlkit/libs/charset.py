@@ -84,11 +84,10 @@ def sniff(content: bytes) -> str:
         pass
     else:
         return "utf-8"
-    import chardet  # slow to load, and most pages never come here
+    import charset_normalizer  # slow to load, and most pages never come here
 
-    guess = chardet.detect(head)
-    name = guess.get("encoding")
-    return (codec_name(name) if name else None) or "utf-8"
+    name = charset_normalizer.detect(head)["encoding"]
+    return (codec_name(name) if isinstance(name, str) else None) or "utf-8"
 
 
 def detect(content: bytes, content_type: str | None = None) -> str:

@@ -34,12 +34,13 @@ class Capture:
 
     def write(self, text: str) -> None:
         size = len(text)
+        if not size:
+            return
         if size > self._limit:
             text, self.cut = text[-self._limit :], True
             size = self._limit
         self._pieces.append(text)
         self._size += size
-        # Twice the limit, so that an endless print costs little a line
         while self._size - len(self._pieces[0]) >= self._limit:
             self._size -= len(self._pieces.popleft())
             self.cut = True

@@ -5,6 +5,7 @@ Pure: Fetched and findings in, Outcome out.
 
 from __future__ import annotations
 
+from crawlkit.libs import charset
 from crawlkit.libs.errors import ScriptError
 from crawlkit.libs.messages import INFO, NIL, Fetched, Outcome, ProjectInfo, TrackFetch, TrackProcess, pack
 from crawlkit.libs.response import Response
@@ -34,8 +35,9 @@ def track_fetch(fetched: Fetched, response: Response, ok: bool) -> TrackFetch:
     else:
         track.headers = {name: value[:1000] for name, value in fetched.headers[:MAX_HEADERS]}
         if response.content:
-            text = response.content[: 4 * MAX_CONTENT].decode(response.encoding, "replace")[:MAX_CONTENT]
-            track.content = text.encode("utf-8", "replace").decode()
+            head = response.content[: 4 * MAX_CONTENT]
+            track.encoding = track.encoding or charset.detect(head, response.content_type)
+            track.content = charset.decode(head, track.encoding)[:MAX_CONTENT].encode("utf-8", "replace").decode()
     return track
 
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crawlkit.libs.collector import MAX_RESULT, PART_BYTES, Collector
+from crawlkit.libs.jsonable import NotJSON
+from crawlkit.libs.messages import FOLLOWS_PER_PART
+from crawlkit.libs.task import Task
+
+Part = tuple[list[str], int, list[Any], list[Any]]
+
+
+def collecting() -> tuple[Collector, list[Part]]:
+    parts: list[Part] = []
+    return Collector(lambda *part: parts.append(part)), parts
+
+
+def test_parts_are_handed_on_by_number() -> None:
+    collector, parts = collecting()
+    for n in range(2 * FOLLOWS_PER_PART + 5):
+        collector.follow(str(n), Task("p", str(n), "http://a.com/"), True)
+    assert [len(part[2]) for part in parts] == [FOLLOWS_PER_PART] * 2
+    assert len(collector.follows) == 5
+    assert collector.follow_count == 2 * FOLLOWS_PER_PART
+
+
+def test_parts_are_handed_on_by_size() -> None:
+    collector, parts = collecting()
+    for n in range(40):
+        collector.follow(str(n), Task("p", str(n), "http://a.com/" + "x" * 60_000), True)
+    assert len(parts) == 2
+    assert all(sum(len(bytes(f.task)) for f in part[2]) < PART_BYTES + 70_000 for part in parts)
+
+
+def test_results_are_numbered_over_all_parts() -> None:
+    collector, parts = collecting()
+    for n in range(5):
+        collector.result({"n": n, "text": "x" * 400_000})
+    numbers = [n for results, first, _, _ in parts for n in range(first, first + len(results))]
+    numbers += range(collector.result_count - len(collector.results), collector.result_count)
+    assert numbers == list(range(5))
+    assert all(sum(map(len, part[0])) <= PART_BYTES for part in parts)
+    assert collector.result_head is not None
+    assert len(collector.result_head) == 100
+
+
+def test_one_large_result_goes_alone() -> None:
+    collector, parts = collecting()
+    collector.follow("1", Task("p", "1", "http://a.com/"), True)
+    collector.result("x" * (MAX_RESULT - 2))
+    assert [(len(part[0]), len(part[2])) for part in parts] == [(0, 1), (1, 0)]
+
+
+def test_a_result_over_the_limit_is_named() -> None:
+    collector, parts = collecting()
+    with pytest.raises(NotJSON, match="over the limit of 4,194,304"):
+        collector.result("x" * MAX_RESULT)
+    assert not parts
+    assert collector.result_count == 0
+
+
+def test_messages_are_bounded() -> None:
+    collector, parts = collecting()
+    with pytest.raises(NotJSON, match="over the limit"):
+        collector.message("p", "x" * MAX_RESULT)
+    for _ in range(3):
+        collector.message("p", "x" * 900_000)
+    assert len(parts) == 2
+
+
+def test_a_known_taskid_is_not_taken_again_over_parts() -> None:
+    collector, _ = collecting()
+    task = Task("p", "1", "http://a.com/")
+    assert collector.follow("1", task, True)
+    collector.flush()
+    assert not collector.follow("1", task, True)
+
+
+def test_without_somebody_to_hand_to_everything_is_kept() -> None:
+    collector = Collector()
+    for n in range(FOLLOWS_PER_PART + 1):
+        collector.follow(str(n), Task("p", str(n), "http://a.com/"), True)
+    assert len(collector.follows) == FOLLOWS_PER_PART + 1
