@@ -84,6 +84,7 @@ class Crawl:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Ends it without a grace; nothing of it is left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
         self.process.wait()
