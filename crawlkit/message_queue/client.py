@@ -211,7 +211,6 @@ class QueueClient:
             sock,
             lambda data: answers.put_nowait(wire.read_to_client(data)),
             lambda _: answers.put_nowait(None),
-            reuse=True,  # answers are decoded to bytes at once
         )
         try:
             welcome = await asyncio.wait_for(self._greet(connection, answers), GREETING)

@@ -26,18 +26,11 @@ LAST_WORDS = 0.2  # seconds
 class Connection:
     """One socket. ``on_frame(data)`` is called for each frame, ``on_lost(reason)`` once, at its end.
 
-    ``data`` is a buffer that nobody else writes to, unless ``reuse`` says that ``on_frame`` keeps no view of it: then
-    large frames share one buffer. An ``on_frame`` that raises :class:`BadMessage` ends the connection.
+    ``data`` is a buffer that is written to again afterwards: ``on_frame`` keeps no view of it. When it raises
+    :class:`BadMessage` the connection ends.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        on_frame: Callable[[Piece], None],
-        on_lost: Callable[[str], None],
-        *,
-        reuse: bool = False,
-    ) -> None:
+    def __init__(self, sock: socket.socket, on_frame: Callable[[Piece], None], on_lost: Callable[[str], None]) -> None:
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
@@ -55,7 +48,6 @@ class Connection:
         self._filled = 0
         self._frame: memoryview | None = None  # a large frame being received
         self._frame_filled = 0
-        self._reuse = reuse
         self._spare = bytearray()
         self._out: deque[Piece] = deque()
         self._flushing = False
@@ -195,14 +187,14 @@ class Connection:
                     self._begin(length, start + 4, end)
                     start = end
                 break
-            self.on_frame(bytes(self._view[start + 4 : start + 4 + length]))
+            self.on_frame(self._view[start + 4 : start + 4 + length])
             start += 4 + length
         if start:
             self._scratch[: end - start] = self._scratch[start:end]
         self._filled = end - start
 
     def _begin(self, length: int, start: int, end: int) -> None:
-        if self._reuse and length <= REUSED:
+        if length <= REUSED:
             if len(self._spare) < length:
                 self._spare = bytearray(length)
             self._frame = memoryview(self._spare)[:length]

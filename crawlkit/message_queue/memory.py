@@ -159,7 +159,7 @@ class MemoryQueue:
                 continue
             self._deaths.pop(id_, None)
             self._bytes -= len(delivery.body)
-            self._dead.append(DeadLetter(bytes(delivery.body), reason))  # not a view of a larger buffer
+            self._dead.append(DeadLetter(delivery.body, reason))
             self._dead_bytes += len(delivery.body)
         while len(self._dead) > MAX_DEAD or (self._dead_bytes > MAX_DEAD_BYTES and len(self._dead) > 1):
             self._dead_bytes -= len(self._dead.popleft().body)

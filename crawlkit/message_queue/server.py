@@ -1,7 +1,7 @@
 """Serves a set of memory queues to other processes: over a Unix socket, or over TCP to who has the shared key.
 
-What a lost connection held goes back to the head of its queue at once. Runs in the supervisor's loop; the bodies of
-messages are never copied or looked into.
+What a lost connection held goes back to the head of its queue at once. Runs in the supervisor's loop; nothing here
+looks into a message.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ class _Session:
     def _put(self, message: wire.Put) -> None:
         queue = self._queue(message.queue)
         try:
-            waiting = queue.put_later(message.bodies, message.timeout)  # type: ignore[arg-type]  # views will do
+            waiting = queue.put_later(message.bodies, message.timeout)
         except QueueFull as error:
             self._send(wire.Full(message.rid, queue.room(), error.args[1], str(error.args[0])))
             return

@@ -1,7 +1,7 @@
 """The frames of ``local://`` and ``manager://``: what they mean, and how they become bytes and back.
 
 Pure: no socket, no loop. A frame is four bytes of length (big-endian) and one msgpack array. Nothing is unpickled.
-Bodies are not copied on their way out (the pieces go into one ``sendmsg``) nor when the server reads them.
+Bodies are not copied on their way out: the pieces of a frame go into one ``sendmsg``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Put(Struct, array_like=True, tag=1):
     rid: int
     queue: str
     timeout: float | None
-    bodies: list[memoryview]
+    bodies: list[bytes]
 
 
 class Get(Struct, array_like=True, tag=2):
