@@ -10,7 +10,7 @@ import os
 import tempfile
 
 SIZE = mmap.PAGESIZE
-_RUNNING, _DONE, _PROCESSES = 0, 1, 2  # places of whole numbers
+_RUNNING, _DONE, _PROCESSES, _BACK_FROM, _BACK_TO = 0, 1, 2, 16, 17  # places of whole numbers
 _STARTED, _HELD_UP, _HELD_SINCE, _BUSY = 4, 5, 6, 7  # places of times and durations (monotonic seconds)
 
 
@@ -51,6 +51,15 @@ class Board:
         self._numbers[_RUNNING] = 0
         self._numbers[_DONE] += 1
 
+    def taken_back(self, number: int) -> bool:
+        """Whether the service has taken task ``number`` back. Ask after :meth:`start`."""
+        numbers = self._numbers
+        return numbers[_BACK_FROM] <= number < numbers[_BACK_TO]
+
+    def drop(self) -> None:
+        """The task that was to start does not."""
+        self._numbers[_RUNNING] = 0
+
     def hold(self, now: float) -> None:
         """The callback waits for the service: this time is not its own."""
         self._times[_HELD_SINCE] = now
@@ -67,6 +76,11 @@ class Board:
         return self._numbers[_PROCESSES]
 
     # The service's side.
+
+    def take_back(self, first: int, last: int) -> None:
+        """The worker shall not start tasks ``first`` to ``last``. Earlier ones have started or were taken back."""
+        self._numbers[_BACK_TO] = last + 1
+        self._numbers[_BACK_FROM] = first
 
     @property
     def running(self) -> int:

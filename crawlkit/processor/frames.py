@@ -29,6 +29,9 @@ IS_LAST = 2
 ASK = 32  # payload: msgpack of (what, name); the worker waits for the answer
 BAD_TASK = 33  # payload: why the message cannot be read
 GOODBYE = 34  # payload: why the worker takes no more tasks
+SKIPPED = 35  # the task had been taken back before it could start
+IMPORTED = 36  # payload: msgpack of {project: version of its script} that a loaded script imported
+KINDS_UP = frozenset({*range(OUTCOME, OUTCOME + 4), ASK, BAD_TASK, GOODBYE, SKIPPED, IMPORTED})
 
 ASK_SCRIPT = "script"  # the script of another project; an answer of none: no such project
 ASK_BLOB = "blob"

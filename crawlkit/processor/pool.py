@@ -12,12 +12,12 @@ import os
 import socket
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import CrawlkitError
+from crawlkit.libs.errors import BadMessage, CrawlkitError
 from crawlkit.processor import frames
 from crawlkit.processor.board import Board, create_memory
 from crawlkit.processor.held import Held
@@ -28,10 +28,12 @@ from crawlkit.processor.worker_handle import SOCKET_BUFFER, WorkerHandle
 from crawlkit.processor.zygote_client import ZygoteClient, clean_environment
 
 WATCH = 0.1  # seconds between looks at running callbacks
-MAX_MOVES = 5  # workers a task may lose before it ran
+TAKE_BACK_AFTER = 0.2  # seconds a callback runs before what waits behind it is given to others
+MAX_MOVES = 5  # workers that died before they did anything, for one task
 START_TIMEOUT = 20.0  # seconds until a worker has read its first task
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to start a zygote or a worker that fails
 
+T = TypeVar("T")
 log = logging.getLogger("crawlkit.processor")
 
 
@@ -52,6 +54,13 @@ class PoolEvents(Protocol):
 
     def room(self) -> None:
         """Tasks ended: there may be room for more."""
+
+
+def _decode(payload: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadMessage(str(error)) from None
 
 
 def limits_of(settings: ProcessorSettings) -> Limits:
@@ -89,6 +98,7 @@ class Pool:
         self._workers_made = 0
         self._numbers = 0
         self._paused = False
+        self._draining = False
         self._closing = False
         self._pump_planned = False
         self._may_open_at = 0.0
@@ -124,14 +134,16 @@ class Pool:
                 worker.resume()
             self._plan_pump()
 
-    def take_back(self) -> list[Held]:
-        """Gives up all tasks that do not run: those without a worker, and those waiting in a worker."""
+    def drain(self) -> list[Held]:
+        """Starts no task any more and gives up those without a worker. Those waiting in workers will not start."""
+        self._draining = True
         back = [held for line in self._backlog.values() for held in line]
         self._backlog.clear()
         for worker in self._workers.values():
-            running = worker.board.running or next(iter(worker.held), 0)
-            back += [held for number, held in worker.held.items() if number != running]
-            worker.held = {number: held for number, held in worker.held.items() if number == running}
+            running = worker.board.running
+            waiting = [number for number in worker.held if number > running]
+            if waiting:
+                worker.board.take_back(waiting[0], waiting[-1])
         return back
 
     def running(self) -> list[Held]:
@@ -168,6 +180,18 @@ class Pool:
             ):
                 self._dismiss(worker)
 
+    def imports(self) -> set[str]:
+        """Projects whose scripts were imported by scripts that are loaded now."""
+        return {project for worker in self._workers.values() for project in worker.imports}
+
+    def imports_are(self, versions: Mapping[str, str | None]) -> None:
+        """Replaces the workers that imported another version of one of these projects [P04]."""
+        for worker in list(self._workers.values()):
+            if any(project in versions and versions[project] != version for project, version in worker.imports.items()):
+                worker.slot.retiring = True
+                if not worker.held:
+                    self._dismiss(worker)
+
     async def close(self) -> None:
         """Kills all workers and the zygote."""
         self._closing = True
@@ -195,7 +219,7 @@ class Pool:
     def _pump(self) -> None:
         """Gives away what can be given, project by project in turn."""
         self._pump_planned = False
-        if self._closing or self._paused:
+        if self._closing or self._draining or self._paused:
             return
         now = self._clock.monotonic()
         touched: set[WorkerHandle] = set()
@@ -289,16 +313,20 @@ class Pool:
 
     def _frame(self, worker: WorkerHandle, frame: frames.Frame) -> None:
         kind, number, payload = frame
+        held = worker.held.get(number)
+        if kind not in frames.KINDS_UP:
+            raise BadMessage(f"frame of kind {kind}")
         if kind == frames.GOODBYE:
             log.debug("worker %s of %s goes: %s", worker.pid, worker.slot.project, payload.decode("utf-8", "replace"))
             worker.slot.retiring = True
-            return
-        held = worker.held.get(number)
-        if held is None:
-            return  # taken back at a stop
-        if kind == frames.ASK:
-            what, name = msgspec.msgpack.decode(payload, type=tuple[str, str])
-            self._events.asked(worker, held, what, name)
+        elif held is None:
+            pass  # the task was taken back
+        elif kind == frames.SKIPPED:
+            self._requeue(worker, [number])
+        elif kind == frames.IMPORTED:
+            worker.imports.update(_decode(payload, dict[str, str]))
+        elif kind == frames.ASK:
+            self._events.asked(worker, held, *_decode(payload, tuple[str, str]))
         elif kind == frames.BAD_TASK:
             self._end(worker, number, held)
             self._events.bad_task(held, payload.decode("utf-8", "replace"))
@@ -323,6 +351,16 @@ class Pool:
         if self._backlog:
             self._plan_pump()
         self._events.room()
+
+    def _requeue(self, worker: WorkerHandle, numbers: list[int]) -> None:
+        """Tasks that wait in a worker go back to the front of their project's line."""
+        back = [held for number in numbers if (held := worker.held.pop(number, None)) is not None]
+        for held in back:
+            worker.slot.waiting -= 1
+            worker.slot.waiting_bytes -= len(held.body)
+        if back:
+            self._backlog.setdefault(worker.slot.project, deque()).extendleft(reversed(back))
+            self._plan_pump()
 
     def _hung_up(self, worker: WorkerHandle) -> None:
         """Its end is closed: it is dead or dying; the zygote will say how. What is left of it has to go."""
@@ -389,16 +427,15 @@ class Pool:
                 rest.insert(0, charged)  # not its fault, and nothing of it was seen yet
             else:
                 self._charge(charged, worker.killed, status, seconds)
-        for held in rest:
-            held.moves += 1
-        given_up = [held for held in rest if held.moves > MAX_MOVES]
-        if rest:
-            line = self._backlog.setdefault(worker.slot.project, deque())
-            line.extendleft(held for held in reversed(rest) if held.moves <= MAX_MOVES)
-        for held in given_up:
-            self._events.failed(held, "worker_died", f"{held.moves} workers died before it ran", 0.0)
         if died_young:
             self._back_off()
+            for held in [held for held in rest if held.moves >= MAX_MOVES]:
+                rest.remove(held)
+                self._events.failed(held, "worker_died", f"{MAX_MOVES} workers died before they ran it", 0.0)
+            for held in rest:
+                held.moves += 1
+        if rest:
+            self._backlog.setdefault(worker.slot.project, deque()).extendleft(reversed(rest))
         self._plan_pump()
 
     def _charge(self, held: Held, killed: str | None, status: int | None, seconds: float) -> None:
@@ -433,6 +470,8 @@ class Pool:
                 worker.killed = "time_limit"
                 worker.slot.retiring = True
                 worker.kill()
+            elif spent > TAKE_BACK_AFTER and len(worker.held) > 1:
+                self._take_back_from(worker)
             elif not spent and not self._paused and self._stuck(worker, now):
                 worker.killed = "stuck"
                 worker.slot.retiring = True
@@ -440,6 +479,21 @@ class Pool:
         if self._backlog:
             self._plan_pump()
         self._plan_watch()
+
+    def _take_back_from(self, worker: WorkerHandle) -> None:
+        """Its callback takes long: what waits behind it may go to another worker.
+
+        First the board says so; only when the same callback still runs at the next look is it sure that the worker
+        has seen it. Otherwise the worker itself says which tasks it skipped.
+        """
+        running = worker.board.running
+        waiting = [number for number in worker.held if number > running]
+        if worker.taking_back is None or worker.taking_back[0] != running:
+            if waiting:
+                worker.board.take_back(waiting[0], waiting[-1])
+                worker.taking_back = (running, waiting)
+        else:
+            self._requeue(worker, worker.taking_back[1])
 
     def _stuck(self, worker: WorkerHandle, now: float) -> bool:
         """Has tasks, runs none, and has not moved for long: something it inherited or left behind holds it up."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Collection
 
 from crawlkit.database.base import ProjectStore
 from crawlkit.libs.errors import StoreUnavailable
@@ -55,3 +56,12 @@ class Scripts:
         """The text that the project has now, ``None`` when there is no such project."""
         row = await asyncio.to_thread(self._projectdb.get, project)
         return row.script if row is not None else None
+
+    async def versions(self, projects: Collection[str]) -> dict[str, str | None]:
+        """The version that each project has now, ``None`` for one that is gone."""
+
+        def look() -> dict[str, str | None]:
+            rows = {project: self._projectdb.get(project) for project in projects}
+            return {project: row.version if row is not None else None for project, row in rows.items()}
+
+        return await asyncio.to_thread(look)

@@ -283,6 +283,9 @@ class ProcessorService:
         while True:
             self._pool.housekeeping()
             await self._send_heartbeat(stopping=False)
+            if imported := self._pool.imports():
+                with contextlib.suppress(StoreError):  # the next look is soon
+                    self._pool.imports_are(await self._scripts.versions(imported))
             await asyncio.sleep(self._settings.heartbeat)
 
     async def _send_heartbeat(self, stopping: bool) -> None:
@@ -304,7 +307,7 @@ class ProcessorService:
         """The graceful end: gives back what does not run, waits for what does, sends what is ready."""
         deadline = self._clock.monotonic() + self._settings.stop_within
         waiting = [held for line in self._looking_up.values() for held in line]
-        await self._give_back([*waiting, *self._pool.take_back()])
+        await self._give_back([*waiting, *self._pool.drain()])
         while self._clock.monotonic() < deadline and not (
             not self._pool.running() and self._to_result.empty and self._to_status.empty and not self._to_ack
         ):

@@ -40,6 +40,8 @@ class WorkerHandle:
         self.killed: str | None = None  # the reason, when the service killed it
         self.nice = False
         self.last_end = 0.0  # monotonic time of its last outcome
+        self.imports: dict[str, str] = {}  # other projects its scripts imported -> version
+        self.taking_back: tuple[int, list[int]] | None = None  # the task that ran then, tasks that wait behind it
         self.hung_up = False
         self._done = 0  # tasks ended, and seconds busy, when last looked at
         self._busy = 0.0
@@ -165,16 +167,15 @@ class WorkerHandle:
         if not data:
             self._end()
             return False
+        assert self._on_frame is not None
         try:
-            found = self._reader.feed(data)
+            for frame in self._reader.feed(data):
+                self._on_frame(self, frame)
         except BadMessage:  # a callback wrote into the worker's socket: nothing from there can be trusted now
             self.killed = self.killed or "worker_died"
             self.kill()
             self._end()
             return False
-        assert self._on_frame is not None
-        for frame in found:
-            self._on_frame(self, frame)
         return True
 
     def _write(self) -> None:

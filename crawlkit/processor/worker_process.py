@@ -108,6 +108,10 @@ class Worker:
         self._number, self._parts, self._follows, self._ended = number, 0, 0, False
         self._too_many_follows = False
         self._board.start(number, started)
+        if self._board.taken_back(number):
+            self._board.drop()
+            self._pipe.send(frames.SKIPPED, number, b"")
+            return
         try:
             fetched: Fetched = decode(payload, Fetched)
         except BadMessage as error:
@@ -156,6 +160,8 @@ class Worker:
             except ScriptError as error:
                 self._load_errors[task.script] = (error, self._clock.monotonic() + LOAD_AGAIN)
                 raise
+            if project.imports:
+                self._send(frames.IMPORTED, msgspec.msgpack.encode(project.imports))
             runner = Runner(project, node=self._config.node, settings=RunnerSettings(), clock=self._clock)
             self._runners[task.script] = runner
         return runner
@@ -192,11 +198,14 @@ class Worker:
             kind |= frames.HAS_RESULTS
         if outcome.last:
             kind |= frames.IS_LAST
+        self._send(kind, payload)
+        self._parts += 1
+        self._ended = outcome.last
+
+    def _send(self, kind: int, payload: bytes) -> None:
         self._limit.shield()
         try:
             self._pipe.send(kind, self._number, payload)
-            self._parts += 1
-            self._ended = outcome.last
         finally:
             self._limit.lift()
 
@@ -224,6 +233,7 @@ class Worker:
         )
 
     def _finish(self, outcome: Outcome) -> None:
+        self._limit.shield()
         self._pipe.send(frames.OUTCOME | frames.IS_LAST, self._number, encode(outcome))
         self._ended = True
 

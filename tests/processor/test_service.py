@@ -310,3 +310,59 @@ async def _blocked_worker(it: Bench) -> int:
         before = now
         await asyncio.sleep(0.3)
     return worker
+
+
+def test_tasks_behind_a_slow_callback_go_to_another_worker() -> None:
+    async def scene() -> None:
+        async with bench(per_project=2) as it:
+            body = """
+            def page(self, response):
+                import time
+                if response.url.endswith("/300"):
+                    time.sleep(4)
+                return {"url": response.url}
+            """
+            version = it.projects.save("one", script(body))
+            messages = [fetched("one", version, url=f"http://example.com/{i}") for i in range(500)]
+            began = time.monotonic()
+            await it.put(*messages)
+            await until(lambda: len(it.ended) == 499)
+            assert time.monotonic() - began < 3
+            await until(lambda: len(it.ended) == 500)
+            assert all(len(parts) == 1 for parts in it.parts.values())  # none ran twice
+            assert it.inqueue.size_now().messages == 0
+
+    asyncio.run(scene())
+
+
+def test_an_imported_project_that_changes_is_loaded_anew() -> None:
+    async def scene() -> None:
+        async with bench(heartbeat=0.1) as it:
+            it.projects.save("tools", "N = 1\n")
+            body = "def page(self, response):\n    return {'n': tools.N}"
+            version = it.projects.save("one", script(body, "from projects import tools\n"))
+            (outcome,) = await it.run(fetched("one", version))
+            assert outcome.results == ['{"n":1}'], outcome.process
+            it.projects.save("tools", "N = 2\n")
+            worker = it.service.pids()[1]
+            await until(lambda: worker not in it.service.pids())
+            (outcome,) = await it.run(fetched("one", version, attempt=2))
+            assert outcome.results == ['{"n":2}']
+
+    asyncio.run(scene())
+
+
+def test_a_thread_left_by_every_task_charges_none() -> None:
+    async def scene() -> None:
+        async with bench(per_project=1) as it:
+            body = """
+            def page(self, response):
+                if int(response.url[19:]) > 20:
+                    threading.Thread(target=time.sleep, args=(60,)).start()
+                return {"url": response.url}
+            """
+            version = it.projects.save("one", script(body, "import threading, time\n"))
+            outcomes = await it.run(*[fetched("one", version, url=f"http://example.com/{i}") for i in range(60)])
+            assert all(outcome.ok for outcome in outcomes)
+
+    asyncio.run(scene())
