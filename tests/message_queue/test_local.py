@@ -398,3 +398,57 @@ def test_a_server_without_the_key_gets_nothing():
         await server.close()
 
     run(scene)
+
+
+@pytest.mark.faults
+def test_a_hundred_killed_consumers_lose_nothing(path):
+    """RELIABILITY R-02."""
+
+    async def scene():
+        async with serving(path, max_messages=0) as (_, (broker,)):
+            queue = broker.queue("work")
+            await queue.put_many([b"%d" % n for n in range(3_000)])
+            done: list[bytes] = []
+            for _ in range(100):
+                with process("consume", path) as child:
+                    line = await asyncio.to_thread(child.stdout.readline)
+                    child.send_signal(signal.SIGKILL)
+                    child.wait()
+                done += line.encode().split()
+                killed = asyncio.get_running_loop().time()
+                while (await queue.size()).unacked:
+                    assert asyncio.get_running_loop().time() - killed < 2
+            while batch := await queue.get_many(1_000, 0.1):
+                done += [d.body for d in batch]
+                await queue.ack([d.id for d in batch])
+            done += [d.body for d in await queue.dead(1_000)]
+            assert sorted(done, key=int) == [b"%d" % n for n in range(3_000)]
+
+    run(scene, 110)
+
+
+@pytest.mark.faults
+def test_a_hundred_killed_servers_and_the_clients_come_back(path):
+    """RELIABILITY R-05."""
+
+    async def scene():
+        broker = LocalBroker(f"local://{path}")
+        epochs = set()
+        for round_ in range(100):
+            with process("serve", path) as server:
+                assert await asyncio.to_thread(server.stdout.readline) == "ready\n"
+                if not round_:
+                    await broker.connect()
+                started = asyncio.get_running_loop().time()
+                queue = broker.queue("q")
+                await queue.put_many([b"%d" % round_])
+                got = await queue.get_many(5, 5)
+                assert [d.body for d in got] == [b"%d" % round_]
+                await queue.ack([d.id for d in got])
+                assert asyncio.get_running_loop().time() - started < 5
+                epochs.add(await broker.epoch())
+            await until(lambda: not broker.connected)
+        assert len(epochs) == 100
+        await broker.close()
+
+    run(scene, 110)
