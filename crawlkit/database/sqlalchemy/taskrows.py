@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from crawlkit.database.base import Progress, Queue, TaskRow
 from crawlkit.database.rules import NO_REASON
 from crawlkit.database.sqlalchemy.engine import key_is
-from crawlkit.database.sqlalchemy.tables import attempts, tasks
+from crawlkit.database.sqlalchemy.tables import attempts, ended_badly, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
 
 COLUMNS = tuple(column.name for column in tasks.columns)
@@ -139,7 +139,7 @@ def select_query(
     """A page of a project's tasks in order of taskid. ``url`` is tried with LIKE, which lets too many through."""
     query = sa.select(tasks).where(tasks.c.project == project)
     if status is not None:
-        query = query.where(tasks.c.status == sa.literal_column(str(int(status))))  # literal: lets the index be chosen
+        query = query.where(_has_status(status))
     if url is not None:
         escaped = url.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         pattern = escaped.replace("*", "%") if "*" in url else f"%{escaped}%"
@@ -147,6 +147,12 @@ def select_query(
     if after is not None:
         query = query.where(tasks.c.taskid > after)
     return query.order_by(tasks.c.taskid).limit(limit)
+
+
+def _has_status(status: Status) -> sa.ColumnElement[bool]:
+    # A parameter, no literal: SQLite would put a literal into the second term and no longer see the index in it.
+    mine = tasks.c.status == int(status)
+    return mine if status < Status.FAILED else sa.and_(mine, ended_badly)
 
 
 def failures_query(project: str, limit: int) -> sa.Select[Any]:
@@ -158,10 +164,9 @@ def failures_query(project: str, limit: int) -> sa.Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    failed: sa.ColumnElement[int] = sa.literal_column(str(int(Status.FAILED)))
     each = (
         sa.select(sa.func.coalesce(sa.func.nullif(last, ""), NO_REASON).label("reason"), tasks.c.url.label("url"))
-        .where(tasks.c.project == project, tasks.c.status == failed)
+        .where(tasks.c.project == project, _has_status(Status.FAILED))
         .subquery()
     )
     n = sa.func.count().label("n")

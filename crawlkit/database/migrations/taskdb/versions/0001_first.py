@@ -108,8 +108,8 @@ def upgrade() -> None:
         "tasks",
         ["project", "status", "taskid"],
         unique=False,
-        sqlite_where=sa.text("status >= 3"),
-        postgresql_where=sa.text("status >= 3"),
+        sqlite_where=sa.text("status IN (3, 4)"),
+        postgresql_where=sa.text("status IN (3, 4)"),
     )
     op.create_index(
         "tasks_frontier",

@@ -1,0 +1,134 @@
+"""Nothing on the hot path reads more rows than it returns: every query goes by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from crawlkit.database.base import Queue, ResultStore, TaskStore, Writes
+from crawlkit.database.registry import connect_resultdb, connect_taskdb
+from crawlkit.libs.task import Status
+
+from .stores import attempt, lease, progress, results, task, waiting, writes
+
+
+class Plans:
+    """Explains every statement that a store sends."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.steps: list[str] = []
+        self.busy = False
+        sa.event.listen(engine, "before_cursor_execute", self._before)
+
+    def _before(
+        self, connection: sa.Connection, cursor: object, sql: str, values: object, _: object, many: bool
+    ) -> None:
+        if sql.startswith(("SELECT", "UPDATE", "DELETE")):
+            one = values[0] if many else values  # type: ignore[index]
+            raw = connection.connection.dbapi_connection
+            rows = raw.execute("EXPLAIN QUERY PLAN " + sql, one).fetchall()  # type: ignore[union-attr]
+            self.steps += [row[3] for row in rows]
+
+
+@pytest.fixture
+def taskdb(tmp_path: Path) -> Iterator[TaskStore]:
+    store = connect_taskdb(f"sqlite:///{tmp_path}/t.db")
+    rows = [waiting(f"t{n:04}", n + 1) for n in range(500)]
+    rows += [task(f"f{n:04}", status=Status.FAILED) for n in range(50)]
+    store.commit(writes(insert=rows, lease=[lease("t0001")], attempts=[attempt("t0001"), attempt("f0001", ok=False)]))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def resultdb(tmp_path: Path) -> Iterator[ResultStore]:
+    store = connect_resultdb(f"sqlite:///{tmp_path}/r.db")
+    store.save([results(f"t{n}", "1", project="pq"[n % 2]) for n in range(500)])
+    yield store
+    store.close()
+
+
+def plans_of(store: object, work: Callable[[], object]) -> list[str]:
+    plans = Plans(store._database.engine)  # type: ignore[attr-defined]
+    work()
+    assert plans.steps
+    return plans.steps
+
+
+TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
+    "get": lambda store: store.get("p", "t0001"),
+    "get_many": lambda store: store.get_many([("p", f"t{n:04}") for n in range(100)]),
+    "window": lambda store: store.window("p", Queue.READY, None, 10),
+    "window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10),
+    "attempts": lambda store: store.attempts("p", "t0001"),
+    "prune_attempts": lambda store: store.prune_attempts(10.0),
+    "projects": lambda store: store.projects(),
+    "select": lambda store: store.select("p", after="t0100", limit=10),
+    "select failed": lambda store: store.select("p", Status.FAILED, after="f0010", limit=10),
+    "ledger": lambda store: store.ledger("p"),
+    "ticks": lambda store: store.ticks("p", "m"),
+    "commit": lambda store: store.commit(
+        writes(
+            progress=[progress(waiting("t0001", 1), rank=5.0)],
+            replace=[waiting("t0002", 2)],
+            remove=[("p", "t0003")],
+            unlease=[("p", "t0001")],
+            state={("p", "x"): None},
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASK_QUERIES)
+def test_the_taskdb_goes_by_index(taskdb: TaskStore, name: str) -> None:
+    steps = plans_of(taskdb, lambda: TASK_QUERIES[name](taskdb))
+    assert not [step for step in steps if step.startswith("SCAN")], steps
+    if not name.startswith(("ticks", "prune")):
+        assert not [step for step in steps if "TEMP B-TREE" in step], steps
+    if name.startswith("window"):
+        assert any("tasks_frontier (project=? AND queue=?" in step for step in steps), steps
+    if name == "window behind":
+        assert any("(rank,seq)>(?,?)" in step for step in steps), steps
+    if name == "select failed":
+        assert any("tasks_failed (project=? AND status=? AND taskid>?" in step for step in steps), steps
+
+
+def test_failures_read_only_failed_tasks(taskdb: TaskStore) -> None:
+    steps = plans_of(taskdb, lambda: taskdb.failures("p"))
+    assert any("tasks_failed (project=? AND status=?)" in step for step in steps), steps
+
+
+RESULT_QUERIES: dict[str, Callable[[ResultStore], object]] = {
+    "get": lambda store: store.get("p", "t0"),
+    "select": lambda store: list(store.select("p", limit=10)),
+    "since": lambda store: store.since(100, 10),
+    "since of projects": lambda store: store.since(100, 10, ["p", "q"]),
+    "count": lambda store: store.count("p"),
+    "counts_by_task": lambda store: store.counts_by_task("p", ["t0", "t1"]),
+    "projects": lambda store: store.projects(),
+    "save": lambda store: store.save([results("t0", "2", run=2), results("t1", "x", run=2, last=False)]),
+}
+
+
+@pytest.mark.parametrize("name", RESULT_QUERIES)
+def test_the_resultdb_goes_by_index(resultdb: ResultStore, name: str) -> None:
+    steps = plans_of(resultdb, lambda: RESULT_QUERIES[name](resultdb))
+    scans = [step for step in steps if step.startswith("SCAN") and step != "SCAN result_parts USING COVERING INDEX"]
+    assert not [step for step in scans if "result_parts" not in step], steps
+    assert not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
+def test_opening_asks_for_the_version_only(tmp_path: Path, taskdb: TaskStore) -> None:
+    """No look at the rows when a store is opened: ten million open as fast as ten."""
+    from crawlkit.database.sqlalchemy.engine import open_sqlite
+    from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
+
+    taskdb.commit(Writes())
+    database = open_sqlite(str(tmp_path / "t.db"), "taskdb")
+    seen: list[str] = []
+    sa.event.listen(database.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    SqlTaskStore(database).close()
+    assert seen == ["SELECT version_num FROM crawlkit_taskdb_version"]
