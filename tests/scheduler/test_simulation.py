@@ -30,9 +30,8 @@ def test_a_year_of_twenty_projects_with_hourly_crons() -> None:
     specs = {}
     for number in range(20):
         name = f"p{number}"
-        specs[name] = CronSpec(
-            "hourly", cron=f"{number % 4 // 2 * 30} * * * *", tz="Europe/Paris" if number % 2 else "UTC"
-        )
+        line = f"{number % 4 // 2 * 30} * * * *"
+        specs[name] = CronSpec("hourly", cron=line, tz="Europe/Paris" if number % 2 else "UTC")
         play.project(name, rate=1.0)
     play.info = None
     play.turn()
