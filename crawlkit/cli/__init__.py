@@ -118,7 +118,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         place = error.ctx.command_path if error.ctx is not None else "crawlkit"
         config = error.ctx.find_root().meta.get("crawlkit.config") if error.ctx is not None else None
-        return _fail(f"{error.format_message()}{where_from(error, config)} (see {place} --help)", error)
+        return _fail(f"{error.format_message()}{where_from(error, config)}{_hint(error)} (see {place} --help)", error)
     except click.ClickException as error:
         return _fail(error.format_message(), error)
     except CrawlkitError as error:
@@ -135,6 +135,12 @@ def run(args: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last door: a person gets one line, --debug gives the rest
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where)", error)
     return code if isinstance(code, int) else 0
+
+
+def _hint(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption) and any(error.option_name in param.opts for param in cli.params):
+        return " It goes before the command."
+    return ""
 
 
 def _fail(text: str, error: BaseException) -> int:

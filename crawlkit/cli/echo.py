@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlkit.libs.errors import BadMessage
-from crawlkit.libs.messages import NIL, PROCESSOR2RESULT, STATUS_QUEUE, OutcomeForStore, TrackProcess, decode
+from crawlkit.libs.messages import INFO, NIL, PROCESSOR2RESULT, STATUS_QUEUE, OutcomeForStore, TrackProcess, decode
 
 if TYPE_CHECKING:
     from crawlkit.message_queue.base import Broker, DeadLetter, Delivery, MessageQueue, QueueSize
@@ -50,7 +50,8 @@ class Echo:
             self._seen.clear()
         if count <= SAME:
             again = " (shown no more)" if count == SAME else ""
-            self._write(f"{outcome.project} {outcome.url}{again}\n{logs.rstrip()}")
+            where = "" if outcome.kind == INFO else f" {outcome.url}"
+            self._write(f"{outcome.project}{where}{again}\n{logs.rstrip()}")
 
 
 class EchoingQueue:

@@ -66,8 +66,7 @@ def check_script(text: str, name: str) -> None:
         compile(text, name, "exec", dont_inherit=True)
     except SyntaxError as error:
         line = (error.text or "").strip()
-        raise ScriptError(
-            f"{name}, line {error.lineno}: {error.msg}" + (f": {line}" if line else ""), error.lineno
-        ) from None
+        place = f"{name}, line {error.lineno}" if error.lineno else name
+        raise ScriptError(f"{place}: {error.msg}" + (f": {line}" if line else ""), error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes, nesting without end
         raise ScriptError(f"{name}: {error}") from None
