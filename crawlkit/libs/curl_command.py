@@ -101,7 +101,8 @@ class _Words:
         return found
 
     def _double(self) -> str:
-        text, start, parts = self.text, self.at, []
+        text, start = self.text, self.at
+        parts: list[str] = []
         self.at += 1
         while self.at < len(text):
             char = text[self.at]
