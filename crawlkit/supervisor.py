@@ -24,9 +24,9 @@ from crawlkit.libs.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
-SETTLED = 10.0  # seconds after which a child counts as running well
+SETTLED = 5.0  # seconds after which a child counts as running well
 FIRST_DELAY = 0.5  # seconds before the second restart in a row; doubles up to
-LAST_DELAY = 30.0
+LAST_DELAY = 3.0  # so that it is back within 5 s however often it was killed
 GRACE = 8.0  # seconds from SIGTERM to SIGKILL
 LAST_WAIT = 1.5  # seconds for the kernel to take away what was killed
 USAGE = 2  # exit code of who cannot start as it was asked to

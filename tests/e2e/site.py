@@ -1,7 +1,8 @@
 """A web site that keeps a ledger of its requests, in a process of its own, and a walk over its links.
 
 Run as a script it is the server: GET of static files, kept-alive connections, no validators (so no conditional GET),
-a line per request in the ledger before the answer is sent. Imported it is the test's handle on it. No crawlkit code.
+a line per request in the ledger as it comes in, and the answer some seconds later where the test wants a slow site.
+Imported it is the test's handle on it. No crawlkit code.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Ledger(asyncio.Protocol):
     folder: Path
     ledger: int  # file descriptor
     count = 0
+    delay = 0.0  # seconds between a request and its answer
     kill_at: dict[int, int] = {}
     files: dict[str, bytes | None] = {}
 
@@ -57,7 +59,10 @@ class Ledger(asyncio.Protocol):
             kind = "text/css"
         body = body or b""
         head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        if self.delay:
+            asyncio.get_running_loop().call_later(self.delay, self.transport.write, head.encode() + body)
+        else:
+            self.transport.write(head.encode() + body)
 
     @classmethod
     def order(cls, number: int, group: int) -> None:
@@ -72,8 +77,9 @@ class Ledger(asyncio.Protocol):
         return cls.files[path]
 
 
-async def serve(folder: Path, ledger: Path) -> None:
+async def serve(folder: Path, ledger: Path, delay: float) -> None:
     Ledger.folder = folder
+    Ledger.delay = delay
     Ledger.ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Ledger, "127.0.0.1", 0, backlog=512)
@@ -92,9 +98,9 @@ async def serve(folder: Path, ledger: Path) -> None:
 class Site:
     """The test's handle on a running site."""
 
-    def __init__(self, folder: Path, ledger: Path) -> None:
+    def __init__(self, folder: Path, ledger: Path, delay: float = 0) -> None:
         self.ledger = ledger
-        command = [sys.executable, __file__, str(folder), str(ledger)]
+        command = [sys.executable, __file__, str(folder), str(ledger), str(delay)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.base = f"http://127.0.0.1:{self._said('port')}/"
 
@@ -142,4 +148,4 @@ def walk(start: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
