@@ -278,7 +278,7 @@ def test_a_stop_gives_back_what_does_not_run() -> None:
 
 def test_full_queues_ahead_stop_callbacks_and_their_clock() -> None:
     async def scene() -> None:
-        async with bench(read=False, out_messages=5, out_bytes=2**20, process_time_limit=3) as it:
+        async with bench(read=False, out_messages=5, out_bytes=2**20, process_time_limit=1.2) as it:
             body = """
             def page(self, response):
                 for i in range(30000):
@@ -288,7 +288,7 @@ def test_full_queues_ahead_stop_callbacks_and_their_clock() -> None:
             message = fetched("one", version)
             await it.put(message)
             worker = await _blocked_worker(it)
-            await asyncio.sleep(3.5)  # longer than the callback may run: blocked time is not its own
+            await asyncio.sleep(1.5)  # longer than the callback may run: blocked time is not its own
             assert psutil.pid_exists(worker)
             it.read()
             await until(lambda: it.outcome(message))
@@ -319,7 +319,7 @@ def test_tasks_behind_a_slow_callback_go_to_another_worker() -> None:
             def page(self, response):
                 import time
                 if response.url.endswith("/300"):
-                    time.sleep(4)
+                    time.sleep(3)
                 return {"url": response.url}
             """
             version = it.projects.save("one", script(body))
@@ -327,7 +327,7 @@ def test_tasks_behind_a_slow_callback_go_to_another_worker() -> None:
             began = time.monotonic()
             await it.put(*messages)
             await until(lambda: len(it.ended) == 499)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 2.5
             await until(lambda: len(it.ended) == 500)
             assert all(len(parts) == 1 for parts in it.parts.values())  # none ran twice
             assert it.inqueue.size_now().messages == 0
