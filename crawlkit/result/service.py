@@ -182,13 +182,13 @@ class ResultService:
         if self.worker is not None:
             worker = self.worker
             await self._in_thread(lambda: _call_hook(worker, items))
-            items = self._sort_out(items)
+            items = await self._sort_out(items)
         if self.resultdb is not None:
             items = await self._store(self.resultdb, items)
         if items:
             await self._forward(items)
 
-    def _sort_out(self, items: list[_Item]) -> list[_Item]:
+    async def _sort_out(self, items: list[_Item]) -> list[_Item]:
         """Puts what ``on_result`` failed for in the waiting room; returns the rest."""
         good = []
         now = self.clock.monotonic()
@@ -196,6 +196,9 @@ class ResultService:
             if item.error is None and item.key not in self._late:
                 self._late.forget(item.key)
                 good.append(item)
+                continue
+            if isinstance(item.error, BadMessage):
+                await self._put_aside(item.id, str(item.error))
                 continue
             if item.error is not None:
                 self.counts.hook_errors += 1
@@ -375,7 +378,11 @@ def _texts_after_hook(worker: ResultWorker, outcome: OutcomeForStore) -> list[st
         "run": outcome.run,
         "attempt": outcome.attempt,
     }
+    try:
+        results = [msgspec.json.decode(text) for text in outcome.results]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadMessage(f"a result is not JSON: {error}") from None
     worker.take_kept()
-    for n, text in enumerate(outcome.results, outcome.first_result):
-        worker.on_result({**task, "n": n}, msgspec.json.decode(text))
+    for n, result in enumerate(results, outcome.first_result):
+        worker.on_result({**task, "n": n}, result)
     return [msgspec.json.encode(result).decode() for result in worker.take_kept()]

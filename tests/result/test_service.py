@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
-from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.errors import BadMessage, StoreUnavailable
 from crawlkit.libs.messages import Follow, Heartbeat, Outcome
 from crawlkit.message_queue.memory import MemoryBroker
 from crawlkit.result.service import ResultService
@@ -54,6 +56,7 @@ class Scene:
         self.store = store
         self.outcomes: list[Outcome] = []
         self.beats: list[Heartbeat] = []
+        self.unreadable = 0
         self.service = ResultService(
             inqueue=self.inqueue,
             status_queue=self.status,
@@ -71,7 +74,11 @@ class Scene:
         while True:
             deliveries = await self.status.get_many(100)
             for delivery in deliveries:
-                message = messages.decode_status(delivery.body)
+                try:
+                    message = messages.decode_status(delivery.body)
+                except BadMessage:  # of what is passed on unread the scheduler is the judge
+                    self.unreadable += 1
+                    continue
                 (self.beats if isinstance(message, Heartbeat) else self.outcomes).append(message)  # type: ignore[arg-type]
             await self.status.ack([delivery.id for delivery in deliveries])
 
@@ -282,3 +289,56 @@ def test_the_wait_for_a_full_status_queue_ends_with_the_stop():
         assert scene.inqueue.size_now()[::2] == (1, 0)  # stored, not passed on: it comes again
 
     asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_result_that_is_not_json_is_put_aside_when_a_hook_needs_it():
+    async def act(scene):
+        bad = outcome("a")
+        bad.results = ["{"]
+        await scene.put(bad, outcome("b", {}))
+        await scene.until(lambda: len(scene.outcomes) == 1)
+        assert scene.outcomes[0].taskid == "b"
+        dead = await scene.inqueue.dead()
+        assert "not JSON" in dead[0].reason
+
+    play(Scene(Store(), Both()), act)
+
+
+def mutated(body: bytes, cut: int, at: int, byte: int) -> bytes:
+    body = body[:at] + bytes([byte]) + body[at + 1 :]
+    return body[:cut]
+
+
+GOOD = messages.encode(outcome("a", {"x": 1}))
+NOISE = st.one_of(
+    st.binary(max_size=300),
+    st.binary(max_size=300).map(lambda tail: b"\x01" + tail),
+    st.builds(mutated, st.just(GOOD), st.integers(0, 400), st.integers(0, len(GOOD)), st.integers(0, 255)),
+)
+
+
+def survives(bodies: list[bytes], hook: Any) -> None:
+    """RELIABILITY R-13: whatever lies in the queue, the loop goes on, and nothing is dropped without a reason."""
+
+    async def act(scene):
+        await scene.inqueue.put_many(bodies)
+        await scene.put(outcome("last", {}))
+        await scene.until(lambda: any(o.taskid == "last" for o in scene.outcomes))
+        await scene.until(lambda: not scene.inqueue.size_now().messages)
+        await scene.until(lambda: not scene.status.size_now().messages)
+        assert len(await scene.inqueue.dead(1000)) + len(scene.outcomes) + scene.unreadable == len(bodies) + 1
+
+    play(Scene(Store(), hook), act)
+
+
+@settings(max_examples=25)
+@given(st.lists(NOISE, max_size=20), st.booleans())
+def test_noise(bodies, hooked):
+    survives(bodies, Both() if hooked else None)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=1000)
+@given(st.lists(NOISE, min_size=5, max_size=20), st.booleans())
+def test_much_noise(bodies, hooked):
+    survives(bodies, Both() if hooked else None)
