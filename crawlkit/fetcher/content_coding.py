@@ -35,39 +35,48 @@ class Deflate:
     def __init__(self, sink: Write, gzip: bool) -> None:
         self._sink = sink
         self._gzip = gzip
-        self._opener = zlib.decompressobj(31 if gzip else 15)
-        self._begun = False
+        self._head = b""
+        self._opener = zlib.decompressobj(31) if gzip else None
 
     def write(self, data: bytes) -> None:
-        while data:
-            if self._opener.eof:
-                if not self._gzip or not data.startswith(b"\x1f"):
-                    return  # padding behind the end is ignored, as browsers do
-                self._opener = zlib.decompressobj(31)
-            try:
-                piece = self._opener.decompress(data, STEP)
-            except zlib.error as error:
-                if self._begun or self._gzip:
-                    raise FetchError("decode", f"broken {'gzip' if self._gzip else 'deflate'}: {error}") from None
-                self._opener = zlib.decompressobj(-15)
-                self._begun = True
-                continue
-            self._begun = True
+        opener = self._opener
+        if opener is None:
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return
+            opener = self._opener = zlib.decompressobj(15 if _is_zlib(data) else -15)
+        try:
+            while data:
+                if opener.eof:
+                    if not self._gzip or not data.startswith(b"\x1f"):
+                        return  # padding behind the end is ignored, as browsers do
+                    opener = self._opener = zlib.decompressobj(31)
+                data = self._step(opener, data)
+        except zlib.error as error:
+            raise FetchError("decode", f"broken {'gzip' if self._gzip else 'deflate'}: {error}") from None
+        self._head = b"begun"
+
+    def _step(self, opener: zlib._Decompress, data: bytes) -> bytes:
+        """Pushes one piece on; returns what is still to be opened."""
+        piece = opener.decompress(data, STEP)
+        if piece:
+            self._sink(piece)
+        data = opener.unconsumed_tail or opener.unused_data
+        while len(piece) == STEP and not data and not opener.eof:  # opened bytes that wait inside zlib
+            piece = opener.decompress(b"", STEP)
             if piece:
                 self._sink(piece)
-            data = self._opener.unconsumed_tail or self._opener.unused_data
-            if len(piece) == STEP and not data and not self._opener.eof:
-                data = self._drain()
-
-    def _drain(self) -> bytes:
-        """Opened bytes that wait inside zlib although all input is taken."""
-        while piece := self._opener.decompress(b"", STEP):
-            self._sink(piece)
-        return self._opener.unused_data
+            data = opener.unused_data
+        return data
 
     def finish(self) -> None:
-        if self._begun and not self._opener.eof:
+        if self._head and (self._opener is None or not self._opener.eof):
             raise FetchError("decode", "the compressed body ends too early")
+
+
+def _is_zlib(data: bytes) -> bool:
+    """Whether this is the head of zlib's frame (RFC 1950), and not raw deflate already."""
+    return data[0] & 15 == 8 and data[0] >> 4 <= 7 and (data[0] << 8 | data[1]) % 31 == 0
 
 
 class Brotli:
@@ -90,7 +99,7 @@ class Brotli:
             if piece:
                 self._sink(piece)
             data = b""
-            if self._opener.can_accept_more_data():
+            if len(piece) < STEP and self._opener.can_accept_more_data():
                 return
 
     def finish(self) -> None:

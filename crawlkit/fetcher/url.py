@@ -44,7 +44,7 @@ class Url(NamedTuple):
 def parse(text: str) -> Url:
     """Raises :class:`FetchError` of kind ``bad_url`` for what a browser would not fetch over http or https."""
     plain = _PLAIN.match(text)
-    if plain is not None:
+    if plain is not None and len(text) <= MAX_URL:
         scheme, host, port, _, fragment = plain.groups()
         number = int(port) if port else DEFAULT_PORTS[scheme]
         if number < 65536 and not (port and number == DEFAULT_PORTS[scheme]) and "xn--" not in host:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from crawlkit.libs.messages import NIL, Dispatch
+from crawlkit.fetcher.fetch import Fetcher
+from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs.clock import SystemClock
+from crawlkit.libs.messages import NIL, Dispatch, Fetched
 from crawlkit.libs.task import Fetch, Schedule
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -18,6 +23,37 @@ def dispatch(url: str, taskid: str = "t", **fetch: object) -> Dispatch:
         project="p", taskid=taskid, run=1, attempt=1, url=url, script="", callback=None, time_limit=0, kind=0,
         schedule=Schedule(), fetch=Fetch(**fetch), save=NIL, lastcrawltime=0, **validators,
     )  # fmt: skip
+
+
+def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Runs an async test in a loop of its own; it may take 30 seconds."""
+
+    @functools.wraps(test)
+    def run(*args: object, **kwargs: object) -> None:
+        async def limited() -> None:
+            await asyncio.wait_for(test(*args, **kwargs), 30)
+
+        asyncio.run(limited())
+
+    return run
+
+
+@asynccontextmanager
+async def fetcher(blobs: object = None, **settings: object) -> AsyncIterator[Fetcher]:
+    """A fetcher with these settings, closed at the end; nothing may be left in it."""
+    made = Fetcher(FetcherSettings(**settings), SystemClock(), "node", blobs)  # type: ignore[arg-type]
+    try:
+        yield made
+        assert made.engine.inflight.bytes == 0, "room for bodies was not given back"
+        assert not made.engine.transfers
+    finally:
+        await made.close()
+
+
+async def fetch(url: str, **options: object) -> Fetched:
+    """One fetch with a fetcher of its own."""
+    async with fetcher() as one:
+        return await one.fetch(dispatch(url, **options))
 
 
 async def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -60,3 +96,46 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[str, list[tuple[st
 def answer(body: bytes = b"", status: str = "200 OK", headers: str = "") -> bytes:
     """An HTTP/1.1 response; ``headers`` are whole lines with their ends."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode("latin-1") + body
+
+
+class Site:
+    """A server of canned answers that writes down what it was asked. Paths without an answer get a 404."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes | Callable[[dict[str, str], bytes], bytes]] = {}
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []  # request line, headers in lower case, body
+        self.connections = 0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def on(self, path: str, reply: bytes | Callable[[dict[str, str], bytes], bytes]) -> None:
+        self.answers[path] = reply
+
+    def redirect(self, path: str, target: str, status: int = 302, headers: str = "") -> None:
+        self.on(path, answer(b"moved", f"{status} Moved", f"Location: {target}\r\n{headers}"))
+
+    def asked(self, path: str) -> list[dict[str, str]]:
+        """The headers of each request for this path."""
+        return [headers for line, headers, _ in self.requests if line.split(" ")[1] == path]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while True:
+            line, headers, body = await read_request(reader)
+            named = {name.lower(): value for name, value in headers}
+            self.requests.append((line, named, body))
+            reply = self.answers.get(line.split(" ")[1], answer(b"nothing here", "404 Not Found"))
+            writer.write(reply(named, body) if callable(reply) else reply)
+            await writer.drain()
+
+
+@asynccontextmanager
+async def site(tls: ssl.SSLContext | None = None) -> AsyncIterator[Site]:
+    """A :class:`Site` on loopback."""
+    made = Site()
+    async with raw_server(made.serve, ssl=tls) as port:
+        made.port = port
+        yield made

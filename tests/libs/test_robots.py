@@ -1,0 +1,97 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawlkit.libs.robots import MAX_SIZE, Rules, product, rules_of
+
+SIMPLE = b"""
+User-agent: *
+Disallow: /private
+Allow: /private/open
+
+User-agent: crawlkit
+Disallow: /not-for-us
+Crawl-delay: 2
+
+Sitemap: http://x/s.xml
+"""
+
+
+@pytest.mark.parametrize(
+    ("agent", "path", "allowed"),
+    [
+        ("other/1.0", "/", True),
+        ("other/1.0", "/private/a", False),
+        ("other/1.0", "/private/open/a", True),
+        ("crawlkit/0.1", "/private/a", True),
+        ("crawlkit/0.1", "/not-for-us", False),
+        ("Mozilla/5.0 (crawlkit)", "/not-for-us", True),
+    ],
+)
+def test_rules(agent: str, path: str, allowed: bool) -> None:
+    assert Rules.parse(SIMPLE).allows("http://x" + path, agent) is allowed
+
+
+def test_extras() -> None:
+    rules = Rules.parse(SIMPLE)
+    assert rules.crawl_delay("crawlkit/1") == 2
+    assert rules.crawl_delay("other") is None
+    assert rules.sitemaps == ["http://x/s.xml"]
+    assert Rules.allow_all().sitemaps == []
+
+
+@pytest.mark.parametrize(
+    ("agent", "token"), [("crawlkit/1.0 (+http://x)", "crawlkit"), ("My-Bot_x", "My-Bot_x"), ("123", "*"), ("", "*")]
+)
+def test_product(agent: str, token: str) -> None:
+    assert product(agent) == token
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed"),
+    [
+        (200, False),
+        (204, False),
+        (301, True),
+        (304, True),
+        (400, True),
+        (401, True),
+        (403, True),
+        (404, True),
+        (410, True),
+        (429, True),
+        (500, False),
+        (503, False),
+        (599, False),
+    ],
+)
+def test_statuses_by_rfc_9309(status: int, allowed: bool) -> None:
+    assert rules_of(status, b"User-agent: *\nDisallow: /").allows("http://x/a", "crawlkit") is allowed
+
+
+def test_only_so_much_is_read() -> None:
+    filler = b"User-agent: *\nDisallow: /a\n" + b"# filler\n" * (MAX_SIZE // 9 + 1)
+    rules = Rules.parse(filler + b"Disallow: /b\n")
+    assert not rules.allows("http://x/a", "crawlkit")
+    assert rules.allows("http://x/b", "crawlkit")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0\0\0",
+        b"<html><body>Not found</body></html>",
+        b"\xff\xfe\x00",
+        b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /x\r\n",
+    ],
+)
+def test_odd_bodies(body: bytes) -> None:
+    rules = Rules.parse(body)
+    assert rules.allows("http://h/y", "crawlkit")
+    assert rules.allows("http://h/x", "crawlkit") is (b"Disallow" not in body)
+
+
+@given(st.binary(max_size=2000))
+def test_never_raises(body: bytes) -> None:
+    assert Rules.parse(body).allows("http://x/a?b=c", "crawlkit") in (True, False)
