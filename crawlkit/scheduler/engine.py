@@ -124,7 +124,7 @@ class Engine:
         for (name, event, reason), n in self.taskdb.ledger().items():
             _enter(state.projects.get(name), event, reason, n)
         for (name, entry), text in stored.items():
-            self._load_entry(state, name, entry, text)
+            self._load_entry(state, turn, name, entry, text)
         if ("", "counters") in stored:
             state.counters.load(stored["", "counters"], turn.now)
         self._stored_epoch = stored.get(("", "epoch"))
@@ -142,10 +142,12 @@ class Engine:
             until = turn.mono + self.settings.lease
             state.leases[key] = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
 
-    def _load_entry(self, state: State, name: str, entry: str, text: str) -> None:
+    def _load_entry(self, state: State, turn: Turn, name: str, entry: str, text: str) -> None:
         project = state.projects.get(name)
         if entry == "finished_at" and project is not None:
             project.finished_at = int(text)
+        elif entry == "bucket" and project is not None:
+            project.bucket.load(text, turn.mono, turn.now)
         elif entry == "pause" and project is not None:
             limits = self.settings
             project.pause = PauseState.from_json(

@@ -87,7 +87,7 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
     if not may_send(state, project):
         return 0
     running = project.pause.state(turn.now) == "running"
-    sent = 0
+    sent = metered = 0
     while sent < limit:
         row = project.ready.peek()
         if row is None:
@@ -95,14 +95,19 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
         if not is_internal(row.url):
             if not running and project.pause.allowance(turn.now, project.leased) < 1:
                 break
-            if not unmetered(project, row) and not project.bucket.take(turn.mono):
-                break
             if state.settings.max_pages is not None and state.sent >= state.settings.max_pages:
                 break
+            if not unmetered(project, row):
+                if not project.bucket.take(turn.mono):
+                    break
+                metered += 1
             state.sent += 1
         project.ready.pop()
         _lease(state, turn, project, row)
         sent += 1
+    if metered and project.bucket.rate is not None:
+        # in the same transaction as the leases: however often a scheduler starts, it gets no second burst
+        turn.writes.state[project.row.name, "bucket"] = project.bucket.dump(turn.mono, turn.now)
     return sent
 
 

@@ -88,6 +88,24 @@ class TokenBucket:
         self.burst = float(burst)
         self._tokens = min(self.burst, self._tokens)
 
+    def dump(self, now: float, wall: float) -> str:
+        """What :meth:`load` needs; ``wall`` is Unix time, which outlives the clock of ``now``."""
+        self._refill(now)
+        return f"{self._tokens!r} {wall!r}"
+
+    def load(self, text: str, now: float, wall: float) -> None:
+        """Goes on with the tokens of :meth:`dump` and what came in since: a restart gives no second burst.
+
+        A text that cannot be read leaves the bucket as it is.
+        """
+        try:
+            tokens, then = (float(part) for part in text.split())
+        except ValueError:
+            return
+        if math.isfinite(tokens) and math.isfinite(then):
+            self._tokens = min(self.burst, tokens + (self.rate or 0.0) * max(0.0, wall - then))
+            self._last = now
+
     def _refill(self, now: float) -> None:
         elapsed = now - self._last
         if elapsed > 0:

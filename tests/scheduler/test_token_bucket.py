@@ -99,6 +99,28 @@ def test_change_keeps_tokens_up_to_the_new_burst() -> None:
     assert bucket.take(NOW + 100, 1000)
 
 
+def test_kept_over_a_restart_on_another_clock() -> None:
+    bucket = TokenBucket(0.5, 4, 1000.0)
+    bucket.take(1000.0, 4)
+    text = bucket.dump(1002.0, NOW)
+    again = TokenBucket(0.5, 4, 7.0)
+    again.load(text, 7.0, NOW + 2)
+    assert again.available(7.0) == 2
+    assert again.available(9.0) == 3
+    again.load(text, 9.0, NOW - 500)  # the date was set back
+    assert again.available(9.0) == 1
+    again.load(text, 9.0, NOW + 500)
+    assert again.available(9.0) == 4
+
+
+@pytest.mark.parametrize("text", ["", "x y", "1", "1 2 3", "nan 1", "1 inf"])
+def test_an_unreadable_text_changes_nothing(text: str) -> None:
+    bucket = TokenBucket(1, 3, NOW)
+    bucket.take(NOW)
+    bucket.load(text, NOW, NOW)
+    assert bucket.available(NOW) == 2
+
+
 def test_give_back_never_overfills() -> None:
     bucket = TokenBucket(1, 3, NOW)
     bucket.take(NOW, 2)
