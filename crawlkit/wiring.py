@@ -300,9 +300,11 @@ def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
         "puppeteer_endpoint": "browser_endpoint",
         "allow_private": "allow_private",
     }
-    return FetcherSettings(
-        **{names[name]: value for name, value in options.items() if name in names and value is not None}
-    )
+    values = {names[name]: value for name, value in options.items() if name in names and value is not None}
+    if options.get("max_body") is not None:
+        values["max_body"] = options["max_body"] * 2**20
+        values["max_inflight_bytes"] = max(FetcherSettings.max_inflight_bytes, 2 * values["max_body"])
+    return FetcherSettings(**values)
 
 
 def build_processor(

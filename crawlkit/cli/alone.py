@@ -100,6 +100,7 @@ def run_scheduler(
     active_tasks: int,
     loop_limit: int,
     fail_pause_num: int,
+    lease: float,
     threads: int | None,
     port_given: bool,
 ) -> int:
@@ -115,6 +116,7 @@ def run_scheduler(
         active_tasks=active_tasks,
         max_leased=max(EngineSettings.max_leased, loop_limit),
         fail_pause_num=fail_pause_num,
+        lease=lease,
     )
 
     async def main(stores: wiring.Stores) -> None:

@@ -48,6 +48,8 @@ def all_command(
         help="Tasks handled in one turn.")  # fmt: skip
 @option("--fail-pause-num", type=click.IntRange(min=0), default=10, show_default=True,
         help="Failures in a row that pause a project; 0: never.")  # fmt: skip
+@option("--lease", type=click.FloatRange(min=1), default=30, show_default=True,
+        help="Seconds until a task of which nothing is heard is handed out again.")  # fmt: skip
 @option("--threads", type=int, hidden=True, help="Accepted and without effect: one thread does all.")
 @click.pass_context
 def scheduler(ctx: click.Context, /, **options: Any) -> int:
@@ -63,6 +65,8 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
 @option("--user-agent", help="For tasks that name none.")
 @option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120, show_default=True,
         help="Seconds for a fetch that names none.")  # fmt: skip
+@option("--max-body", type=click.IntRange(min=1), default=64, show_default=True,
+        help="MiB of a body, after decompression.")  # fmt: skip
 @option("--splash-endpoint", help="URL of Splash's /execute.")
 @option("--puppeteer-endpoint", help="URL of a browser service.")
 @option("--allow-private/--no-allow-private", default=True, show_default=True,

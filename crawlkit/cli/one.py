@@ -105,7 +105,7 @@ def _engine_options(ctx: click.Context) -> dict[str, Any]:
     return {"fail_pause_num": 0, **{name: value for name, value in said.items() if name in ENGINE_OPTIONS}}
 
 
-ENGINE_OPTIONS = ("inqueue_limit", "active_tasks", "fail_pause_num")
+ENGINE_OPTIONS = ("inqueue_limit", "active_tasks", "fail_pause_num", "lease")
 
 
 def _run(plan: Plan) -> int:
