@@ -150,6 +150,10 @@ class BaseHandler:
             raise TypeError("send_message(): name the project that is to receive the message")
         self._collected().message(project, msg)
 
+    def fetch(self, url: str, **kwargs: Any) -> Any:
+        """Awaiting a response inside a callback is not supported yet; raises :class:`NotImplementedError`."""
+        raise NotImplementedError("self.fetch() is not supported yet; use self.crawl(url, callback=...)")
+
     def get_taskid(self, task: TaskDict) -> str:
         """The identity of ``task``; override to let URLs that differ be one task, or one URL be several [H16].
 

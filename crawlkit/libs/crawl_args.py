@@ -13,7 +13,7 @@ from crawlkit.libs.jsonable import NotJSON, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
 from crawlkit.libs.url import encode_params
 
-FETCH_TYPES = ("browser", "js", "phantomjs", "puppeteer", "splash")
+FETCH_TYPES = ("browser", "http", "js", "phantomjs", "puppeteer", "splash")
 
 
 class CrawlArgs(TypedDict, total=False):
@@ -119,7 +119,7 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
             if name.lower() == "user-agent":
                 values["user_agent"] = value
     fetch_type = values.get("fetch_type")
-    if fetch_type is not None and fetch_type not in FETCH_TYPES:
+    if fetch_type not in (None, "", "https", *FETCH_TYPES):
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
     if "save" in values:
         try:

@@ -108,9 +108,19 @@ class Runner:
         return known
 
     def _run_async(self, coroutine: Any) -> Any:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(coroutine)
+        """``coroutine`` to its end; what it started and did not await is cancelled, so no task sees another's."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(coroutine)
+        finally:
+            left = asyncio.all_tasks(loop)
+            if left:
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
 
     def _info(self, fetched: Fetched) -> Outcome:
         capture = Capture(self._settings.max_logs)

@@ -257,7 +257,7 @@ def test_wrong_values_are_named_by_their_path(arguments: dict[str, Any], path: s
 def test_unknown_fetch_types_list_the_known_ones() -> None:  # H50
     handler = Bare()
     begun(handler)
-    with pytest.raises(InvalidTask, match="browser, js, phantomjs, puppeteer, splash"):
+    with pytest.raises(InvalidTask, match="browser, http, js, phantomjs, puppeteer, splash"):
         handler.crawl("http://a.com/", fetch_type="chrome")
 
 
@@ -445,6 +445,11 @@ def test_unknown_names_in_crawl_config_are_left_out() -> None:
         crawl_config = {"colour": "red", "taskid": "x", "timeout": 3}
 
     assert Odd().project_info().crawl_config == {"timeout": 3}
+
+
+def test_fetch_is_refused_in_words() -> None:
+    with pytest.raises(NotImplementedError, match="not supported yet"):
+        Bare().fetch("http://a.com/")
 
 
 def test_the_front_door() -> None:

@@ -164,6 +164,29 @@ def test_the_event_loop_is_kept_and_closed() -> None:
     it.close()
 
 
+def test_what_a_coroutine_leaves_behind_is_cancelled() -> None:
+    it = runner(
+        """
+        async def later(self):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print("cancelled")
+
+        async def page(self):
+            self.kept = asyncio.ensure_future(self.later())
+            await asyncio.sleep(0)
+            return 1
+
+        async def left(self):
+            return len(asyncio.all_tasks())
+        """
+    )
+    (outcome,) = run(it)
+    assert (outcome.results, process(outcome).logs) == (["1"], "cancelled\n")
+    assert run(it, fetched("left"))[0].results == ["1"]
+
+
 def test_follows_and_messages() -> None:  # T50
     outcome = ran(
         """
