@@ -22,6 +22,8 @@ def plan(state: State, turn: Turn, project: ProjectState) -> None:
     project.tick_last.clear()
     if project.info is None or not project.active:
         return
+    for method in project.tick_wait:  # what they waited for may have ended while nobody looked
+        _run_waiting(turn, project, method)
     bases: dict[str, float] = {}
     for number, spec in enumerate(project.info.crons):
         key = (project.row.name, spec.method)
@@ -88,15 +90,20 @@ def end(state: State, turn: Turn) -> None:
         project = state.projects.get(name)
         if project is None:
             continue
-        busy = project.tick_busy.get(method, set())
-        busy.discard(taskid)
-        waiting = project.tick_wait.get(method)
-        if waiting and not busy:
-            instant = waiting.popleft()
-            following = tick_id(name, method, instant)
-            busy.add(following)
-            turn.writes.ticks.append(TickRow(name, method, instant, following))
-            turn.submissions.append(Submission(tick_task(name, method, instant, following), "tick"))
+        project.tick_busy.get(method, set()).discard(taskid)
+        _run_waiting(turn, project, method)
+
+
+def _run_waiting(turn: Turn, project: ProjectState, method: str) -> None:
+    """With overlap="queue": when no run of the method is left, the oldest instant that waits has its turn."""
+    busy = project.tick_busy.setdefault(method, set())
+    waiting = project.tick_wait.get(method)
+    if waiting and not busy:
+        instant, name = waiting.popleft(), project.row.name
+        following = tick_id(name, method, instant)
+        busy.add(following)
+        turn.writes.ticks.append(TickRow(name, method, instant, following))
+        turn.submissions.append(Submission(tick_task(name, method, instant, following), "tick"))
 
 
 def tick_id(project: str, method: str, instant: float) -> str:
