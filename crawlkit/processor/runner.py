@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import msgspec
@@ -55,8 +57,18 @@ class _Signature:
 class Runner:
     """Runs the tasks of one loaded project, one at a time."""
 
-    def __init__(self, project: LoadedProject, *, node: str, settings: RunnerSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        project: LoadedProject,
+        *,
+        node: str,
+        settings: RunnerSettings,
+        clock: Clock,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """``on_failure`` is called with what a callback raised, before its frames are gone; for debuggers."""
         self.project = project
+        self._on_failure = on_failure
         self.blocked_seconds = 0.0
         """Of the last or running task: seconds that ``emit`` kept the callback waiting; not the callback's time."""
         self.parts = 0
@@ -109,6 +121,12 @@ class Runner:
 
     def _run_async(self, coroutine: Any) -> Any:
         """``coroutine`` to its end; what it started and did not await is cancelled, so no task sees another's."""
+        if asyncio._get_running_loop() is not None:  # callbacks run inside a service: then in a thread of their own
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(copy_context().run, self._run_in_loop, coroutine).result()
+        return self._run_in_loop(coroutine)
+
+    def _run_in_loop(self, coroutine: Any) -> Any:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
@@ -237,6 +255,8 @@ class _Run:
         self.ok = False
         self.exception = described(error)
         self.reason = _reason(error, self.response)
+        if self.runner._on_failure is not None:
+            self.runner._on_failure(error)
         self.capture.write(formatted(error))
 
     def _part(self, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]) -> None:

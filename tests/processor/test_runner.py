@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from typing import Any
 
@@ -162,6 +163,24 @@ def test_the_event_loop_is_kept_and_closed() -> None:
     assert run(it)[0].results == run(it)[0].results
     it.close()
     it.close()
+
+
+def test_coroutines_also_run_where_a_loop_is_running() -> None:
+    it = runner("async def page(self):\n    print('here')\n    await asyncio.sleep(0)\n    return 1")
+
+    async def inside() -> Outcome:
+        return run(it)[0]
+
+    outcome = asyncio.run(inside())
+    assert (outcome.results, process(outcome).logs) == (["1"], "here\n")
+
+
+def test_a_debugger_gets_what_was_raised() -> None:
+    project = load_project("shop", HEAD + "    def page(self): return 1 / 0\n")
+    seen: list[BaseException] = []
+    it = Runner(project, node="n1", settings=RunnerSettings(), clock=ManualClock(), on_failure=seen.append)
+    failed(run(it)[0], "exception", "division by zero")
+    assert isinstance(seen[0], ZeroDivisionError)
 
 
 def test_what_a_coroutine_leaves_behind_is_cancelled() -> None:
