@@ -20,6 +20,7 @@ from crawlkit.cli.base import say
 from crawlkit.cli.progress import Figures
 from crawlkit.libs.errors import ScriptError, StoreUnavailable
 from crawlkit.libs.messages import STATUS_QUEUE
+from crawlkit.scheduler.books import ACCEPTED, ENDINGS
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ class Crawl:
     async def run(self) -> int:
         """The exit code: 0, or 1 when tasks failed for good. Raises :class:`ScriptError`."""
         self._build()
+        self._base = (await asyncio.to_thread(self._books))[:2]
         self._listen()
-        shown = progress.make(say, terminal=sys.stderr.isatty())
+        shown = progress.make(say, terminal=sys.stderr.isatty() and not (self.plan.pdb or self.plan.interactive))
         error: ScriptError | None = None
         try:
             for name, service in self._services.items():
@@ -82,7 +84,8 @@ class Crawl:
             self._tasks["output"] = sink
             try:
                 await self._start_projects()
-                await self._until_the_end(shown)
+                if not self.plan.interactive or await self._at_the_prompt():
+                    await self._until_the_end(shown)
             except ScriptError as wrong:
                 error = wrong
             finally:
@@ -102,20 +105,27 @@ class Crawl:
         plan, stores = self.plan, self.stores
         self._queues = wiring.memory_broker(plan.settings)
         self._projectdb = wiring.Only(stores.projectdb, self.names) if self.names else stores.projectdb
-        settings = EngineSettings(retry_delays=ONE_DELAYS, max_pages=plan.limit, **plan.engine)
+        limit = 0 if plan.interactive else plan.limit  # at a prompt nothing goes out by itself
+        settings = EngineSettings(retry_delays=ONE_DELAYS, max_pages=limit, **plan.engine)
+        if plan.pdb:  # while somebody thinks, nothing renews the leases
+            settings.lease = settings.lease_max = settings.node_timeout = 86_400.0
         self._scheduler = wiring.build_scheduler(stores, self._queues, settings, projectdb=self._projectdb)
         self._services: dict[str, Any] = {
             "scheduler": self._scheduler,
             "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
-            "processor": wiring.build_processor(
-                echo.Echoing(self._queues, say),
-                self._projectdb,
-                stores.blobdb,
-                plan.processor,
-                wiring.user_environment(),
-            ),
+            "processor": self._build_processor(),
             "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher),
         }
+
+    def _build_processor(self) -> Any:
+        plan, stores = self.plan, self.stores
+        queues = echo.Echoing(self._queues, say, failures=not plan.pdb)  # the debugger shows failures itself
+        if plan.pdb:
+            from crawlkit.cli.inline import InlineProcessor
+
+            node = wiring.node_name("processor")
+            return InlineProcessor(queues, self._projectdb, stores.blobdb, self.clock, node, self._stop.set)
+        return wiring.build_processor(queues, self._projectdb, stores.blobdb, plan.processor, wiring.user_environment())
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -172,6 +182,8 @@ class Crawl:
                 if not project["answered"]:
                     continue
                 pending.remove(name)
+                if self.plan.interactive:
+                    continue
                 if left[name]:
                     say(f"{name}: going on where it was interrupted")
                     continue
@@ -199,6 +211,9 @@ class Crawl:
         finally:
             turn.cancel()
             stop.cancel()
+        self._check_services()
+
+    def _check_services(self) -> None:
         for name, task in self._tasks.items():
             if task.done() and not self._stop.is_set():
                 task.result()
@@ -206,19 +221,66 @@ class Crawl:
 
     def _figures(self) -> Figures:
         projects = self._scheduler.summary()["projects"].values()
-        done = sum(project["done"] for project in projects)
-        failed = sum(project["failed"] for project in projects)
-        if self._base == (0, 0) and self._fresh_from == 0.0:
-            self._base = (done, failed)
+        return self._figures_of(
+            sum(project["done"] for project in projects),
+            sum(project["failed"] for project in projects),
+            sum(project["waiting"] + project["leased"] for project in projects),
+        )
+
+    def _figures_of(self, done: int, failed: int, waiting: int) -> Figures:
         elapsed = self.clock.monotonic() - self._started
         done, failed = done - self._base[0], failed - self._base[1]
-        return Figures(
-            done=done,
-            failed=failed,
-            waiting=sum(project["waiting"] + project["leased"] for project in projects),
-            speed=self._speed.add(elapsed, done + failed),
-            elapsed=elapsed,
-        )
+        return Figures(done, failed, waiting, self._speed.add(elapsed, done + failed), elapsed)
+
+    def _books(self) -> tuple[int, int, int]:
+        """Runs done, failed, and not ended, as the ledger has them."""
+        totals: dict[str, int] = {}
+        for (project, event, _), count in self.stores.taskdb.ledger().items():
+            if not self.names or project in self.names:
+                totals[event] = totals.get(event, 0) + count
+        ended = sum(totals.get(event, 0) for event in ENDINGS)
+        return totals.get("done", 0), totals.get("failed", 0), totals.get(ACCEPTED, 0) - ended
+
+    # -- for the prompt ----------------------------------------------------------------------------------------------
+
+    async def _at_the_prompt(self) -> bool:
+        """Until the user leaves it; True when the crawl is to go on without."""
+        from crawlkit.cli.interactive import Prompt
+
+        prompt = asyncio.create_task(Prompt(self).wait())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([prompt, stop, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        self._check_services()
+        self._scheduler.engine.settings.max_pages = self.plan.limit
+        return prompt.done() and prompt.result()
+
+    async def run_to_the_end(self, project: str) -> None:
+        """on_start of a project, and everything that follows from it."""
+        await self._scheduler.run_project(project)
+        await self._until_sent(None)
+
+    async def crawl_one(self, task: dict[str, Any]) -> bool:
+        """One task, before everything else; what follows from it waits."""
+        (answer,) = await self._scheduler.submit([task])
+        if not answer["accepted"]:
+            say(f"refused: {answer['reason']}")
+            return False
+        await self._until_sent(self._scheduler.summary()["sent"] + 1)
+        return True
+
+    async def _until_sent(self, pages: int | None) -> None:
+        settings = self._scheduler.engine.settings
+        settings.max_pages = pages
+        since = self.clock.time()
+        self._scheduler.update_project()
+        while not (self._scheduler.summary()["time"] > since and self._scheduler.drained()):
+            await self._turned(LOOK)
+            if self._stop.is_set():
+                return
+        settings.max_pages = self._scheduler.summary()["sent"]
 
     # -- results and the end -----------------------------------------------------------------------------------------
 
@@ -251,7 +313,7 @@ class Crawl:
     async def _sum_up(self) -> int:
         """The last lines: figures, failures by reason, and what waits for later."""
         projects = self._scheduler.summary()["projects"]
-        figures = self._figures()
+        figures = self._figures_of(*await asyncio.to_thread(self._books))
         speed = (figures.done + figures.failed) / figures.elapsed if figures.elapsed else 0.0
         say(
             f"done {figures.done:,}, failed {figures.failed:,}, waiting {figures.waiting:,} "

@@ -26,8 +26,9 @@ _track = msgspec.msgpack.Decoder(TrackProcess)
 class Echo:
     """Decides what is shown, and shows it."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], failures: bool = True) -> None:
         self._write = write
+        self._failures = failures
         self._seen: dict[int, int] = {}
 
     def look(self, bodies: Sequence[bytes]) -> None:
@@ -40,7 +41,7 @@ class Echo:
             if outcome.process == NIL:
                 continue
             track = _track.decode(outcome.process)
-            if track.logs and track.reason not in QUIET:
+            if track.logs and track.reason not in QUIET and (track.ok or self._failures):
                 self._show(outcome, track.logs)
 
     def _show(self, outcome: OutcomeForStore, logs: str) -> None:
@@ -97,9 +98,9 @@ class EchoingQueue:
 class Echoing:
     """A broker as the processor of `one` sees it: its two ways out are looked at."""
 
-    def __init__(self, broker: Broker, write: Callable[[str], None]) -> None:
+    def __init__(self, broker: Broker, write: Callable[[str], None], *, failures: bool = True) -> None:
         self._broker = broker
-        self._echo = Echo(write)
+        self._echo = Echo(write, failures)
 
     def queue(self, name: str) -> MessageQueue:
         queue = self._broker.queue(name)

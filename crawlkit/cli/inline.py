@@ -1,0 +1,158 @@
+"""``crawlkit one --pdb``: callbacks run in this process, one after the other, and stop in the debugger when they raise.
+
+There are no limits here and no isolation: that is what somebody who debugs a script asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import pdb
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from crawlkit.cli.base import say
+from crawlkit.libs import messages
+from crawlkit.libs.base_handler import BaseHandler
+from crawlkit.libs.errors import BadMessage, ScriptError
+from crawlkit.libs.messages import Fetched, Outcome
+from crawlkit.processor.outcome import script_failure
+from crawlkit.processor.project_loader import LoadedProject, load_project
+from crawlkit.processor.runner import Runner, RunnerSettings
+
+if TYPE_CHECKING:
+    from crawlkit.database.base import BlobStore, ProjectStore
+    from crawlkit.libs.clock import Clock
+    from crawlkit.message_queue.base import Broker, Delivery
+
+
+class InlineProcessor:
+    """Does the work of a processor without worker processes. ``on_quit``: called when the user leaves by ``q``."""
+
+    def __init__(
+        self,
+        queues: Broker,
+        projectdb: ProjectStore,
+        blobs: BlobStore,
+        clock: Clock,
+        node: str,
+        on_quit: Callable[[], None],
+    ) -> None:
+        self._inqueue = queues.queue(messages.FETCHER2PROCESSOR)
+        self._results = queues.queue(messages.PROCESSOR2RESULT)
+        self._status = queues.queue(messages.STATUS_QUEUE)
+        self._projectdb = projectdb
+        self._blobs = blobs
+        self._clock = clock
+        self._node = node
+        self._on_quit = on_quit
+        self._runners: dict[str, Runner] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until :meth:`stop`."""
+        self._task = asyncio.current_task()
+        try:
+            while not self._stopping:
+                for delivery in await self._inqueue.get_many(1):
+                    await self._handle(delivery)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+
+    async def stop(self) -> None:
+        """At once: nothing runs while somebody else has the loop."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            fetched: Fetched = messages.decode(delivery.body, Fetched)
+        except BadMessage as error:
+            await self._inqueue.reject([delivery.id], str(error))
+            return
+        if fetched.blob is not None:
+            fetched.content = b"".join(self._blobs.read(fetched.blob))
+        for outcome in self._outcomes(fetched):
+            queue = self._results if outcome.results else self._status
+            await queue.put_many([messages.encode(outcome)])
+        await self._inqueue.ack([delivery.id])
+        if fetched.blob is not None:
+            self._blobs.remove([fetched.blob])
+
+    def _outcomes(self, fetched: Fetched) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            runner = self._runner(fetched)
+        except ScriptError as error:
+            return [script_failure(fetched, error, node=self._node)]
+        runner.run(fetched, outcomes.append)
+        return outcomes
+
+    def _runner(self, fetched: Fetched) -> Runner:
+        task = fetched.task
+        runner = self._runners.get(task.script)
+        if runner is None:
+            script = self._projectdb.script(task.project, task.script) or ""
+            project = load_project(task.project, script, group=task.group, resolver=self._script_of)
+            self._watch(project)
+            runner = Runner(project, node=self._node, settings=RunnerSettings(), clock=self._clock)
+            self._runners[task.script] = runner
+        return runner
+
+    def _script_of(self, project: str) -> str | None:
+        row = self._projectdb.get(project)
+        return None if row is None else row.script
+
+    # -- the debugger ------------------------------------------------------------------------------------------------
+
+    def _watch(self, project: LoadedProject) -> None:
+        """Puts a watcher round every method that the script itself defines."""
+        handler = project.handler
+        for name in dir(type(handler)):
+            method = getattr(handler, name)
+            if name.startswith("_") or not inspect.ismethod(method) or hasattr(BaseHandler, name):
+                continue
+            setattr(handler, name, self._watched(method))
+        for name in ("on_result", "on_message", "on_finished"):
+            if getattr(type(handler), name, None) is not getattr(BaseHandler, name, None):
+                setattr(handler, name, self._watched(getattr(handler, name)))
+
+    def _watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                returned = method(*args, **kwargs)
+            except Exception as error:
+                self._debug(error)
+                raise
+            return self._watched_items(returned) if inspect.isgenerator(returned) else returned
+
+        return call
+
+    def _watched_items(self, items: Any) -> Any:
+        try:
+            yield from items
+        except Exception as error:
+            self._debug(error)
+            raise
+
+    def _debug(self, error: Exception) -> None:
+        """The user looks at the frame that raised; ``c`` goes on, ``q`` stops the crawl."""
+        if getattr(error, "_crawlkit_shown", False):  # it passes through several watched methods
+            return
+        error._crawlkit_shown = True  # type: ignore[attr-defined]
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # our own frame
+        say("".join(traceback.format_exception(error)).rstrip())
+        say("c goes on with the crawl, q stops it, w shows where you are")
+        debugger = pdb.Pdb(stdin=sys.stdin, stdout=sys.stderr)  # stdout is for results
+        debugger.reset()
+        debugger.interaction(None, error.__traceback__)
+        if debugger.quitting:
+            self._stopping = True
+            self._on_quit()
