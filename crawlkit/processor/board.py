@@ -1,6 +1,7 @@
-"""A page of memory that a worker and the service share: which task runs, since when, and how long it was held up.
+"""Memory that a worker and the service share: which task runs, since when, how long it was held up, and last words.
 
-Only numbers of eight bytes, each written by one side at a time; nothing is parsed and nobody waits here.
+Only numbers of eight bytes, each written by one side at a time, and behind them the traceback that a dying worker
+leaves. Nobody waits here.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import mmap
 import os
 import tempfile
 
-SIZE = mmap.PAGESIZE
+LAST_WORDS = mmap.PAGESIZE  # where the traceback begins
+SIZE = 4 * mmap.PAGESIZE
 _RUNNING, _DONE, _PROCESSES, _BACK_FROM, _BACK_TO = 0, 1, 2, 16, 17  # places of whole numbers
 _STARTED, _HELD_UP, _HELD_SINCE, _BUSY = 4, 5, 6, 7  # places of times and durations (monotonic seconds)
 
 
 def create_memory() -> int:
-    """A file descriptor of one zeroed page without a name. The caller closes it."""
+    """A file descriptor of zeroed memory without a name. The caller closes it."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("crawlkit-board", os.MFD_CLOEXEC)
     else:
@@ -26,7 +28,7 @@ def create_memory() -> int:
 
 
 class Board:
-    """One side's view of the page behind ``fd``, which may be closed afterwards."""
+    """One side's view of the memory behind ``fd``, which may be closed afterwards."""
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, SIZE)
@@ -104,6 +106,10 @@ class Board:
         times = self._times
         started, held_up, held_since = times[_STARTED], times[_HELD_UP], times[_HELD_SINCE]
         return max(0.0, (held_since or now) - started - held_up)
+
+    def last_words(self) -> str:
+        """The traceback that faulthandler wrote when the worker crashed or was asked where it is; ``""`` for none."""
+        return self._map[LAST_WORDS:].split(b"\0", 1)[0].decode("utf-8", "replace")
 
     def close(self) -> None:
         """Gives the memory back."""

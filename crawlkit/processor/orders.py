@@ -9,6 +9,9 @@ import signal
 
 from msgspec import Struct
 
+WHERE_SIGNAL = signal.SIGUSR2  # asks a worker to leave its traceback on the board, also while it is inside C
+_OURS = ("crawlkit/processor/", "crawlkit/libs/")
+
 
 class WorkerConfig(Struct):
     """What a worker is told at its birth. See ProcessorSettings."""
@@ -39,3 +42,14 @@ def how_it_died(status: int | None) -> str:
         return f"killed by signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"killed by signal {number}"
+
+
+def where_it_was(last_words: str) -> str | None:
+    """The handler's own lines of a faulthandler dump, innermost first; ``None`` without any."""
+    lines: list[str] = []
+    for line in last_words.splitlines():
+        if any(part in line for part in _OURS):
+            break
+        if line.startswith("  File "):
+            lines.append(line)
+    return "\n".join(["Where it was (most recent call first):", *lines]) if lines else None

@@ -21,7 +21,7 @@ from crawlkit.libs.errors import BadMessage, CrawlkitError
 from crawlkit.processor import frames
 from crawlkit.processor.board import Board, create_memory
 from crawlkit.processor.held import Held
-from crawlkit.processor.orders import Script, WorkerConfig, how_it_died
+from crawlkit.processor.orders import Script, WorkerConfig, how_it_died, where_it_was
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, place
 from crawlkit.processor.worker_handle import SOCKET_BUFFER, WorkerHandle
@@ -43,8 +43,8 @@ class PoolEvents(Protocol):
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came; ``kind`` carries the flags of frames.py."""
 
-    def failed(self, held: Held, reason: str, text: str, seconds: float) -> None:
-        """The task took its worker down, or never got one."""
+    def failed(self, held: Held, reason: str, text: str, seconds: float, logs: str | None = None) -> None:
+        """The task took its worker down, or never got one. ``logs``: where it was, if that is known."""
 
     def bad_task(self, held: Held, problem: str) -> None:
         """The message cannot be read."""
@@ -421,12 +421,13 @@ class Pool:
         rest = list(worker.held.values())
         worker.held.clear()
         died_young = worker.slot.tasks == 0 and charged is None and worker.killed is None
+        where = where_it_was(worker.board.last_words())
         worker.close()
         if charged is not None:
             if worker.killed == "zygote" and not charged.parts:
                 rest.insert(0, charged)  # not its fault, and nothing of it was seen yet
             else:
-                self._charge(charged, worker.killed, status, seconds)
+                self._charge(charged, worker.killed, status, seconds, where)
         if died_young:
             self._back_off()
             for held in [held for held in rest if held.moves >= MAX_MOVES]:
@@ -438,14 +439,14 @@ class Pool:
             self._backlog.setdefault(worker.slot.project, deque()).extendleft(reversed(rest))
         self._plan_pump()
 
-    def _charge(self, held: Held, killed: str | None, status: int | None, seconds: float) -> None:
+    def _charge(self, held: Held, killed: str | None, status: int | None, seconds: float, where: str | None) -> None:
         if killed == "time_limit":
             limit = held.head.time_limit or self._settings.process_time_limit
             text = f"the callback ran {seconds:.1f} s, over its limit of {limit:g} s, and did not stop: killed"
-            self._events.failed(held, "time_limit", text, seconds)
+            self._events.failed(held, "time_limit", text, seconds, where)
         else:
             text = f"the worker process died while it ran this callback: {how_it_died(status)}"
-            self._events.failed(held, "worker_died", text, seconds)
+            self._events.failed(held, "worker_died", text, seconds, where)
 
     # The watch.
 
@@ -466,6 +467,8 @@ class Pool:
                 worker.make_nicer()
             held = worker.held.get(worker.board.running)
             limit = (held.head.time_limit if held is not None else 0) or settings.process_time_limit
+            if spent > limit + settings.kill_after / 2:
+                worker.ask_where()
             if spent > limit + settings.kill_after:
                 worker.killed = "time_limit"
                 worker.slot.retiring = True

@@ -176,7 +176,7 @@ class ProcessorService:
             self._counts["processed"] += 1
         self._forward(payload, held, bool(kind & frames.IS_LAST))
 
-    def failed(self, held: Held, reason: str, text: str, seconds: float) -> None:
+    def failed(self, held: Held, reason: str, text: str, seconds: float, logs: str | None = None) -> None:
         """The service itself ends the attempt."""
         self._counts["failed"] += 1
         try:
@@ -184,7 +184,9 @@ class ProcessorService:
         except BadMessage as error:
             self.bad_task(held, str(error))
             return
-        outcome = failure(fetched, node=self._node, reason=reason, exception=text, seconds=seconds, part=held.parts)
+        outcome = failure(
+            fetched, node=self._node, reason=reason, exception=text, logs=logs, seconds=seconds, part=held.parts
+        )
         self._forward(encode(outcome), held, True)
 
     def bad_task(self, held: Held, problem: str) -> None:

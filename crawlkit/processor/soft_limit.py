@@ -20,6 +20,7 @@ class SoftLimit:
         self.rang = False
         """Whether the time of the last or running callback was over."""
         self._shielded = True
+        self._seconds = 0.0
         self._left = 0.0  # seconds to go when the shield is lifted; 0: the timer runs or is not set
         signal.signal(signal.SIGALRM, self._ring)
 
@@ -28,10 +29,11 @@ class SoftLimit:
             self._left = 0.001  # rings again when the shield is lifted
             return
         self.rang = True
-        raise TimeLimit("process_time_limit is over")
+        raise TimeLimit(f"the callback ran over its limit of {self._seconds:g} s")
 
     def start(self, seconds: float) -> None:
         """From now on ``seconds`` of own time."""
+        self._seconds = seconds
         self._left = 0.0
         self.rang = self._shielded = False
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))

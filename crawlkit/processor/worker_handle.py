@@ -18,6 +18,7 @@ from crawlkit.libs.errors import BadMessage
 from crawlkit.processor import frames
 from crawlkit.processor.board import Board
 from crawlkit.processor.held import Held
+from crawlkit.processor.orders import WHERE_SIGNAL
 from crawlkit.processor.slots import Slot
 
 SOCKET_BUFFER = 2**20
@@ -39,6 +40,7 @@ class WorkerHandle:
         self.held: dict[int, Held] = {}  # task number -> task, in the order given
         self.killed: str | None = None  # the reason, when the service killed it
         self.nice = False
+        self.asked_where = False
         self.last_end = 0.0  # monotonic time of its last outcome
         self.imports: dict[str, str] = {}  # other projects its scripts imported -> version
         self.taking_back: tuple[int, list[int]] | None = None  # the task that ran then, tasks that wait behind it
@@ -109,6 +111,13 @@ class WorkerHandle:
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+    def ask_where(self) -> None:
+        """Makes the worker leave its traceback on the board."""
+        if self.pid is not None and not self.asked_where:
+            self.asked_where = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, WHERE_SIGNAL)
 
     def make_nicer(self) -> None:
         """Gives the rest of the machine precedence over this worker."""

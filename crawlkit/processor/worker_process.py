@@ -7,6 +7,7 @@ pipe, and its environment holds no secrets.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import locale
 import os
 import random
@@ -26,9 +27,9 @@ from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.messages import Dispatch, Fetched, Outcome, decode, encode
 from crawlkit.processor import frames
-from crawlkit.processor.board import Board
+from crawlkit.processor.board import LAST_WORDS, Board
 from crawlkit.processor.capture import described, route_streams
-from crawlkit.processor.orders import Script, WorkerConfig
+from crawlkit.processor.orders import WHERE_SIGNAL, Script, WorkerConfig
 from crawlkit.processor.outcome import failure, script_failure
 from crawlkit.processor.project_loader import load_project
 from crawlkit.processor.runner import Runner, RunnerSettings
@@ -266,6 +267,13 @@ def _shut_standard_streams() -> None:
     os.close(null)
 
 
+def _leave_last_words(board_fd: int) -> None:
+    """A crash, or the service's signal, puts the traceback on the board, from C: no Python code has to run for it."""
+    os.lseek(board_fd, LAST_WORDS, os.SEEK_SET)
+    faulthandler.enable(board_fd, all_threads=False)
+    faulthandler.register(WHERE_SIGNAL, board_fd, all_threads=False)
+
+
 def main(config: bytes, sock_fd: int, board_fd: int) -> None:
     """The life of a worker, called in the process just forked."""
     settings = msgspec.msgpack.decode(config, type=WorkerConfig)
@@ -278,10 +286,12 @@ def main(config: bytes, sock_fd: int, board_fd: int) -> None:
     random.seed()
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")
+    for fd in (sock_fd, board_fd):
+        os.set_inheritable(fd, False)
     sock = socket.socket(fileno=sock_fd)
     sock.setblocking(True)
     board = Board(board_fd)
-    os.close(board_fd)
+    _leave_last_words(board_fd)
     limit = SoftLimit()
     clock = SystemClock()
 

@@ -42,6 +42,9 @@ HOSTILE = {
     "segfault": Hostile(
         "ctypes.string_at(0)", ("worker_died",), "killed by signal 11 (SIGSEGV)", before="import ctypes\n"
     ),
+    "becomes another program": Hostile(
+        "os.execv('/bin/sleep', ['sleep', '100'])", ("worker_died", "time_limit"), "killed by", before="import os\n"
+    ),
     "kills itself": Hostile(
         "os.kill(os.getpid(), 9)", ("worker_died",), "killed by signal 9 (SIGKILL)", before="import os\n"
     ),

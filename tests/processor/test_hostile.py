@@ -13,7 +13,7 @@ from tests.processor.helpers import Bench, bench, fetched, script, until
 from tests.processor.hostile import HOSTILE, Hostile
 
 MIB = 2**20
-SHORT = {"process_time_limit": 0.5, "kill_after": 0.5, "memory_limit": 256 * MIB}
+SHORT = {"process_time_limit": 0.4, "kill_after": 0.3, "memory_limit": 256 * MIB}
 WORLD = """
 def page(self, response):
     calm = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

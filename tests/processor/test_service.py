@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator, Sequence
 
@@ -364,5 +365,46 @@ def test_a_thread_left_by_every_task_charges_none() -> None:
             version = it.projects.save("one", script(body, "import threading, time\n"))
             outcomes = await it.run(*[fetched("one", version, url=f"http://example.com/{i}") for i in range(60)])
             assert all(outcome.ok for outcome in outcomes)
+
+    asyncio.run(scene())
+
+
+def test_a_killed_callback_says_where_it_was() -> None:
+    async def scene() -> None:
+        async with bench(process_time_limit=0.3, kill_after=0.4) as it:
+            body = """
+            def page(self, response):
+                sum(range(10 ** 15))
+            def crash(self, response):
+                import ctypes
+                ctypes.string_at(0)
+            """
+            version = it.projects.save("one", script(body))
+            looped, crashed = await it.run(fetched("one", version), fetched("one", version, "crash", "http://e.com/2"))
+            assert looped.process is not None
+            assert 'File "one.py", line 7 in page' in (looped.process.logs or "")
+            assert crashed.process is not None
+            assert 'File "one.py", line 10 in crash' in (crashed.process.logs or "")
+            assert "crawlkit" not in (crashed.process.logs or "")
+
+    asyncio.run(scene())
+
+
+def test_a_slow_callback_is_made_nicer_and_only_it() -> None:
+    async def scene() -> None:
+        async with bench(nice_after=0.3, per_project=1) as it:
+            body = """
+            def page(self, response):
+                import os, time
+                before = os.nice(0)
+                time.sleep(1 if response.url.endswith("/slow") else 0)
+                return [before, os.nice(0), os.getpid()]
+            """
+            version = it.projects.save("one", script(body))
+            messages = [fetched("one", version, url=f"http://example.com/{name}") for name in ("a", "slow", "b")]
+            results = [(await it.run(message))[0].results[0] for message in messages]
+            (before, after, pid), (quick, _, same) = (msgspec.json.decode(result) for result in results[1:])
+            assert (before, after, quick) == (0, 10, 0)
+            assert pid == same or os.geteuid()  # who may not undo it gets a new worker
 
     asyncio.run(scene())
