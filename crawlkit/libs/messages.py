@@ -30,9 +30,15 @@ QUEUE_NAMES = (NEWTASK_QUEUE, STATUS_QUEUE, SCHEDULER2FETCHER, FETCHER2PROCESSOR
 
 NIL = Raw(b"\xc0")  # nothing, where a field is carried undecoded
 
+EMPTY = Raw(b"\x90")  # no items, likewise
+
 # Dispatch.kind
 TASK = 0  # an ordinary task: a row, a lease, a place in the ledger
 INFO = 1  # asks the handler for its ProjectInfo [S06]; no row, sent again when no answer comes
+AWAIT = 2  # a request of self.fetch: its answer goes to the task that waits for it, no callback runs
+RESUME = 3  # a task whose awaits are answered: it is not fetched again, what was recorded comes with it
+PREPARE = 4  # runs before_request before the fetch; the outcome brings the changed request
+AWAIT_CALLBACK = "_on_await"
 
 
 class Dispatch(Struct, array_like=True, tag=False):
@@ -54,6 +60,7 @@ class Dispatch(Struct, array_like=True, tag=False):
     group: str = ""
     etag: str | None = None  # validators of the last good run [H49]
     last_modified: str | None = None
+    jar: list[str] = []  # cookies of fetch.session, as the fetcher wrote them last
 
 
 class DispatchHead(Struct, array_like=True):
@@ -88,6 +95,8 @@ class Fetched(Struct, array_like=True):
     size: int = 0  # bytes of body
     content: bytes = b""
     js_script_result: Any = None  # what a browser's script returned [H51]
+    jar: list[str] | None = None  # cookies of fetch.session after the fetch; None: no session
+    recorded: list[tuple[int, str]] = []  # kind RESUME: (0: the fetched page, else number of the await; blob)
 
 
 class FetchedHead(Struct, array_like=True):
@@ -109,6 +118,14 @@ class Message(Struct, array_like=True):
 
     project: str
     body: Raw  # msgpack; JSON-able
+
+
+class Await(Struct, array_like=True):
+    """A request that a callback waits for with ``await self.fetch(...)``."""
+
+    number: int  # of the await within the run, from 1
+    task: Raw  # msgpack of a libs.task.Task; its taskid says which request this is
+    where: str = ""  # file and line in the script
 
 
 class TrackFetch(Struct, omit_defaults=True):
@@ -170,6 +187,13 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     result_count: int = 0  # results of all parts together
     lastcrawltime: float = 0
     discarded: int = 0  # results of this part that the result worker did not keep, for the ledger
+    awaits: list[Await] = []  # the callback waits for these; with them the task is parked, not ended
+    record: str | None = None  # blob of the Fetched the callback began with, when it waits for the first time
+    answer: str | None = None  # kind AWAIT: blob of the Fetched
+    drop: str | None = None  # self.drop(reason): the task ends here, without a result and without a failure
+    session: str | None = None  # whose cookies are in jar
+    jar: list[str] | None = None
+    prepared: Raw = NIL  # kind PREPARE: msgpack of the Fetch to use
 
 
 class OutcomeForStore(Struct, array_like=True, tag="outcome"):
@@ -200,6 +224,13 @@ class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     result_count: int = 0
     lastcrawltime: float = 0
     discarded: int = 0
+    awaits: Raw = EMPTY
+    record: str | None = None
+    answer: str | None = None
+    drop: str | None = None
+    session: str | None = None
+    jar: list[str] | None = None
+    prepared: Raw = NIL
 
 
 class FetchEnded(Struct, array_like=True, tag="fetch_ended"):
@@ -256,6 +287,7 @@ class ProjectInfo(Struct, omit_defaults=True):
     has_on_finished: bool = False
     has_on_start: bool = False
     error: str | None = None  # the script does not load
+    has_before_request: bool = False
 
 
 StatusMessage = Outcome | FetchEnded | Heartbeat

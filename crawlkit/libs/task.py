@@ -65,7 +65,7 @@ class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
     allow_redirects: bool | None = None
     max_redirects: int | None = None
     robots_txt: bool | None = None
-    proxy: str | bool | None = None  # False: no proxy, not even the fetcher's own
+    proxy: str | bool | list[str] | None = None  # False: no proxy, not even the fetcher's own; a list takes turns
     etag: str | bool | None = None
     last_modified: str | bool | None = None
     max_size: int | None = None  # bytes of body, after decompression
@@ -76,6 +76,7 @@ class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
     js_viewport_height: int | None = None
     load_images: bool | None = None
     save: Any = None  # JSON-able; arrives as response.save
+    session: str | None = None  # a named cookie jar of the project, kept between tasks
 
 
 class Process(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
