@@ -44,7 +44,8 @@ class Tally:
         if self.shown < SHOWN:
             self.shown += 1
             place = f"line {number}: " if number else ""
-            self.report(f"{place}{text[:200]}: refused: {reason}")
+            shown = text[:200].encode("utf-8", "backslashreplace").decode()
+            self.report(f"{place}{shown}: refused: {reason}")
             if self.shown == SHOWN:
                 self.report("further refused lines are only counted")
 
@@ -169,31 +170,46 @@ def task_of(text: str, project: str, callback: str, schedule: dict[str, Any]) ->
     from crawlkit.libs.task import task_from_dict, taskid_of
     from crawlkit.libs.url import has_scheme, task_url
 
-    task: dict[str, Any] = {"url": text}
-    if text.startswith("{"):
-        task = _object(text)
+    if not _is_text(text):
+        raise InvalidTask("task.url", "is not UTF-8 text")
+    task: dict[str, Any] = _object(text) if text.startswith("{") else {"url": text}
     url = task.get("url")
     if not isinstance(url, str) or not url:
         raise InvalidTask("task.url", "is missing")
-    url = task_url(url)
+    task["url"] = url = task_url(url)
     if not has_scheme(url):
         raise InvalidTask("task.url", "is not absolute; begin it with http:// or https://")
-    task["url"] = url
     task["project"] = project
-    fetch = task.get("fetch") or {}
-    task["process"] = {"callback": callback, **(task.get("process") or {})}
-    merged = {**schedule, **(task.get("schedule") or {})}
+    task["process"] = {"callback": callback, **task.get("process", {})}
+    merged = {**schedule, **task.get("schedule", {})}
     if merged:
         task["schedule"] = merged
-    if not task.get("taskid"):
-        data = fetch.get("data")
-        task["taskid"] = taskid_of(url, fetch.get("method"), data.encode() if isinstance(data, str) else data)
-    task_from_dict(task)
+    given = task.setdefault("taskid", "-")
+    checked = task_from_dict(task)
+    if given == "-":
+        fetch = checked.fetch
+        task["taskid"] = taskid_of(url, fetch.method, fetch.data) if fetch is not None else taskid_of(url)
     return task
 
 
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+#: What a line of JSON may hold as well, since `crawlkit tasks` prints it; it says nothing about a new task.
+PRINTED = frozenset({"project", "status", "run", "retried", "results", "lastcrawltime", "updatetime"})
+PARTS = ("schedule", "fetch", "process")
+
+
 def _object(text: str) -> dict[str, Any]:
+    """A line of JSON: ``url``, arguments of self.crawl, and whole parts as `crawlkit tasks` prints them."""
     import json
+
+    from crawlkit.libs.crawl_args import as_dict, check_names, parts_of
 
     try:
         value = json.loads(text)
@@ -201,14 +217,21 @@ def _object(text: str) -> dict[str, Any]:
         raise InvalidTask("task", f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidTask("task", "not a JSON object")
-    allowed = {"url", "taskid", "schedule", "fetch", "process"}
-    if "callback" in value:
-        value.setdefault("process", {})["callback"] = value.pop("callback")
-    for name in ("schedule", "fetch", "process"):
+    for name in PARTS:
         if not isinstance(value.get(name, {}), dict):
             raise InvalidTask(f"task.{name}", "is not an object")
-    # what `crawlkit tasks` prints may be submitted again
-    return {key: part for key, part in value.items() if key in allowed}
+    task = {key: value[key] for key in ("url", "taskid") if value.get(key) is not None}
+    said = {key: part for key, part in value.items() if key not in PRINTED and key not in (*PARTS, *task)}
+    try:
+        check_names(said)
+        parts = as_dict(*parts_of(said))
+    except TypeError as error:
+        raise InvalidTask("task", str(error).replace("crawl() got", "has")) from None
+    for name in PARTS:
+        merged = {**parts.get(name, {}), **value.get(name, {})}
+        if merged:
+            task[name] = merged
+    return task
 
 
 @command(name="send_message", example="crawlkit send_message quotes 'refresh now'")
@@ -220,5 +243,7 @@ def send_message(ctx: click.Context, /, project: str, message: str, scheduler_rp
     """Send MESSAGE to on_message of PROJECT."""
     from crawlkit import wiring
 
-    wiring.control_client(settings_of(ctx), scheduler_rpc).send_message(project, message)
+    answer = wiring.control_client(settings_of(ctx), scheduler_rpc).send_message(project, message)
+    if not answer.get("accepted"):
+        raise UsageError(f"project {project}: message refused: {answer.get('reason')}")
     say(f"project {project}: message accepted")

@@ -66,8 +66,10 @@ def test_the_prompt_crawls_page_by_page(site: Site, folder: Path) -> None:
 
 
 def test_run_at_the_prompt_and_again_by_taskid(site: Site, folder: Path) -> None:
-    taskid = "__import__('hashlib').md5(b'%s/page/2').hexdigest()" % site.base
-    done = talk("one", "job.py", "-i", cwd=folder, said=f"run()\nprint(results())\ncrawl({taskid})\nquit_interactive()\n")
+    taskid = f"__import__('hashlib').md5(b'{site.base}/page/2').hexdigest()"
+    done = talk(
+        "one", "job.py", "-i", cwd=folder, said=f"run()\nprint(results())\ncrawl({taskid})\nquit_interactive()\n"
+    )
     assert "[{'title': '/page/2'}]" in done.stdout
     assert site.count() == {"/page/1": 1, "/page/2": 2}
     assert done.returncode == 1

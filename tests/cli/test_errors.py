@@ -52,7 +52,7 @@ LINES = [
     (["--message-queue", "beanstalk://h", "fetcher"], "beanstalk"),
     (["-c", "gone.json", "all"], "config file gone.json: No such file or directory"),
     (["-c", "bad.json", "all"], "config file bad.json: "),
-    (["-c", "unknown.json", "all"], "config file unknown.json: fetcher.pool_size: no such option or command; 'poolsize'"),
+    (["-c", "unknown.json", "all"], "unknown.json: fetcher.pool_size: no such option or command; 'poolsize'"),
     (["-c", "wrong.json", "all"], "'lots' is not a valid integer range. (from config file wrong.json)"),
 ]  # fmt: skip
 

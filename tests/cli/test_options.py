@@ -79,7 +79,7 @@ def arguments(found: click.Command) -> list[str]:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """call(path, command, extra, config) -> the options the command got."""
     for name in list(entry.os.environ):
         if name.startswith("CRAWLKIT_") or name in OLD_NAMES.values():
@@ -105,7 +105,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         assert run(line) == 0
         return got
 
-    yield call
+    return call
 
 
 def nested(path: tuple[str, ...], name: str, value: Any) -> Any:
