@@ -18,6 +18,7 @@ from crawlkit.libs.task import Fetch, Process, Schedule, Status
 
 from .stores import attempt, lease, tick
 
+SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no waiting for a disk
 PROJECTS = ("p", "q", "ж")
 TASKIDS = ("a", "A", "b", "é", "z" * 64)
 TIMES = st.sampled_from([0.0, 0.5, 1.0, 1.25, 1_700_000_000.123456, 1_700_000_001.0])
@@ -41,7 +42,7 @@ class Tasks(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=SHM))
         self.url = f"sqlite:///{self.folder}/x.db"
         self.memory = MemoryTaskStore()
         self.sqlite = connect_taskdb(self.url)
@@ -168,7 +169,7 @@ class Results(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=SHM))
         self.url = f"sqlite:///{self.folder}/x.db"
         self.memory = MemoryResultStore()
         self.sqlite = connect_resultdb(self.url)

@@ -10,9 +10,9 @@ import threading
 import uuid
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from sortedcontainers import SortedList  # type: ignore[import-untyped]
@@ -62,6 +62,8 @@ class MemoryTaskStore:
                 writes.id = f"{self._writer}:{self._commits}"
             elif writes.id in self._kept:
                 return
+            written: Iterable[TaskRow | Progress] = chain(writes.insert, writes.replace, writes.progress)
+            self._seq = max(self._seq, max((row.seq for row in written), default=0))
             for project, taskid in writes.remove:
                 self._remove(project, taskid)
             for row in writes.insert:
@@ -135,8 +137,6 @@ class MemoryTaskStore:
                 del self._tasks[project]
 
     def _enqueue(self, row: TaskRow) -> None:
-        if row.seq > self._seq:
-            self._seq = row.seq
         if row.queue is not None:
             queue = self._queues.get((row.project, row.queue))
             if queue is None:
