@@ -108,6 +108,8 @@ class BaseHandler:
     save: dict[str, Any]
     logger: logging.Logger
 
+    __env__: Mapping[str, Any] = MappingProxyType({"debugger": False})  # pyspider scripts ask it [P02]
+
     _collector: Collector | None = None
     _joiner: Joiner | None = None
     _plans: dict[Any, _Plan] = MappingProxyType({})  # type: ignore[assignment]  # one's own when a run begins
@@ -127,12 +129,17 @@ class BaseHandler:
     ) -> TaskDict: ...
     @overload
     def crawl(self, url: Iterable[str], callback: Callback = None, **kwargs: Unpack[CrawlArgs]) -> list[TaskDict]: ...
-    def crawl(self, url: str | Iterable[str], callback: Callback = None, **kwargs: Any) -> TaskDict | list[TaskDict]:
+    @overload
+    def crawl(self, url: None, callback: Callback = None, **kwargs: Unpack[CrawlArgs]) -> None: ...
+    def crawl(
+        self, url: str | Iterable[str] | None, callback: Callback = None, **kwargs: Any
+    ) -> TaskDict | list[TaskDict] | None:
         """Asks for ``url`` to be crawled; returns the task, or a list of tasks for several URLs [H40-H56].
 
-        A relative URL is resolved against the page at hand. Explicit arguments win over the callback's ``@config``,
-        and that over ``crawl_config``, also key by key inside dicts. Raises :class:`TypeError` for an unknown
-        argument, :class:`InvalidTask` for a wrong value, :class:`NotImplementedError` for an unknown callback.
+        A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out. Explicit
+        arguments win over the callback's ``@config``, and that over ``crawl_config``, also key by key inside dicts.
+        Raises :class:`TypeError` for an unknown argument, :class:`InvalidTask` for a wrong value,
+        :class:`NotImplementedError` for an unknown callback.
         """
         if not kwargs and type(url) is str:
             plan = self._plans.get(callback)
@@ -140,15 +147,20 @@ class BaseHandler:
                 plan = self._plan_for(callback)
             if plan.simple:
                 return self._take(url, plan)
+        if url is None:
+            return None
         if not isinstance(url, str):
             return [self.crawl(each, callback, **kwargs) for each in _urls(url)]
-        return self._crawl(url, callback, kwargs)
+        return self._crawl(str.__str__(url), callback, kwargs)
 
     def send_message(self, project: str, msg: Any, url: str = "data:,on_message") -> None:
-        """Gives ``msg`` (JSON-able) to another project's ``on_message``, as a task of that project [H18]."""
+        """Gives ``msg`` (JSON-able) to a project's ``on_message``, as a task of that project [H18].
+
+        ``url`` is what the results of ``on_message`` are filed under; it is not fetched.
+        """
         if not isinstance(project, str) or not project:
             raise TypeError("send_message(): name the project that is to receive the message")
-        self._collected().message(project, msg)
+        self._collected().message(project, msg, "" if url == "data:,on_message" else url)
 
     def fetch(self, url: str, **kwargs: Any) -> Any:
         """Awaiting a response inside a callback is not supported yet; raises :class:`NotImplementedError`."""
@@ -160,7 +172,8 @@ class BaseHandler:
         The default is the md5 of the URL for a GET without a body, else of (URL, method, body).
         """
         fetch = task.get("fetch") or {}
-        return taskid_of(task["url"], fetch.get("method"), fetch.get("data"))
+        body = fetch.get("data")
+        return taskid_of(task["url"], fetch.get("method"), body.encode() if isinstance(body, str) else body)
 
     def is_debugger(self) -> bool:
         """Whether this is a run of the web UI's debugger [H17]."""
@@ -180,7 +193,7 @@ class BaseHandler:
         """Called once each time the project has nothing left to do [H22]."""
 
     def _on_message(self, response: Response) -> Any:
-        sender, message = response.save
+        sender, message, *_ = response.save
         return self.on_message(sender, message)
 
     # ---- what the scheduler asks
@@ -270,8 +283,8 @@ class BaseHandler:
         else:
             shown = plan.shown(project, taskid or "", url)
             if taskid is None:
-                taskid = shown["taskid"] = str(self.get_taskid(shown))
-            check_taskid(taskid)
+                taskid = self.get_taskid(shown)
+            taskid = shown["taskid"] = checked_taskid(taskid)
         collector.follow(taskid, Task(project, taskid, url, plan.schedule, plan.fetch, plan.process), plan.plain)
         return shown
 
@@ -286,19 +299,22 @@ class BaseHandler:
 BaseHandler._own_taskid = True
 
 
-def _urls(urls: Iterable[str]) -> Iterable[str]:
+def _urls(urls: Iterable[str | None]) -> Iterable[str]:
     if isinstance(urls, bytes) or not isinstance(urls, Iterable):
         raise TypeError(f"crawl(): the URL is text or several of it, not {type(urls).__name__}")
     for url in urls:
+        if url is None:
+            continue
         if not isinstance(url, str):
             raise TypeError(f"crawl(): a URL is text, not {type(url).__name__}")
         yield url
 
 
-def check_taskid(taskid: Any) -> None:
-    """Raises :class:`InvalidTask` for a taskid that cannot be one [H53]."""
-    if not isinstance(taskid, str) or not 0 < len(taskid) <= MAX_TASKID or "\0" in taskid:
+def checked_taskid(taskid: Any) -> str:
+    """``taskid`` [H53], as its md5 when it is longer than a taskid can be; raises :class:`InvalidTask`."""
+    if not isinstance(taskid, str) or not taskid or "\0" in taskid:
         raise InvalidTask("taskid", f"{taskid!r:.80}: use text of 1 to {MAX_TASKID} characters")
+    return str.__str__(taskid) if len(taskid) <= MAX_TASKID else taskid_of(taskid)
 
 
 def _retry_delay(delays: Any) -> dict[str, float]:

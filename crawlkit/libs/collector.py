@@ -65,14 +65,14 @@ class Collector:
             self.flush()
         return True
 
-    def message(self, project: str, body: Any) -> None:
+    def message(self, project: str, body: Any, url: str = "") -> None:
         """Takes a message for another project; raises :class:`NotJSON`."""
         raw = _encode(jsonable(body, "message"))
         if len(raw) > MAX_RESULT // 4:
             raise NotJSON("message", f"is {len(raw):,} bytes, over the limit of {MAX_RESULT // 4:,}")
         self._make_room(len(raw))
-        self.messages.append(Message(project, Raw(raw)))
-        self._bytes += len(raw) + len(project)
+        self.messages.append(Message(str.__str__(project), Raw(raw), str(url)))
+        self._bytes += len(raw) + len(project) + len(url)
         if self._bytes >= PART_BYTES or len(self.messages) >= FOLLOWS_PER_PART:
             self.flush()
 

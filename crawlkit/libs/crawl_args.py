@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.jsonable import NotJSON, to_json
+from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
 from crawlkit.libs.url import encode_params
 
@@ -104,7 +104,7 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments in the types that :class:`Fetch`, :class:`Schedule` and :class:`Process` want; others are left out."""
     if args.get("files"):
         raise InvalidTask("files", "uploads by files= are not supported yet; build the body and give it as data=")
-    values = {n: v for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
+    values = {n: _exact(v) for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
     if args.get("last_modifed") is not None and "last_modified" not in values:
         values["last_modified"] = args["last_modifed"]
     for name in ("headers", "cookies"):
@@ -123,10 +123,16 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
     if "save" in values:
         try:
+            values["save"] = jsonable(values["save"], "fetch.save")
             to_json(values["save"], "fetch.save")
         except NotJSON as error:
             raise InvalidTask(error.path, error.problem) from None
     return values
+
+
+def _exact(value: Any) -> Any:
+    """A text that lxml found knows its parent; what crosses a queue is plain text."""
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _text_dict(value: Any, name: str) -> dict[str, str]:
@@ -183,4 +189,14 @@ def as_dict(schedule: Schedule | None, fetch: Fetch | None, process: Process | N
             for field in part.__struct_fields__
             if getattr(part, field) != getattr(nothing, field)
         }
+    if "data" in parts["fetch"]:
+        parts["fetch"]["data"] = shown_body(parts["fetch"]["data"])
     return parts
+
+
+def shown_body(body: bytes) -> str | bytes:
+    """A request's body as scripts see it in a task: text where it is text, as their ``get_taskid`` may join it."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body

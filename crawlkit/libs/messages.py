@@ -118,6 +118,7 @@ class Message(Struct, array_like=True):
 
     project: str
     body: Raw  # msgpack; JSON-able
+    url: str = ""  # what results of on_message are filed under; "": data:,on_message
 
 
 class Await(Struct, array_like=True):

@@ -19,10 +19,23 @@ from crawlkit.libs import document, selector
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
+from crawlkit.libs.crawl_args import shown_body
 from crawlkit.libs.errors import FETCH_ERROR_KINDS, InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable
-from crawlkit.libs.messages import INFO, NIL, Fetched, Follow, Message, Outcome, ProjectInfo, TrackProcess, pack
+from crawlkit.libs.messages import (
+    INFO,
+    NIL,
+    Dispatch,
+    Fetched,
+    Follow,
+    Message,
+    Outcome,
+    ProjectInfo,
+    TrackProcess,
+    pack,
+)
 from crawlkit.libs.response import HTTPError, Response
+from crawlkit.libs.task import Fetch
 from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
 from crawlkit.processor.project_loader import LoadedProject
@@ -177,6 +190,7 @@ class _Run:
         self.seconds = 0.0
         self.save: msgspec.Raw = NIL
         self.shown: dict[str, Any] = {}
+        self.url = _filed_under(fetched.task)
 
     def execute(self) -> None:
         runner = self.runner
@@ -277,7 +291,7 @@ class _Run:
             last,
             results,
             first_result,
-            task.url,
+            self.url,
             self.runner._node,
             self.ok or not last,
             follows,
@@ -312,6 +326,14 @@ class _Run:
         return outcome
 
 
+def _filed_under(task: Dispatch) -> str:
+    """The URL of the task's results: its own, or the one that a message came with [H18]."""
+    save = task.fetch.save
+    if task.callback == "_on_message" and isinstance(save, list) and len(save) > 2 and isinstance(save[2], str):
+        return save[2]
+    return task.url
+
+
 def _task_dict(dispatch: Any) -> dict[str, Any]:
     """``self.task`` in pyspider's shape."""
     return {
@@ -321,9 +343,16 @@ def _task_dict(dispatch: Any) -> dict[str, Any]:
         "group": dispatch.group,
         "lastcrawltime": dispatch.lastcrawltime or None,
         "schedule": msgspec.to_builtins(dispatch.schedule),
-        "fetch": {n: v for n in dispatch.fetch.__struct_fields__ if (v := getattr(dispatch.fetch, n)) is not None},
+        "fetch": _fetch_dict(dispatch.fetch),
         "process": {} if dispatch.callback is None else {"callback": dispatch.callback},
     }
+
+
+def _fetch_dict(fetch: Fetch) -> dict[str, Any]:
+    said = {name: value for name in fetch.__struct_fields__ if (value := getattr(fetch, name)) is not None}
+    if "data" in said:
+        said["data"] = shown_body(said["data"])
+    return said
 
 
 def _wanted(function: Callable[..., Any]) -> int:

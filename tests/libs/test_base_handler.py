@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import msgspec
@@ -241,7 +242,8 @@ def test_unknown_arguments_are_named() -> None:
         ({"fetch_type": "chrome"}, "fetch.fetch_type"),
         ({"save": {"a": [object()]}}, "fetch.save.a[0]"),
         ({"process_time_limit": "x"}, "process.process_time_limit"),
-        ({"taskid": "x" * 65}, "taskid"),
+        ({"taskid": ""}, "taskid"),
+        ({"taskid": "a\0b"}, "taskid"),
         ({"taskid": 5}, "taskid"),
         ({"files": {"f": b"x"}}, "files"),
     ],
@@ -269,7 +271,7 @@ def test_several_urls() -> None:  # H40
     assert len(collector.follows) == 2
 
 
-@pytest.mark.parametrize("url", [None, 5, b"http://a.com/", ["http://a.com/", None]])
+@pytest.mark.parametrize("url", [5, b"http://a.com/", ["http://a.com/", 5]])
 def test_urls_are_text(url: Any) -> None:
     handler = Bare()
     begun(handler)
@@ -332,16 +334,16 @@ def test_plain_follows_cannot_make_a_known_task_run_again(arguments: dict[str, A
 def test_get_taskid_is_an_override_point() -> None:  # H16
     class Own(BaseHandler):
         def get_taskid(self, task: dict[str, Any]) -> str:
-            return task["url"][-3:] + str(task["fetch"].get("data", b"").decode())
+            return task["url"][-3:] + json.dumps(task["fetch"].get("data", ""))
 
         def page(self) -> None: ...
 
     handler = Own()
     collector = begun(handler)
-    assert handler.crawl("http://a.com/123", callback=handler.page)["taskid"] == "123"
-    assert handler.crawl("http://a.com/123", callback=handler.page, data="x")["taskid"] == "123x"
-    assert [follow.taskid for follow in collector.follows] == ["123", "123x"]
-    assert decode_task(collector.follows[1].task).taskid == "123x"
+    assert handler.crawl("http://a.com/123", callback=handler.page)["taskid"] == '123""'
+    assert handler.crawl("http://a.com/123", callback=handler.page, data={"x": 1})["taskid"] == '123"x=1"'
+    assert [follow.taskid for follow in collector.follows] == ['123""', '123"x=1"']
+    assert decode_task(collector.follows[1].task).taskid == '123"x=1"'
 
 
 def test_get_taskid_default_knows_method_and_body() -> None:
@@ -349,6 +351,37 @@ def test_get_taskid_default_knows_method_and_body() -> None:
     url = "http://a.com/"
     assert handler.get_taskid({"url": url}) == taskid_of(url)
     assert handler.get_taskid({"url": url, "fetch": {"method": "POST", "data": b"x"}}) == taskid_of(url, "POST", b"x")
+    assert handler.get_taskid({"url": url, "fetch": {"method": "POST", "data": "x"}}) == taskid_of(url, "POST", b"x")
+
+
+def test_a_taskid_that_is_too_long_is_folded() -> None:  # url + data, as many scripts join them
+    assert crawled(Bare(), "http://a.com/", taskid="x" * 64).taskid == "x" * 64
+    assert crawled(Bare(), "http://a.com/", taskid="x" * 65).taskid == taskid_of("x" * 65)
+
+
+def test_a_next_page_that_is_not_there_is_left_out() -> None:
+    handler = Bare()
+    collector = begun(handler)
+    assert handler.crawl(None, callback=handler.page) is None
+    assert len(handler.crawl([None, "http://a.com/"])) == 1  # type: ignore[list-item]
+    assert len(collector.follows) == 1
+
+
+def test_what_lxml_finds_is_text_like_any_other() -> None:
+    response = Response("http://a.com/", content=b"<a href='/x'>t</a>")
+    href = response.etree.xpath("//a/@href")[0]
+    assert type(href) is not str
+    handler = Bare()
+    collector = begun(handler)
+    handler.crawl(href, callback=handler.page)
+    handler.crawl(href, itag=href, save={"a": [href]}, headers={"R": href}, cookies={"c": href}, data=href, method=href)
+    handler.send_message(href, {"a": href}, url=href)
+    first, second = (decode_task(follow.task) for follow in collector.follows)
+    assert first.url == "http://a.com/x"
+    assert second.fetch == Fetch(method="/X", data=b"/x", headers={"R": "/x"}, cookies={"c": "/x"}, save={"a": ["/x"]})
+    assert second.schedule == Schedule(itag="/x")
+    handler.on_result({"href": href})
+    assert collector.results == ['{"href":"/x"}']
 
 
 def test_curl_strings_are_refused_in_words() -> None:
@@ -362,8 +395,10 @@ def test_messages() -> None:  # H18
     handler = Bare()
     collector = begun(handler)
     handler.send_message("other", {"a": (1, 2)})
-    (message,) = collector.messages
-    assert (message.project, msgspec.msgpack.decode(message.body)) == ("other", {"a": [1, 2]})
+    handler.send_message("other", 1, url="http://a.com/#1")
+    message, filed = collector.messages
+    assert (message.project, msgspec.msgpack.decode(message.body), message.url) == ("other", {"a": [1, 2]}, "")
+    assert filed.url == "http://a.com/#1"
     with pytest.raises(NotJSON, match=r"message\.a"):
         handler.send_message("other", {"a": b"x"})
     with pytest.raises(TypeError, match="project"):
@@ -376,6 +411,7 @@ def test_on_message_gets_sender_and_body() -> None:  # H19
             return (project, msg)
 
     assert Receiver()._on_message(Response(save=["sender", {"a": 1}])) == ("sender", {"a": 1})
+    assert Receiver()._on_message(Response(save=["sender", 1, "http://a.com/#1"])) == ("sender", 1)
 
 
 def test_outside_of_a_callback_crawl_says_so() -> None:

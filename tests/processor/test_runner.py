@@ -520,6 +520,13 @@ def test_messages_from_others() -> None:  # H19
     assert ran(body, fetched("_on_message", fetch_save=["other", {"a": 1}])).results == ['["other",{"a":1}]']
 
 
+def test_results_of_a_message_are_filed_under_the_url_it_came_with() -> None:  # H18
+    it = runner("def on_message(self, project, msg): return msg")
+    parts: list[Outcome] = []
+    it.run(fetched("_on_message", fetch_save=["other", {"a": 1}, "http://a.com/#1"]), parts.append)
+    assert (parts[0].url, parts[0].results) == ("http://a.com/#1", ['{"a":1}'])
+
+
 def test_a_script_that_does_not_load_fails_each_of_its_tasks() -> None:  # T54
     with pytest.raises(ScriptError) as caught:
         load_project("shop", "x = 1\n1/0\n")
