@@ -20,7 +20,7 @@ class Held:
     body: bytes  # the Fetched message, untouched
     head: DispatchHead
     key: HeldKey  # what makes two deliveries the same attempt
-    script: str = ""  # its text, found before a worker gets the task
+    script: bytes = b""  # its text, found before a worker gets the task
     parts: int = 0  # of its outcome, received so far
     had_results: bool = False  # a part had results: all further parts take the same way, to keep the order
     moves: int = 0  # workers that died or went with this task waiting in them

@@ -10,6 +10,7 @@ import signal
 from msgspec import Struct
 
 WHERE_SIGNAL = signal.SIGUSR2  # asks a worker to leave its traceback on the board, also while it is inside C
+MAX_SCRIPT = 4 * 2**20  # bytes
 _OURS = ("crawlkit/processor/", "crawlkit/libs/")
 
 
@@ -28,7 +29,7 @@ class Script(Struct, array_like=True):
 
     project: str
     version: str
-    text: str
+    text: bytes  # UTF-8, lone surrogates passed
 
 
 def how_it_died(status: int | None) -> str:

@@ -19,22 +19,26 @@ RETRY = 1.0  # seconds between attempts to reach the projectdb
 log = logging.getLogger("crawlkit.processor")
 
 
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 class Scripts:
     """An LRU of ``kept`` scripts before the projectdb."""
 
     def __init__(self, projectdb: ProjectStore, kept: int = KEPT) -> None:
         self._projectdb = projectdb
         self._kept = kept
-        self._texts: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
-    def known(self, project: str, version: str) -> str | None:
+    def known(self, project: str, version: str) -> bytes | None:
         """The text, if it is at hand."""
         text = self._texts.get((project, version))
         if text is not None:
             self._texts.move_to_end((project, version))
         return text
 
-    async def find(self, project: str, version: str) -> str | None:
+    async def find(self, project: str, version: str) -> bytes | None:
         """The text of that version, ``None`` when there is none. Waits while the projectdb is away."""
         said = False
         while True:
@@ -46,16 +50,17 @@ class Scripts:
                     log.warning("projectdb: %s; tasks of %s wait", error, project)
                     said = True
                 await asyncio.sleep(RETRY)
-        if text is not None:
-            self._texts[project, version] = text
-            if len(self._texts) > self._kept:
-                self._texts.popitem(last=False)
-        return text
+        if text is None:
+            return None
+        data = self._texts[project, version] = _encode(text)
+        if len(self._texts) > self._kept:
+            self._texts.popitem(last=False)
+        return data
 
-    async def newest(self, project: str) -> str | None:
+    async def newest(self, project: str) -> bytes | None:
         """The text that the project has now, ``None`` when there is no such project."""
         row = await asyncio.to_thread(self._projectdb.get, project)
-        return row.script if row is not None else None
+        return _encode(row.script) if row is not None else None
 
     async def versions(self, projects: Collection[str]) -> dict[str, str | None]:
         """The version that each project has now, ``None`` for one that is gone."""

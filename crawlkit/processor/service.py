@@ -21,6 +21,7 @@ from crawlkit.libs.messages import Fetched, FetchedHead, Heartbeat, decode, enco
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.processor import frames
 from crawlkit.processor.held import Held, HeldKey, key_of
+from crawlkit.processor.orders import MAX_SCRIPT
 from crawlkit.processor.outbox import Outbox
 from crawlkit.processor.outcome import failure
 from crawlkit.processor.pool import Pool
@@ -142,7 +143,7 @@ class ProcessorService:
         held = self._held[key] = Held((delivery.id,), delivery.body, head, key)
         self._held_bytes += len(delivery.body)
         text = self._scripts.known(head.project, head.script)
-        if text is not None:
+        if text is not None and len(text) <= MAX_SCRIPT:
             held.script = text
             self._pool.submit(held)
             return
@@ -158,6 +159,8 @@ class ProcessorService:
         for held in self._looking_up.pop((project, version)):
             if text is None:
                 self.failed(held, "no_project", f"no such project or version: {project} {version}", 0.0)
+            elif len(text) > MAX_SCRIPT:
+                self.failed(held, "script_error", f"the script is {len(text):,} bytes, over {MAX_SCRIPT:,}", 0.0)
             else:
                 held.script = text
                 self._pool.submit(held)
@@ -235,9 +238,8 @@ class ProcessorService:
         if text is None:
             worker.send(frames.ANSWER_NONE, 0, b"")
         else:
-            data = text.encode("utf-8", "surrogatepass")
-            for at in range(0, len(data), frames.ANSWER_CHUNK):
-                worker.send(frames.ANSWER, 0, data[at : at + frames.ANSWER_CHUNK])
+            for at in range(0, len(text), frames.ANSWER_CHUNK):
+                worker.send(frames.ANSWER, 0, text[at : at + frames.ANSWER_CHUNK])
             worker.send(frames.ANSWER_END, 0, b"")
         worker.flush()
 

@@ -156,8 +156,9 @@ class Worker:
         if runner is None:
             self._raise_known_error(task.script)
             script = self._scripts[task.script]
+            text = script.text.decode("utf-8", "surrogatepass")
             try:
-                project = load_project(script.project, script.text, group=task.group, resolver=self._script_of)
+                project = load_project(script.project, text, group=task.group, resolver=self._script_of)
             except ScriptError as error:
                 self._load_errors[task.script] = (error, self._clock.monotonic() + LOAD_AGAIN)
                 raise

@@ -33,7 +33,7 @@ HOSTILE = {
         before="import signal\n",
     ),
     "endless sleep": Hostile("time.sleep(1e6)", ("time_limit",), "TimeLimit", before="import time\n"),
-    "50 GB list": Hostile("x = []\nwhile True: x.append(b'0' * 10**6)", ("memory_limit",), "MemoryError", seconds=3.0),
+    "50 GB list": Hostile("x = []\nwhile True: x.append(bytes(10**6))", ("memory_limit",), "MemoryError", seconds=3.0),
     "50 GB of small things": Hostile(
         "x = [None]\nwhile True: x.append([x[-1]])", ("memory_limit", "worker_died", "time_limit")
     ),

@@ -408,3 +408,31 @@ def test_a_slow_callback_is_made_nicer_and_only_it() -> None:
             assert pid == same or os.geteuid()  # who may not undo it gets a new worker
 
     asyncio.run(scene())
+
+
+GOOD = script("def page(self, response):\n    return {'n': 1}")
+SCRIPTS = {
+    "a NUL": (GOOD + "\0", "script_error"),
+    "a lone surrogate": (GOOD + "# \ud800", "script_error"),
+    "tabs": (GOOD.replace("    ", "\t"), None),
+    "mixed tabs": (GOOD + "\tdef b(self):\n        pass\n", "script_error"),
+    "one megabyte": (GOOD + "# " + "x" * 2**20, None),
+    "ten megabytes": (GOOD + "# " + "x" * (10 * 2**20), "script_error"),
+    "no handler": ("x = 1\n", "script_error"),
+    "an exit": ("raise SystemExit(3)\n", "script_error"),
+    "an unknown module": ("import no_such_module\n", "script_error"),
+}
+
+
+def test_odd_scripts_load_or_say_why() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            messages = [
+                fetched(f"p{i}", it.projects.save(f"p{i}", text)) for i, (text, _) in enumerate(SCRIPTS.values())
+            ]
+            messages.append(fetched("json", it.projects.save("json", "import json\njson.dumps(1)\n" + GOOD)))
+            reasons = [outcome.process.reason for outcome in await it.run(*messages) if outcome.process]
+            assert dict(zip(SCRIPTS, reasons[:-1], strict=True)) == {name: why for name, (_, why) in SCRIPTS.items()}
+            assert reasons[-1] is None
+
+    asyncio.run(scene())
