@@ -1,0 +1,153 @@
+"""``crawlkit all`` as processes: one command starts it, kills do it no harm, one signal stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crawlkit.cli import together
+from crawlkit.settings import Settings
+from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
+
+
+@contextlib.contextmanager
+def everything(folder: Path, *options: str) -> Iterator[psutil.Process]:
+    """A running ``crawlkit all`` that is ready."""
+    said = folder / "said.txt"
+    with started(*options, "all", "--data-path", "d", cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as process:
+        until(lambda: said.exists() and "ready: " in said.read_text(), "readiness", 30)
+        yield psutil.Process(process.pid)
+
+
+def count(folder: Path) -> int:
+    found = crawlkit("results", "job", "--data-path", "d", cwd=folder)
+    return len(lines(found.stdout))
+
+
+def test_a_crawl_by_all_components(site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
+    with everything(tmp_path) as top:
+        said = (tmp_path / "said.txt").read_text()
+        assert f"data is in {tmp_path / 'd'}" in said
+        assert "ready: result_worker, processor, fetcher, scheduler" in said
+        address = tmp_path / "d" / "scheduler.json"
+        assert stat.S_IMODE(address.stat().st_mode) == 0o600
+        token = json.loads(address.read_text())["token"]
+        for child in top.children(recursive=True):  # no secret in a process list
+            assert token not in " ".join(child.cmdline())
+        again = crawlkit("all", "--data-path", "d", cwd=tmp_path)
+        assert again.returncode == 2
+        assert f"crawlkit all (pid {top.pid}) runs on data path d already" in again.stderr
+
+        put = crawlkit("project", "put", "job.py", "--status", "RUNNING", "--data-path", "d", cwd=tmp_path)
+        assert "no scheduler" not in put.stderr
+        assert crawlkit("project", "run", "job", "--data-path", "d", cwd=tmp_path).returncode == 0
+        until(lambda: count(tmp_path) == PAGES + 1, "all results")
+        (tmp_path / "urls.txt").write_text(f"{site.base}/page/100\nnonsense\n{site.base}/page/0\n")
+        submit = crawlkit("submit", "job", "-f", "urls.txt", "--callback", "page", "--data-path", "d", cwd=tmp_path)
+        assert submit.returncode == 1
+        assert "line 2: nonsense: refused" in submit.stderr
+        assert "3 lines: 2 accepted (1 to be crawled, 1 known already), 1 refused" in submit.stderr
+        until(lambda: count(tmp_path) == PAGES + 2, "the submitted page")
+        unknown = crawlkit("project", "run", "nobody", "--data-path", "d", cwd=tmp_path)
+        assert unknown.returncode == 2
+        audit = crawlkit("audit", "--data-path", "d", cwd=tmp_path)
+        assert audit.returncode == 0, audit.stdout
+        assert crawlkit("project", "rm", "job", "--yes", "--data-path", "d", cwd=tmp_path).returncode == 0
+        until(lambda: "{" not in crawlkit("results", "job", "--data-path", "d", cwd=tmp_path).stdout, "no results")
+
+        family = top.children(recursive=True)
+        start = time.monotonic()
+        top.send_signal(signal.SIGTERM)
+        assert top.wait(10) == 0
+        assert time.monotonic() - start < 10
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert not alive
+    assert not (tmp_path / "d" / "scheduler.json").exists()
+
+
+def test_killed_components_come_back_and_nothing_is_lost(site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"for n in range(80): self.crawl('{site.base}/page/%d' % n, callback=self.page)")
+    with everything(tmp_path) as top:
+        crawlkit("project", "put", "job.py", "--rate", "15", "--status", "RUNNING", "--data-path", "d", cwd=tmp_path)
+        crawlkit("project", "run", "job", "--data-path", "d", cwd=tmp_path)
+        for number, role in enumerate(("fetcher", "processor", "scheduler", "result_worker")):
+            until(lambda number=number: len(site.count()) > 10 * number, "some pages")  # type: ignore[misc]
+            victim = next(child for child in top.children() if child.cmdline()[-1] == role)
+            victim.kill()
+            until(
+                lambda role=role, old=victim.pid: any(  # type: ignore[misc]
+                    child.pid != old and child.cmdline()[-1:] == [role] for child in top.children()
+                ),
+                f"another {role}",
+                5,
+            )
+        until(lambda: len(site.count()) == 80, "every page fetched", 40)
+        until(lambda: count(tmp_path) == 80, "every result", 40)
+        found = lines(crawlkit("results", "job", "--data-path", "d", cwd=tmp_path).stdout)
+        assert len({line["url"] for line in found}) == 80
+        until(
+            lambda: (
+                crawlkit("audit", "--data-path", "d", cwd=tmp_path).stdout.rstrip().endswith("0 waiting + 0 leased")
+            ),
+            "balanced books",
+        )
+
+
+def test_everything_goes_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    with everything(tmp_path) as top:
+        family = top.children(recursive=True)
+        assert len(family) >= 4
+        top.kill()
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert not alive
+
+
+def test_a_component_that_cannot_start_stops_all_with_2(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"result_worker": {"result-cls": "nowhere.Sink"}}))
+    done = crawlkit("-c", "c.json", "all", "--data-path", "d", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--result-cls nowhere.Sink: No module named 'nowhere'" in done.stderr
+
+
+def test_without_a_result_worker_results_are_discarded_and_counted(site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
+    (tmp_path / "c.yaml").write_text("all:\n  result-worker-num: 0\nfetcher:\n  user-agent: from-config\n")
+    with everything(tmp_path, "-c", "c.yaml"):
+        crawlkit("project", "put", "job.py", "--status", "RUNNING", "--data-path", "d", cwd=tmp_path)
+        crawlkit("project", "run", "job", "--data-path", "d", cwd=tmp_path)
+        until(lambda: len(site.count()) == PAGES + 1, "every page")
+        until(
+            lambda: "discarded" in crawlkit("audit", "--data-path", "d", cwd=tmp_path).stdout,
+            "the discarded in the books",
+        )
+        assert count(tmp_path) == 0
+        assert site.agents == {"from-config"}  # children read the same config file
+
+
+def test_children_get_global_options_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(
+        data_path=Path("d"), resultdb="sqlite://user:secret@x/", queue_maxsize=7, debug=True, config=Path("c.json")
+    )
+    specs = together.children(settings, {"fetcher": 2, "processor": 1, "result_worker": 0})
+    assert [spec.name for spec in specs] == ["result_worker", "processor", "fetcher-1", "fetcher-2", "scheduler"]
+    assert specs[0].argv[-2:] == ["result_worker", "--discard"]
+    for spec in specs:
+        assert "secret" not in " ".join(spec.argv)
+        assert spec.env["CRAWLKIT_RESULTDB"] == "sqlite://user:secret@x/"
+        assert spec.env["CRAWLKIT_DATA_PATH"] == str(tmp_path / "d")
+        assert spec.env["CRAWLKIT_CONFIG"] == str(tmp_path / "c.json")
+        assert spec.env["CRAWLKIT_MESSAGE_QUEUE"] == f"local://{tmp_path / 'd'}"
+        assert (spec.env["CRAWLKIT_QUEUE_MAXSIZE"], spec.env["CRAWLKIT_DEBUG"]) == ("7", "1")
+        assert "CRAWLKIT_TASKDB" not in spec.env
+        assert str(Path(together.crawlkit.__file__).parents[1]) in spec.env["PYTHONPATH"].split(os.pathsep)

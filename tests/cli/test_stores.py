@@ -1,0 +1,241 @@
+"""The commands that read and write the stores directly: project, results, tasks, audit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawlkit import wiring
+from crawlkit.cli import read, run
+from crawlkit.libs.rows import Lease, ResultSet, TaskRow, Writes
+from crawlkit.libs.task import Status
+from crawlkit.settings import Settings
+
+SCRIPT = "from crawlkit import BaseHandler\n\n\nclass Handler(BaseHandler):\n    pass\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def stores() -> Any:
+    return wiring.open_stores(Settings(), create=True)
+
+
+def fill(tasks: int = 5) -> None:
+    """A project with finished tasks, one failed, one leased; two results each for the finished ones."""
+    with stores() as opened:
+        writes = Writes()
+        for n in range(tasks):
+            row = TaskRow("shop", f"{n:032d}", f"http://shop/{n}", status=Status.SUCCESS, seq=n, results=2)
+            writes.insert.append(row)
+        writes.insert.append(TaskRow("shop", "f" * 32, "http://shop/failed", status=Status.FAILED, seq=90))
+        writes.insert.append(TaskRow("shop", "l" * 32, "http://shop/leased", seq=91))
+        writes.lease.append(Lease("shop", "l" * 32, 1, 1, "", 9e9))
+        writes.count("shop", "accepted", "submit", tasks + 2)
+        writes.count("shop", "done", "", tasks)
+        writes.count("shop", "failed", "http_404")
+        opened.taskdb.commit(writes)
+        opened.resultdb.save(
+            [
+                ResultSet("shop", f"{n:032d}", 1, 1, f"http://shop/{n}", 0, [f'{{"n":{n}}}', '{"tag":"=x"}'], True, 1.0)
+                for n in range(tasks)
+            ]
+        )
+
+
+def test_put_list_show_status_rm(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["project", "put", "shop.py"]) == 0
+    said = capsys.readouterr().err
+    assert "project shop: new, TODO, rate 1 (the default), burst 3" in said
+    assert "crawlkit project status shop RUNNING" in said
+    assert (
+        run(["project", "put", "shop.py", "--rate", "unlimited", "--burst", "5", "--group", "g", "--status", "running"])
+        == 0
+    )
+    said = capsys.readouterr().err
+    assert "project shop: updated, RUNNING, rate unlimited, burst 5" in said
+    assert "no scheduler runs on this data path" in said
+    (folder / "shop.py").write_text(SCRIPT + "# changed\n")
+    assert run(["project", "put", "shop.py"]) == 0  # what is not said stays
+    capsys.readouterr()
+    assert run(["project", "list", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert {key: row[key] for key in ("name", "group", "status", "rate", "burst", "rate_set")} == {
+        "name": "shop", "group": "g", "status": "RUNNING", "rate": None, "burst": 5.0, "rate_set": True,
+    }  # fmt: skip
+    assert "script" not in row
+    assert run(["project", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["shop", "g", "RUNNING", "unlimited", "5"]
+    assert run(["project", "show", "shop", "--script"]) == 0
+    assert capsys.readouterr().out == SCRIPT + "# changed\n"
+    assert run(["project", "show", "shop"]) == 0
+    assert "(2 saved)" in capsys.readouterr().out
+    assert run(["project", "status", "shop", "stop"]) == 0
+    assert run(["project", "show", "shop", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "STOP"
+    fill()
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert run(["project", "rm", "shop"]) == 1
+    assert run(["project", "rm", "shop", "--yes"]) == 0
+    with stores() as opened:
+        assert opened.projectdb.names() == opened.taskdb.projects() == opened.resultdb.projects() == []
+    capsys.readouterr()
+    assert run(["project", "show", "shop"]) == 2
+    assert capsys.readouterr().err == "crawlkit: no project 'shop'; there are none yet\n"
+
+
+@pytest.mark.parametrize(
+    ("comments", "line", "want"),
+    [
+        ("# rate: 5\n# burst: 9\n# group: news\n", [], (5.0, 9.0, "news", True)),
+        ("# rate: unlimited\n", [], (None, 3.0, "", True)),
+        ("# rate: 5\n", ["--rate", "2", "--group", "x"], (2.0, 3.0, "x", True)),
+        ("", [], (1.0, 3.0, "", False)),
+    ],
+)
+def test_comments_of_the_script_and_what_wins(
+    comments: str, line: list[str], want: tuple[Any, ...], folder: Path
+) -> None:
+    (folder / "shop.py").write_text(comments + SCRIPT)
+    assert run(["project", "put", "shop.py", *line]) == 0
+    with stores() as opened:
+        row = opened.projectdb.get("shop")
+    assert (row.rate, row.burst, row.group, row.rate_set) == want
+
+
+@pytest.mark.parametrize(("comment", "words"), [("# rate: quick\n", "rate 'quick'"), ("# burst: 0\n", "burst '0'")])
+def test_comments_that_say_nonsense(comment: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "shop.py").write_text(comment + SCRIPT)
+    assert run(["project", "put", "shop.py"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_results_in_three_formats(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    fill(3)
+    assert run(["results", "shop"]) == 0
+    lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["result"] for line in lines] == [
+        {"n": 0},
+        {"tag": "=x"},
+        {"n": 1},
+        {"tag": "=x"},
+        {"n": 2},
+        {"tag": "=x"},
+    ]
+    assert run(["results", "shop", "--format", "json"]) == 0
+    assert json.loads(capfdbinary.readouterr().out) == lines
+    assert run(["results", "shop", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capfdbinary.readouterr().out.decode())))
+    assert [row["n"] for row in rows] == ["0", "", "1", "", "2", ""]
+    assert run(["results", "nothing"]) == 2
+    assert b"no project 'nothing'; there are shop" in capfdbinary.readouterr().err
+
+
+def test_follow_goes_on_with_new_results(folder: Path) -> None:
+    fill(1)
+
+    class Enough(Exception):
+        pass
+
+    class Out(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            count = super().write(data)
+            if b'"late"' in data:
+                raise Enough
+            return count
+
+    def add() -> None:
+        with stores() as opened:
+            opened.resultdb.save([ResultSet("shop", "z" * 32, 1, 1, "http://shop/z", 0, ['"late"'], True, 2.0)])
+
+    out = Out()
+    threading.Timer(0.2, add).start()
+    with stores() as opened, pytest.raises(Enough):
+        read.write_results(opened.resultdb, "shop", "jsonl", out, follow=True)
+    assert len(out.getvalue().splitlines()) == 3
+
+
+TASKS = [
+    ([], 7),
+    (["--status", "failed"], 1),
+    (["--status", "SUCCESS"], 5),
+    (["--status", "active"], 1),
+    (["--status", "bad"], 0),
+    (["--url", "shop/f"], 1),
+    (["--url", "http://shop/?"], 0),
+    (["--url", "*/leased"], 1),
+]
+
+
+@pytest.mark.parametrize(("line", "count"), TASKS)
+def test_tasks_by_status_and_url(
+    line: list[str],
+    count: int,
+    folder: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read, "PAGE", 2)
+    fill()
+    assert run(["tasks", "shop", "--format", "url", *line]) == 0
+    assert len(capfdbinary.readouterr().out.splitlines()) == count
+    assert run(["tasks", "shop", *line]) == 0
+    tasks = [json.loads(text) for text in capfdbinary.readouterr().out.splitlines()]
+    assert len(tasks) == count
+    assert all(task["project"] == "shop" and task["url"].startswith("http://shop/") for task in tasks)
+
+
+def test_audit_of_balanced_books(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill()
+    assert run(["audit"]) == 0
+    said = capsys.readouterr().out
+    assert "shop: balanced: 7 accepted = 6 ended + 0 waiting + 1 leased" in said
+    assert "http_404" in said
+    assert run(["audit", "shop", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["balanced"] is True
+    assert report["results"] == 10
+    assert {"event": "failed", "reason": "http_404", "count": 1} in report["entries"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda opened: opened.taskdb.commit(Writes(remove=[("shop", "0" * 32)])), "the rows count 6 runs"),
+        (lambda opened: opened.taskdb.commit(Writes(ledger={("shop", "done", ""): -1})), "1 lost"),
+        (lambda opened: opened.resultdb.drop("shop"), "5 tasks do not have the results their rows say"),
+    ],
+)
+def test_audit_of_books_that_do_not_balance(
+    damage: Any, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill()
+    with stores() as opened:
+        damage(opened)
+    assert run(["audit"]) == 1
+    said = capsys.readouterr().out
+    assert "NOT balanced" in said
+    assert words in said
+
+
+def test_new_writes_a_script_that_compiles(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["new", "quotes", "--url", "http://q/"]) == 0
+    assert "crawlkit one quotes.py -o quotes.jsonl" in capsys.readouterr().err
+    text = (folder / "quotes.py").read_text()
+    compile(text, "quotes.py", "exec")
+    assert "http://q/" in text
+    assert run(["new", "quotes.py", "--force", "--url", "http://r/"]) == 0
+    assert "http://r/" in (folder / "quotes.py").read_text()
+    assert run(["project", "put", "quotes.py"]) == 0
