@@ -26,7 +26,8 @@ from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError
 
 REDIRECT_BODY = 256 * 1024  # read of a redirect's body so that its connection can be kept; never stored
-SWEEP = 1.0  # seconds between looks at slow transfers
+MAX_LENGTH_DIGITS = 18
+SWEEP = 0.5  # seconds between looks at slow transfers
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name for it
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -270,6 +271,8 @@ class Transfer:
                 codings.append(value)
             elif lower == "location":
                 location = value
+            elif lower == "content-length" and len(value) > MAX_LENGTH_DIGITS:
+                raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
         if self._plan.follow and is_redirect(status, location):
             self._skipping = True
         elif codings:
@@ -309,7 +312,6 @@ class Transfer:
         return fetch_error(
             code,
             text,
-            connected=self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0,
             elapsed=self._engine.clock.monotonic() - self._started,
             timeout=self._plan.timeout,
             connect_code=self.handle.getinfo(pycurl.HTTP_CONNECTCODE),
@@ -400,8 +402,8 @@ def parse_head(lines: list[bytes]) -> tuple[int, str, Headers]:
     if not lines:
         raise FetchError("protocol", "an answer without a header")
     parts = lines[start].decode("latin-1").split(None, 2)
-    if len(parts) < 2 or not parts[1].isdigit():
-        raise FetchError("protocol", "an answer without a status")
+    if len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit():
+        raise FetchError("protocol", "an answer without a status of three digits")
     headers = []
     for line in lines[start + 1 :]:
         text = line.decode("latin-1")

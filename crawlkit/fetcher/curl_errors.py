@@ -10,7 +10,7 @@ import pycurl
 from crawlkit.libs.errors import FetchError
 
 KINDS: dict[int, str] = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: "bad_url",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "protocol",  # of the answer: our URLs are http(s) by then
     pycurl.E_URL_MALFORMAT: "bad_url",
     pycurl.E_COULDNT_RESOLVE_PROXY: "proxy",
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
@@ -40,25 +40,27 @@ KINDS: dict[int, str] = {
     pycurl.E_SEND_FAIL_REWIND: "reset",
     97: "proxy",  # CURLE_PROXY: a SOCKS handshake that failed
     92: "protocol",  # CURLE_HTTP2_STREAM
-    56: "reset",
     100: "headers_too_big",  # CURLE_TOO_LARGE
 }
 
 
 def fetch_error(
-    code: int, text: str, *, connected: bool, elapsed: float, timeout: float, connect_code: int, answered: bool
+    code: int, text: str, *, elapsed: float, timeout: float, connect_code: int, answered: bool
 ) -> FetchError:
     """The :class:`FetchError` for what libcurl said.
 
-    ``connected``: TCP, TLS and proxy were done with; ``connect_code``: a proxy's status for CONNECT, 0 without;
+    ``elapsed``, ``timeout``: seconds; a time-out that comes before the total one is that of the connection, for curl
+    knows no other (the drip is watched elsewhere). ``connect_code``: a proxy's status for CONNECT, 0 without;
     ``answered``: a header line had arrived.
     """
     kind = KINDS.get(code, "internal")
-    if code == pycurl.E_OPERATION_TIMEDOUT and not connected and elapsed < timeout - 0.05:
+    if code == pycurl.E_OPERATION_TIMEDOUT and elapsed < timeout - 0.05:
         kind = "connect_timeout"
     elif connect_code >= 400 and not answered:
         kind = "proxy"
         text = text or f"the proxy answered {connect_code} to CONNECT"
+    elif code == pycurl.E_RECV_ERROR and "chunk" in text:
+        kind = "protocol"
     elif "Too large response headers" in text or "header too large" in text.lower():
         kind = "headers_too_big"
     return FetchError(kind, text or f"libcurl error {code}")

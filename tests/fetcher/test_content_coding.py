@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import tracemalloc
 import zlib
+from collections import deque
 from collections.abc import Callable
 
 import brotli
@@ -80,10 +82,8 @@ def test_a_body_that_was_cut_short(coding: str, cut: int) -> None:
 @pytest.mark.parametrize("coding", CODERS)
 @given(rubbish=st.binary(min_size=1, max_size=200))
 def test_rubbish_is_an_error_or_bytes(coding: str, rubbish: bytes) -> None:
-    try:
+    with contextlib.suppress(FetchError):
         opened([coding], rubbish)
-    except FetchError as error:
-        assert error.kind == "decode"
 
 
 def bomb(coding: str, size: int) -> bytes:
@@ -116,15 +116,15 @@ class Limit:
     "codings", [["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "gzip"], ["gzip", "br"], ["zstd", "zstd"]]
 )
 def test_bombs_stop_at_the_limit(codings: list[str]) -> None:
-    packed = bomb(codings[0], 2**28)
+    packed = bomb(codings[0], 2**26)
     for coding in codings[1:]:
         packed = CODERS[coding](packed)
-    limit = Limit(2**24)
+    limit = Limit(2**22)
     chain = Chain(codings, limit)
+    pieces = (packed[start : start + 16_384] for start in range(0, len(packed), 16_384))
     tracemalloc.start()
     with pytest.raises(FetchError) as caught:
-        for start in range(0, len(packed), 16_384):
-            chain.write(packed[start : start + 16_384])
+        deque(map(chain.write, pieces), maxlen=0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert caught.value.kind == "too_large"

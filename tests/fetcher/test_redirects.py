@@ -79,7 +79,7 @@ def test_everything_stays_on_the_same_origin(target: str) -> None:
 def test_nothing_secret_leaves_the_origin(target: str) -> None:
     following = redirects.next_plan(plan(), 302, target, 0)
     assert following is not None
-    sent = {name: value for name, value in following.headers}
+    sent = dict(following.headers)
     assert not {name for name, _ in SECRETS[1:]} & set(sent)
     assert sent.get("Authorization") in (None, "Basic YS5leGFtcGxlOg==")  # what the Location itself said
     assert {name for name, _ in OPEN} <= set(sent)

@@ -1,0 +1,263 @@
+"""The service between real queues: nothing lost, nothing held too long, bounds kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from crawlkit.fetcher.service import FetcherService, FetcherSettings
+from crawlkit.libs import messages
+from crawlkit.libs.clock import SystemClock
+from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, decode_status, encode
+from crawlkit.message_queue.memory import MemoryQueue
+from tests.fetcher.helpers import answer, dispatch, in_loop, raw_server, read_request, site, wait_for
+
+
+class Ring:
+    """Three queues and the service between them."""
+
+    def __init__(self, **settings: object) -> None:
+        maxsize = settings.pop("maxsize", 1000)
+        self.inqueue = MemoryQueue("scheduler2fetcher", maxsize)  # type: ignore[arg-type]
+        self.outqueue = MemoryQueue("fetcher2processor", maxsize)  # type: ignore[arg-type]
+        self.status = MemoryQueue("status_queue", maxsize)  # type: ignore[arg-type]
+        self.service = FetcherService(
+            inqueue=self.inqueue,
+            outqueue=self.outqueue,
+            status_queue=self.status,
+            settings=FetcherSettings(**settings),  # type: ignore[arg-type]
+            clock=SystemClock(),
+            node="fetcher-1",
+            blobs=None,
+        )
+
+    async def put(self, *tasks: Dispatch) -> None:
+        await self.inqueue.put_many([encode(task) for task in tasks])
+
+    async def fetched(self, count: int, ack: bool = True) -> list[Fetched]:
+        found: list[Fetched] = []
+        while len(found) < count:
+            deliveries = await self.outqueue.get_many(count - len(found), 10)
+            assert deliveries, "no answer came"
+            found += [decode(delivery.body, Fetched) for delivery in deliveries]
+            if ack:
+                await self.outqueue.ack([delivery.id for delivery in deliveries])
+        return found
+
+    async def told(self, kind: type, where: Callable[[object], bool] = lambda _: True) -> object:
+        """The next message of this kind on the status queue for which ``where`` holds."""
+        while True:
+            deliveries = await self.status.get_many(1, 10)
+            assert deliveries, "no message came"
+            await self.status.ack([delivery.id for delivery in deliveries])
+            message = decode_status(deliveries[0].body)
+            if isinstance(message, kind) and where(message):
+                return message
+
+
+@asynccontextmanager
+async def ring(**settings: object) -> AsyncIterator[Ring]:
+    made = Ring(**settings)
+    running = asyncio.create_task(made.service.run())
+    try:
+        yield made
+    finally:
+        await made.service.stop()
+        await running
+
+
+@in_loop
+async def test_once_round() -> None:  # T32
+    async with site() as server, ring() as one:
+        server.on("/", lambda headers, body: answer(json.dumps([headers["x"], body.decode()]).encode()))
+        await one.put(*[dispatch(f"{server.url}/", str(n), headers={"X": str(n)}, data=b"b") for n in range(250)])
+        found = await one.fetched(250)
+        assert sorted(int(fetched.task.taskid) for fetched in found) == list(range(250))
+        for fetched in found:
+            assert json.loads(fetched.content) == [fetched.task.taskid, "b"]
+            assert fetched.node == "fetcher-1"
+        await wait_for(lambda: one.service.inflight() == 0)
+        assert (await one.inqueue.size()).messages == 0
+        assert one.service.stats["fetched"] == 250
+
+
+@in_loop
+async def test_the_scheduler_is_told_at_once() -> None:
+    async with site() as server, ring(heartbeat=60) as one:
+        server.on("/", answer(b"", "429 Too Many", "Retry-After: 7\r\n"))
+        await one.put(dispatch(f"{server.url}/"), dispatch("http://127.0.0.1:1/", "gone"))
+        limited = await one.told(FetchEnded, lambda message: message.taskid == "t")  # type: ignore[attr-defined]
+        assert isinstance(limited, FetchEnded)
+        assert (limited.host, limited.status_code, limited.retry_after) == (f"127.0.0.1:{server.port}", 429, 7)
+        assert (limited.project, limited.run, limited.attempt) == ("p", 1, 1)
+        await one.put(dispatch("http://127.0.0.1:1/", "again"))
+        failed = await one.told(FetchEnded, lambda message: message.taskid == "again")  # type: ignore[attr-defined]
+        assert isinstance(failed, FetchEnded)
+        assert (failed.status_code, failed.error_kind, failed.retry_after) == (599, "connect", None)
+
+
+@in_loop
+async def test_heartbeats_name_what_is_held() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_server(silent) as port, ring(heartbeat=0.05, stop_grace=0.1) as one:
+        await one.put(dispatch(f"http://127.0.0.1:{port}/", "held"))
+        beat = await one.told(Heartbeat, lambda message: bool(message.held))  # type: ignore[attr-defined]
+        assert isinstance(beat, Heartbeat)
+        assert (beat.node, beat.role, beat.held) == ("fetcher-1", "fetcher", [("p", "held", 1, 1)])
+        assert beat.stats["inflight"] == 1
+        assert one.service.inflight() == 1
+
+
+@in_loop
+async def test_stop_gives_back_what_does_not_finish() -> None:
+    release = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line, _, _ = await read_request(reader)
+        if "slow" in line:
+            await reader.read()
+        await release.wait()
+        writer.write(answer(b"done"))
+
+    async with raw_server(serve) as port:
+        made = Ring(stop_grace=0.5)
+        running = asyncio.create_task(made.service.run())
+        await made.put(*[dispatch(f"http://127.0.0.1:{port}/{name}", name) for name in ("a", "slow", "b")])
+        await wait_for(lambda: made.service.inflight() == 3)
+        stopping = asyncio.create_task(made.service.stop())
+        release.set()
+        began = asyncio.get_running_loop().time()
+        await stopping
+        assert asyncio.get_running_loop().time() - began < 3
+        await running
+        assert {fetched.task.taskid for fetched in await made.fetched(2)} == {"a", "b"}
+        size = await made.inqueue.size()
+        assert (size.messages, size.unacked) == (1, 0)
+        [back] = await made.inqueue.get_many(5)
+        assert decode(back.body, Dispatch).taskid == "slow"
+        assert made.service.inflight() == 0
+        last = [decode_status(delivery.body) for delivery in await made.status.get_many(100)][-1]
+        assert isinstance(last, Heartbeat)
+        assert last.stopping
+
+
+@in_loop
+async def test_no_more_than_the_pool_at_once() -> None:
+    running = most = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal running, most
+        while True:
+            await read_request(reader)
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.02)
+            running -= 1
+            writer.write(answer(b"x"))
+
+    async with raw_server(serve) as port, ring(poolsize=5) as one:
+        await one.put(*[dispatch(f"http://127.0.0.1:{port}/", str(n)) for n in range(40)])
+        await one.fetched(40)
+        assert most == 5
+
+
+@in_loop
+async def test_a_full_outqueue_stops_the_taking() -> None:
+    async with site() as server, ring(poolsize=5, maxsize=100) as one:
+        one.outqueue.max_messages = one.outqueue._limit = 10
+        server.on("/", answer(b"x"))
+        await one.put(*[dispatch(f"{server.url}/", str(n)) for n in range(100)])
+        await wait_for(lambda: one.outqueue.room() == 0 and not one.service._running)
+        await asyncio.sleep(0.1)
+        taken = len(server.requests)
+        assert 10 <= taken <= 25  # the queue, and at most a pool being put and a pool that is done
+        assert {fetched.task.taskid for fetched in await one.fetched(100)} == {str(n) for n in range(100)}
+
+
+@in_loop
+async def test_unreadable_messages_are_put_aside() -> None:
+    async with site() as server, ring() as one:
+        server.on("/", answer(b"x"))
+        await one.inqueue.put_many([b"", b"\xffrubbish", b"\x01\x90", encode(dispatch(f"{server.url}/", "good"))])
+        assert (await one.fetched(1))[0].task.taskid == "good"
+        await one.put(dispatch(f"{server.url}/", "next"))
+        await one.fetched(1)
+        dead = await one.inqueue.dead()
+        assert {letter.body for letter in dead} == {b"", b"\xffrubbish", b"\x01\x90"}
+        assert all(letter.reason for letter in dead)
+
+
+@in_loop
+async def test_what_goes_wrong_inside_is_an_answer_too() -> None:
+    made = Ring()
+
+    async def broken(task: Dispatch) -> Fetched:
+        raise RuntimeError("a bug")
+
+    made.service._fetcher.fetch = broken  # type: ignore[method-assign]
+    running = asyncio.create_task(made.service.run())
+    await made.put(dispatch("http://x/"))
+    [fetched] = await made.fetched(1)
+    assert (fetched.status_code, fetched.error_kind, fetched.error) == (599, "internal", "RuntimeError: a bug")
+    await made.service.stop()
+    await running
+
+
+@in_loop
+async def test_a_body_that_fits_no_message_is_too_large() -> None:
+    async with site() as server, ring() as one:
+        server.on("/", answer(b"x" * (messages.MAX_MESSAGE + 1)))
+        await one.put(dispatch(f"{server.url}/"))
+        [fetched] = await one.fetched(1)
+        assert fetched.error_kind == "too_large"
+
+
+@in_loop
+async def test_a_broker_that_goes_away_for_a_while() -> None:
+    async with site() as server:
+        server.on("/", answer(b"x"))
+        made = Ring()
+        fails = {"get": 2, "put": 2, "ack": 0, "status": 2}
+
+        def flaky(name: str, real: Callable[..., object]) -> Callable[..., object]:
+            async def call(*args: object) -> object:
+                if fails[name]:
+                    fails[name] -= 1
+                    raise QueueUnavailable("gone")
+                return await real(*args)  # type: ignore[misc]
+
+            return call
+
+        made.inqueue.get_many = flaky("get", made.inqueue.get_many)  # type: ignore[method-assign, assignment]
+        made.outqueue.put_many = flaky("put", made.outqueue.put_many)  # type: ignore[method-assign, assignment]
+        made.status.put_many = flaky("status", made.status.put_many)  # type: ignore[method-assign, assignment]
+        running = asyncio.create_task(made.service.run())
+        await made.put(*[dispatch(f"{server.url}/", str(n)) for n in range(5)])
+        assert len(await made.fetched(5)) == 5
+        await made.told(FetchEnded)
+        await made.service.stop()
+        await running
+        assert not any(fails.values())
+
+
+@in_loop
+async def test_an_idle_service_sleeps() -> None:
+    async with ring(heartbeat=60) as one:
+        await one.told(Heartbeat)
+        loop = asyncio.get_running_loop()
+        turns = 0
+        real = loop.call_soon
+
+        def counted(*args: object, **kwargs: object) -> object:
+            nonlocal turns
+            turns += 1
+            return real(*args, **kwargs)  # type: ignore[arg-type]
+
+        loop.call_soon = counted  # type: ignore[method-assign, assignment]
+        await asyncio.sleep(0.5)
+        assert turns < 20
