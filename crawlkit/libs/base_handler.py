@@ -269,7 +269,7 @@ class BaseHandler:
         collector = self._collector
         if collector is None:
             collector = self._collected()
-        url = task_url(url)
+        url = task_url(url) or "/"
         if not url.startswith(_HTTP) and not has_scheme(url):
             if url.startswith("curl "):
                 raise InvalidTask("url", "curl command strings are not supported yet; give the URL and its arguments")

@@ -62,6 +62,10 @@ FETCH_FIELDS = frozenset(Fetch.__struct_fields__)
 PROCESS_FIELDS = frozenset(Process.__struct_fields__)
 PARTS = SCHEDULE_FIELDS | FETCH_FIELDS | PROCESS_FIELDS
 KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback"}
+_YES_OR_NO = (
+    *("use_gzip", "validate_cert", "allow_redirects", "robots_txt", "load_images"),
+    *("auto_recrawl", "force_update", "cancel"),
+)
 _NEVER_DROPPED = frozenset({"save"})
 
 
@@ -107,6 +111,9 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     values = {n: _exact(v) for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
     if args.get("last_modifed") is not None and "last_modified" not in values:
         values["last_modified"] = args["last_modifed"]
+    for name in _YES_OR_NO:
+        if values.get(name) in (0, 1):
+            values[name] = bool(values[name])
     for name in ("headers", "cookies"):
         if name in values:
             values[name] = _text_dict(values[name], name)

@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import crawlkit
 from crawlkit import BaseHandler, Response, catch_status_code_error, config, every, not_send_status
 from crawlkit.libs.collector import Collector
+from crawlkit.libs.crawl_args import joined
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON
 from crawlkit.libs.messages import CronSpec
@@ -90,6 +93,8 @@ CALLS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"validate_cert": False}, {"fetch": Fetch(validate_cert=False)}),
     ({"allow_redirects": False, "max_redirects": 9}, {"fetch": Fetch(allow_redirects=False, max_redirects=9)}),
     ({"robots_txt": True}, {"fetch": Fetch(robots_txt=True)}),
+    ({"validate_cert": 0, "use_gzip": 1}, {"fetch": Fetch(validate_cert=False, use_gzip=True)}),
+    ({"force_update": 1}, {"schedule": Schedule(force_update=True)}),
     ({"proxy": "u:p@h:1"}, {"fetch": Fetch(proxy="u:p@h:1")}),
     ({"proxy": False}, {"fetch": Fetch(proxy=False)}),
     ({"proxy": None}, {}),
@@ -163,6 +168,28 @@ def test_explicit_wins_over_config_and_that_over_crawl_config_also_inside_dicts(
     assert found.schedule == Schedule(priority=2, age=99, itag="v1")
     assert found.fetch == Fetch(headers={"X": "mine", "Y": "config", "Z": "mine"})
     assert found.process == Process(callback="configured", process_time_limit=5)
+
+
+_values = st.one_of(st.integers(0, 3), st.dictionaries(st.sampled_from("abc"), st.integers(0, 3)))
+_arguments = st.dictionaries(st.sampled_from(["headers", "cookies", "save"]), _values)
+
+
+@given(_arguments, _arguments)
+def test_the_stronger_wins_key_by_key(weak: dict[str, Any], strong: dict[str, Any]) -> None:
+    before = copy.deepcopy((weak, strong))
+    both = joined(weak, strong)
+    assert (weak, strong) == before
+    assert set(both) == set(weak) | set(strong)
+    for name, value in both.items():
+        if name not in strong:
+            assert value == weak[name]
+        elif isinstance(value, dict) and isinstance(weak.get(name), dict):
+            assert value.items() >= strong[name].items()
+            assert set(value) == set(weak[name]) | set(strong[name])
+            assert value is not weak[name]
+            assert value is not strong[name]
+        else:
+            assert value == strong[name]
 
 
 def test_no_dict_of_the_users_is_changed() -> None:  # H34
@@ -299,6 +326,7 @@ def test_without_a_page_a_relative_url_stays() -> None:
     handler = Bare()
     begun(handler, url="data:,on_start")
     assert handler.crawl("a.com/x")["url"] == "a.com/x"
+    assert handler.crawl("", callback=handler.page)["url"] == "/"  # its fetch fails, in words
 
 
 def test_the_same_task_twice_in_a_run_is_taken_once() -> None:  # H56, T41
