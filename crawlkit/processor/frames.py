@@ -34,7 +34,8 @@ IMPORTED = 36  # payload: msgpack of {project: version of its script} that a loa
 KINDS_UP = frozenset({*range(OUTCOME, OUTCOME + 4), ASK, BAD_TASK, GOODBYE, SKIPPED, IMPORTED})
 
 ASK_SCRIPT = "script"  # the script of another project; an answer of none: no such project
-ASK_BLOB = "blob"
+ASK_BLOB = "blob"  # the body of the task: it goes from the store when the task's round has ended
+ASK_RECORD = "record"  # something else from the blob store, which stays there
 
 Frame = tuple[int, int, bytes]  # (kind, number, payload)
 

@@ -30,6 +30,7 @@ from crawlkit.processor.zygote_client import ZygoteClient, clean_environment
 WATCH = 0.1  # seconds between looks at running callbacks
 TAKE_BACK_AFTER = 0.2  # seconds a callback runs before what waits behind it is given to others
 MAX_MOVES = 5  # workers that died before they did anything, for one task
+HUNG_UP = 0.1  # seconds from the end of a worker's socket until it is killed
 START_TIMEOUT = 20.0  # seconds until a worker has read its first task
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to start a zygote or a worker that fails
 
@@ -343,6 +344,7 @@ class Pool:
         slot.ended(len(held.body))
         worker.learn()
         worker.last_end = slot.used = now
+        slot.slow = False
         self._pause = FIRST_PAUSE
         if slot.tasks >= self._settings.worker_tasks or (worker.nice and not worker.restore_nice()):
             slot.retiring = True
@@ -365,7 +367,7 @@ class Pool:
     def _hung_up(self, worker: WorkerHandle) -> None:
         """Its end is closed: it is dead or dying; the zygote will say how. What is left of it has to go."""
         worker.slot.retiring = True
-        worker.kill()
+        asyncio.get_running_loop().call_later(HUNG_UP, worker.kill)  # usually it is dead by then
 
     # What comes from the zygote.
 
@@ -414,6 +416,7 @@ class Pool:
         if worker is None:
             return
         self._by_slot.pop(id(worker.slot), None)
+        worker.pid = None  # its number may be somebody else's by now
         worker.read_rest()
         now = self._clock.monotonic()
         running, seconds = worker.board.running, worker.board.own_time(now)
@@ -465,6 +468,7 @@ class Pool:
             worker.slot.took = max(worker.slot.took, spent)  # a slow task: give it no more than it can do
             if spent > settings.nice_after and not worker.nice:
                 worker.make_nicer()
+                worker.slot.slow = True
             held = worker.held.get(worker.board.running)
             limit = (held.head.time_limit if held is not None else 0) or settings.process_time_limit
             if spent > limit + settings.kill_after / 2:

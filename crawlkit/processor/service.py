@@ -199,11 +199,12 @@ class ProcessorService:
 
     def asked(self, worker: WorkerHandle, held: Held, what: str, name: str) -> None:
         """A worker needs a body or a script that only the service can read."""
+        if what == frames.ASK_SCRIPT:
+            self._spawn(self._answer_script(worker, name))
+            return
         if what == frames.ASK_BLOB:
             held.blob = name
-            self._spawn(self._answer_blob(worker, name))
-        else:
-            self._spawn(self._answer_script(worker, name))
+        self._spawn(self._answer_blob(worker, name))
 
     def room(self) -> None:
         """A worker ended a task."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 FIRST_GUESS = 0.005  # seconds per task, until a worker has shown better
 QUEUE_TIME = 0.02  # seconds of work given to a worker in advance
 MIN_TURN = 0.5  # seconds a project keeps a worker that another project waits for
+OVERCOMMIT = 3  # times the workers there may be, when callbacks that run for long block the usual number
 MAX_SCRIPTS = 4  # versions of a script loaded in one worker
 
 
@@ -27,6 +28,7 @@ class Slot:
     tasks: int = 0  # tasks ended
     took: float = FIRST_GUESS  # seconds per task, a moving average
     retiring: bool = False  # gets no more tasks
+    slow: bool = False  # its callback runs for long
     scripts: set[str] = field(default_factory=set)
 
     def ended(self, size: int) -> None:
@@ -110,7 +112,12 @@ def place(
     idle = [slot for slot in slots if not slot.waiting and slot.project != project and not slot.retiring]
     if idle:
         return Open(min(idle, key=lambda slot: slot.used))
-    return Wait() if own else _take_turn(project, slots, now)
+    if own:
+        return Wait()
+    quick = sum(not slot.slow for slot in slots)
+    if quick < limits.workers and len(slots) < OVERCOMMIT * limits.workers:
+        return Open()
+    return _take_turn(project, slots, now)
 
 
 def _make_way_for_script(project: str, script: str, slots: Collection[Slot]) -> Decision:

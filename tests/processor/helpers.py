@@ -130,6 +130,7 @@ async def until(condition: Callable[[], Any], within: float = 10) -> None:
 async def bench(blobs: Any = None, out_messages: int = 0, read: bool = True, **settings: Any) -> AsyncIterator[Bench]:
     """A service that runs while the block does."""
     settings.setdefault("process_time_limit", 10)
+    settings.setdefault("stop_within", 1)
     it = Bench(ProcessorSettings(**settings), blobs, out_messages)
     if read:
         it.read()

@@ -146,3 +146,19 @@ def test_too_many_follow_ups_have_a_reason() -> None:
             assert sum(len(part.follows) for part in it.outcome(message) or []) <= 6_000
 
     asyncio.run(scene())
+
+
+def test_many_hanging_projects_do_not_keep_another_from_a_worker() -> None:
+    async def scene() -> None:
+        async with bench(process_time_limit=30, workers=2, per_project=1) as it:
+            endless = script("def page(self, response):\n    while True: pass")
+            for i in range(4):
+                await it.put(fetched(f"bad{i}", it.projects.save(f"bad{i}", endless)))
+            good = it.projects.save("good", script("def page(self, response):\n    return {'good': response.url}"))
+            outcomes = await it.run(
+                *[fetched("good", good, url=f"http://good.example/{n}") for n in range(50)], within=8
+            )
+            assert all(outcome.ok for outcome in outcomes)
+            assert len(it.ended) == 50
+
+    asyncio.run(scene())

@@ -62,6 +62,17 @@ def test_without_an_idle_one_the_longest_served_project_makes_way_after_its_turn
     assert place("a", "v", 10, slots, LIMITS, 10.0) == Wait()
 
 
+def test_slow_callbacks_do_not_keep_others_from_a_first_worker() -> None:
+    slots = [busy("b", since=float(i)) for i in range(4)]
+    slots[0].slow = True
+    assert place("a", "v", 10, slots, LIMITS, 10.0) == Open()
+    assert place("b", "v", 10, slots, LIMITS, 10.0) == Wait()
+    many = [busy("b") for _ in range(12)]
+    for slot in many:
+        slot.slow = True
+    assert place("a", "v", 10, many, LIMITS, 10.0) == Retire(many[0])
+
+
 def test_a_project_with_a_worker_takes_no_others() -> None:
     slots = [busy("a"), *(busy("b") for _ in range(3))]
     assert place("a", "v", 10, slots, LIMITS, 10.0) == Wait()
@@ -94,8 +105,9 @@ def test_depth_follows_speed() -> None:
             waiting=st.integers(0, 5),
             took=st.floats(1e-6, 100),
             retiring=st.booleans(),
+            slow=st.booleans(),
         ),
-        max_size=4,
+        max_size=12,
     ),
     st.sampled_from("abc"),
 )
@@ -107,7 +119,7 @@ def test_a_decision_never_breaks_the_limits(slots: list[Slot], project: str) -> 
             assert not slot.retiring
             assert slot.waiting < LIMITS.depth
         case Open(None):
-            assert len(slots) < LIMITS.workers
+            assert sum(not slot.slow for slot in slots) < LIMITS.workers
         case Open(slot):
             assert slot.waiting == 0
             assert slot.project != project
