@@ -80,7 +80,7 @@ class Crawl:
         try:
             for name, service in self._services.items():
                 self._tasks[name] = asyncio.create_task(service.run(), name=name)
-            sink = asyncio.create_task(self._write_results(), name="output")
+            sink = asyncio.create_task(self._write_results(shown.aside), name="output")
             self._tasks["output"] = sink
             try:
                 await self._start_projects()
@@ -284,10 +284,10 @@ class Crawl:
 
     # -- results and the end -----------------------------------------------------------------------------------------
 
-    async def _write_results(self) -> None:
+    async def _write_results(self, aside: output.Aside) -> None:
         plan = self.plan
         sink = await asyncio.to_thread(
-            output.open_sink, self.stores.resultdb, self.names or None, plan.output, plan.form
+            output.open_sink, self.stores.resultdb, self.names or None, plan.output, plan.form, aside
         )
         worker = self._tasks["result_worker"]
         try:

@@ -5,13 +5,15 @@ Everything here blocks: run it in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from crawlkit.database.base import ResultStore
 
+Aside = Callable[[], AbstractContextManager[None]]
 PAGE = 500
 FOLLOWER = "stdout"
 
@@ -29,8 +31,9 @@ class Sink(Protocol):
 class Stdout:
     """JSON lines on a stream. What an interrupted run has stored and not printed is printed by the next one."""
 
-    def __init__(self, resultdb: ResultStore, projects: Sequence[str] | None, stream: BinaryIO) -> None:
+    def __init__(self, resultdb: ResultStore, projects: Sequence[str] | None, stream: BinaryIO, aside: Aside) -> None:
         self._resultdb = resultdb
+        self._aside = aside
         self._projects = projects
         self._stream = stream
         self._seq = resultdb.position(FOLLOWER)[0]
@@ -40,11 +43,12 @@ class Stdout:
 
         count = 0
         while rows := self._resultdb.since(self._seq, PAGE, self._projects):
-            self._stream.write(b"".join(map(jsonl_line, rows)))
+            with self._aside():
+                self._stream.write(b"".join(map(jsonl_line, rows)))
+                self._stream.flush()
             self._seq = rows[-1].seq
             count += len(rows)
         if count:
-            self._stream.flush()
             self._resultdb.set_position(FOLLOWER, self._seq, 0)
         return count
 
@@ -68,10 +72,12 @@ class File:
         self._follower.finish(self._form)
 
 
-def open_sink(resultdb: ResultStore, projects: Sequence[str] | None, path: Path | None, form: str) -> Sink:
-    """The place that the user asked for."""
+def open_sink(
+    resultdb: ResultStore, projects: Sequence[str] | None, path: Path | None, form: str, aside: Aside = nullcontext
+) -> Sink:
+    """The place that the user asked for. ``aside``: what makes room on a terminal that shows more than results."""
     if path is not None:
         return File(resultdb, projects, path, form)
     import sys
 
-    return Stdout(resultdb, projects, sys.stdout.buffer)
+    return Stdout(resultdb, projects, sys.stdout.buffer, aside if sys.stdout.isatty() else nullcontext)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +35,9 @@ class Progress(Protocol):
 
     def show(self, figures: Figures) -> None: ...
 
+    def aside(self) -> AbstractContextManager[None]:
+        """While somebody else writes to the terminal."""
+
     def close(self) -> None: ...
 
 
@@ -47,6 +52,9 @@ class Lines:
         if figures.elapsed >= self._next:
             self._next = figures.elapsed - figures.elapsed % EVERY + EVERY
             self._write(figures.words())
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -69,14 +77,28 @@ class Bar:
             transient=True,
         )
         self._task: Any = self._progress.add_task("crawl", total=None, words="starting")
+        self._lock = threading.Lock()
+        self._open = True
         self._progress.start()
 
     def show(self, figures: Figures) -> None:
         ended = figures.done + figures.failed
         self._progress.update(self._task, completed=ended, total=max(1, ended + figures.waiting), words=figures.words())
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        with self._lock:
+            self._progress.stop()
+            try:
+                yield
+            finally:
+                if self._open:
+                    self._progress.start()
+
     def close(self) -> None:
-        self._progress.stop()
+        with self._lock:
+            self._open = False
+            self._progress.stop()
 
 
 def make(write: Callable[[str], None], *, terminal: bool) -> Progress:
