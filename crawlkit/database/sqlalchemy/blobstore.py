@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import sqlalchemy as sa
 
 from crawlkit.database.rules import CHUNK, pieces
-from crawlkit.database.sqlalchemy.engine import Database, Prepared
+from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
+from crawlkit.database.sqlalchemy.statements import Prepared
 from crawlkit.database.sqlalchemy.tables import blobs, chunks
 from crawlkit.libs.clock import Clock, SystemClock
 
@@ -27,7 +28,7 @@ class SqlBlobStore:
         prepare(database)
         self._database = database
         self._clock = clock or SystemClock()
-        self._insert = Prepared(sa.insert(chunks).inline(), database.engine.dialect, chunks.columns.keys())
+        self._insert = Prepared(lambda: sa.insert(chunks).inline(), database.engine.dialect, chunks.columns.keys())
 
     def create(self, chunks: Iterable[bytes], key: str) -> str:
         blob = uuid.uuid4().hex

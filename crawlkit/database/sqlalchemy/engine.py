@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
-from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.engine import Connection, Engine
 
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
-Row = tuple[Any, ...]
 CHECKPOINT_PAGES = 8_000  # 32 MB of write-ahead log between two checkpoints
 
 _WORDS = {
@@ -39,18 +35,6 @@ _WORDS = {
     "SQLITE_NOMEM": "out of memory",
     "SQLITE_CORRUPT": "the file is damaged: restore it from a backup",
 }
-
-
-class Prepared:
-    """A statement compiled once. ``names`` are its parameters, in the order in which a tuple gives them."""
-
-    __slots__ = ("names", "sql")
-
-    def __init__(self, statement: sa.ClauseElement, dialect: Dialect, columns: Sequence[str] | None = None) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=list(columns) if columns is not None else None)
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = str(compiled)
-        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
 
 
 class Database:
@@ -180,47 +164,6 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {CHECKPOINT_PAGES * 4096 * 2}")
-
-
-def upsert(
-    table: sa.Table, dialect: Dialect, *, add: Sequence[str] = (), greatest: Sequence[str] = (), keep: bool = False
-) -> Prepared:
-    """INSERT of a whole row that meets a known key: overwrites, or adds up the columns ``add``, or takes the larger
-    of the columns ``greatest``, or leaves the known row alone (``keep``)."""
-    keys = [column.name for column in table.primary_key]
-    values = [column.name for column in table.columns if column.name not in keys]
-    columns = [column.name for column in table.columns]
-    statement: Any
-    if dialect.name in ("mysql", "mariadb"):
-        statement = mysql.insert(table)
-        new = statement.inserted
-        changes = _changes(table, new, values, add, greatest, sa.func.greatest)
-        statement = statement.on_duplicate_key_update({keys[0]: table.c[keys[0]]} if keep else changes)
-        return Prepared(statement, dialect, columns)
-    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).inline()
-    larger = sa.func.greatest if dialect.name == "postgresql" else sa.func.max
-    if keep:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    else:
-        changes = _changes(table, statement.excluded, values, add, greatest, larger)
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-    return Prepared(statement, dialect, columns)
-
-
-def _changes(
-    table: sa.Table, new: Any, values: Sequence[str], add: Sequence[str], greatest: Sequence[str], larger: Any
-) -> dict[str, Any]:
-    changes: dict[str, Any] = {name: new[name] for name in values}
-    changes |= {name: table.c[name] + new[name] for name in add}
-    changes |= {name: larger(table.c[name], new[name]) for name in greatest}
-    return changes
-
-
-def key_is(table: sa.Table, *names: str) -> sa.ColumnElement[bool]:
-    """``WHERE`` for the given columns, or for the primary key; parameters are called ``b_<column>``."""
-    columns = [table.c[name] for name in names] or list(table.primary_key)
-    return sa.and_(*(column == sa.bindparam(f"b_{column.name}", type_=column.type) for column in columns))
 
 
 def open_sqlite(

@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import ProjectRow, VersionRow
 from crawlkit.database.rules import check_project, later, version_of
-from crawlkit.database.sqlalchemy.engine import Database, upsert
+from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
+from crawlkit.database.sqlalchemy.statements import upsert
 from crawlkit.database.sqlalchemy.tables import project_marks, projects, versions
 from crawlkit.libs.clock import Clock, SystemClock
 

@@ -15,9 +15,9 @@ from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import Key, ResultRow, ResultSet
 from crawlkit.database.rules import whole_set
-from crawlkit.database.sqlalchemy.engine import Database, Prepared, key_is, upsert
+from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
-from crawlkit.database.sqlalchemy.statements import distinct, padded
+from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import positions, result_marks, result_parts, result_runs, results
 
 PAGE = 500  # rows per query of a stream
@@ -42,14 +42,16 @@ class SqlResultStore:
         prepare(database)
         self._database = database
         dialect = database.engine.dialect
-        self._insert = Prepared(sa.insert(results).inline(), dialect, results.columns.keys())
+        self._insert = Prepared(lambda: sa.insert(results).inline(), dialect, results.columns.keys())
         self._set_run = upsert(result_runs, dialect)
         self._stage = upsert(result_parts, dialect)
         self._mark = upsert(result_marks, dialect)
         self._set_position = upsert(positions, dialect)
         between = results.c.seq.between(sa.bindparam("first"), sa.bindparam("last"))
-        self._delete = Prepared(sa.delete(results).where(between), dialect)
-        self._unstage = Prepared(sa.delete(result_parts).where(key_is(result_parts, "project", "taskid")), dialect)
+        self._delete = Prepared(lambda: sa.delete(results).where(between), dialect)
+        self._unstage = Prepared(
+            lambda: sa.delete(result_parts).where(key_is(result_parts, "project", "taskid")), dialect
+        )
 
     def save(self, sets: Sequence[ResultSet]) -> None:
         sets = [part for part in sets if part.results or part.last]

@@ -1,23 +1,56 @@
-"""Small queries that several stores make: by many keys at once, the different values of an index."""
+"""Statements that several stores make: prepared ones, upserts, queries by many keys, the values of an index.
+
+What differs between dialects in the text of a statement is decided here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
-
-from crawlkit.database.sqlalchemy.engine import Prepared, key_is
+from sqlalchemy.sql.compiler import SQLCompiler
 
 SIZES = (1, 16, 128, 512)  # how many taskids one query asks for
 
 
-@cache
+class Prepared:
+    """A statement compiled once, when it is first used, to be sent to the driver with plain tuples.
+
+    The dialect must use positional parameters (SQLite does; psycopg and PyMySQL with ``paramstyle="format"``).
+    """
+
+    def __init__(
+        self, make: Callable[[], sa.ClauseElement], dialect: sa.Dialect, columns: Sequence[str] | None = None
+    ) -> None:
+        self._make = make
+        self._dialect = dialect
+        self._columns = list(columns) if columns is not None else None
+
+    @cached_property
+    def _compiled(self) -> SQLCompiler:
+        compiled = self._make().compile(dialect=self._dialect, column_keys=self._columns)
+        assert isinstance(compiled, SQLCompiler)
+        return compiled
+
+    @cached_property
+    def sql(self) -> str:
+        return str(self._compiled)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parameters, in the order in which a tuple gives them."""
+        return tuple(self._compiled.positiontup or ())
+
+
+@lru_cache(maxsize=64)
 def _by_taskids(table: sa.Table, size: int, dialect: sa.Dialect) -> Prepared:
     taskids = [sa.bindparam(f"t{number}", type_=table.c.taskid.type) for number in range(size)]
-    return Prepared(sa.select(table).where(key_is(table, "project"), table.c.taskid.in_(taskids)), dialect)
+    query = sa.select(table).where(key_is(table, "project"), table.c.taskid.in_(taskids))
+    return Prepared(lambda: query, dialect)
 
 
 def padded(
@@ -42,3 +75,48 @@ def distinct(connection: Connection, column: sa.Column[Any]) -> Iterator[str]:
             return
         value = found
         yield value
+
+
+def upsert(
+    table: sa.Table, dialect: sa.Dialect, *, add: Sequence[str] = (), greatest: Sequence[str] = (), keep: bool = False
+) -> Prepared:
+    """INSERT of a whole row that meets a known key: overwrites, or adds up the columns ``add``, or takes the larger
+    of the columns ``greatest``, or leaves the known row alone (``keep``)."""
+    columns = [column.name for column in table.columns]
+    return Prepared(lambda: _upsert(table, dialect.name, add, greatest, keep), dialect, columns)
+
+
+def _upsert(table: sa.Table, dialect: str, add: Sequence[str], greatest: Sequence[str], keep: bool) -> Any:
+    keys = [column.name for column in table.primary_key]
+    values = [column.name for column in table.columns if column.name not in keys]
+    statement: Any
+    if dialect in ("mysql", "mariadb"):
+        statement = mysql.insert(table)
+        new = statement.inserted
+        changes = _changes(table, new, values, add, greatest, sa.func.greatest)
+        statement = statement.on_duplicate_key_update({keys[0]: table.c[keys[0]]} if keep else changes)
+        return statement
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).inline()
+    larger = sa.func.greatest if dialect == "postgresql" else sa.func.max
+    if keep:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    else:
+        changes = _changes(table, statement.excluded, values, add, greatest, larger)
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    return statement
+
+
+def _changes(
+    table: sa.Table, new: Any, values: Sequence[str], add: Sequence[str], greatest: Sequence[str], larger: Any
+) -> dict[str, Any]:
+    changes: dict[str, Any] = {name: new[name] for name in values}
+    changes |= {name: table.c[name] + new[name] for name in add}
+    changes |= {name: larger(table.c[name], new[name]) for name in greatest}
+    return changes
+
+
+def key_is(table: sa.Table, *names: str) -> sa.ColumnElement[bool]:
+    """``WHERE`` for the given columns, or for the primary key; parameters are called ``b_<column>``."""
+    columns = [table.c[name] for name in names] or list(table.primary_key)
+    return sa.and_(*(column == sa.bindparam(f"b_{column.name}", type_=column.type) for column in columns))

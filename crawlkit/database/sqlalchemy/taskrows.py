@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from crawlkit.database.base import Progress, Queue, TaskRow
 from crawlkit.database.rules import NO_REASON
-from crawlkit.database.sqlalchemy.engine import key_is
+from crawlkit.database.sqlalchemy.statements import key_is
 from crawlkit.database.sqlalchemy.tables import attempts, ended_badly, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
 

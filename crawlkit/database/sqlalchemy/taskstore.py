@@ -9,6 +9,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -28,9 +29,9 @@ from crawlkit.database.base import (
 )
 from crawlkit.database.rules import url_matcher
 from crawlkit.database.sqlalchemy import taskrows
-from crawlkit.database.sqlalchemy.engine import Database, Prepared, key_is, upsert
+from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
-from crawlkit.database.sqlalchemy.statements import distinct, padded
+from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, nodes, state, tasks, ticks, writers
 from crawlkit.database.sqlalchemy.taskrows import read_task
 from crawlkit.libs.errors import StoreUnavailable
@@ -57,19 +58,21 @@ class SqlTaskStore:
         self._doubts: list[str] = []  # commits that ended in an error, and may be kept or not
         dialect = database.engine.dialect
         self._insert = upsert(tasks, dialect, keep=True)
-        self._replace = Prepared(taskrows.replace_statement(), dialect)
-        self._progress = Prepared(taskrows.progress_statement(), dialect)
-        self._remove = Prepared(sa.delete(tasks).where(key_is(tasks)), dialect)
-        self._unlease = Prepared(sa.delete(leases).where(key_is(leases)), dialect)
+        self._replace = Prepared(taskrows.replace_statement, dialect)
+        self._progress = Prepared(taskrows.progress_statement, dialect)
+        self._remove = Prepared(lambda: sa.delete(tasks).where(key_is(tasks)), dialect)
+        self._unlease = Prepared(lambda: sa.delete(leases).where(key_is(leases)), dialect)
         self._lease = upsert(leases, dialect)
         self._attempt = upsert(attempts, dialect)
         self._tick = upsert(ticks, dialect)
         self._node = upsert(nodes, dialect)
         self._count = upsert(ledger, dialect, add=("n",))
         self._set_state = upsert(state, dialect)
-        self._clear_state = Prepared(sa.delete(state).where(key_is(state)), dialect)
+        self._clear_state = Prepared(lambda: sa.delete(state).where(key_is(state)), dialect)
         self._sign = upsert(writers, dialect, greatest=("seq",))
-        self._window = {behind: Prepared(taskrows.window_statement(behind), dialect) for behind in (False, True)}
+        self._window = {
+            behind: Prepared(partial(taskrows.window_statement, behind), dialect) for behind in (False, True)
+        }
 
     # -- writing
 
@@ -133,7 +136,7 @@ class SqlTaskStore:
     def prune_attempts(self, before: float, limit: int = 1000) -> int:
         key = list(attempts.primary_key)
         old = sa.select(*key).where(attempts.c.ended < before).order_by(attempts.c.ended, *key).limit(limit)
-        delete = Prepared(sa.delete(attempts).where(key_is(attempts)), self._database.engine.dialect)
+        delete = Prepared(lambda: sa.delete(attempts).where(key_is(attempts)), self._database.engine.dialect)
         with self._database.write() as connection:
             keys = [tuple(row) for row in connection.execute(old)]
             _many(connection)(delete, keys)
