@@ -12,6 +12,7 @@ from crawlkit.scheduler.task_queue import Window
 from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Turn
 
+WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
 
 
@@ -56,9 +57,10 @@ def activate(state: State, project: ProjectState) -> None:
     for (name, _), out in state.leases.items():
         if name == project.row.name and out.row.url == TICK_URL:
             _mark_tick(project, out.row)
-    for tick in state.taskdb.ticks(project.row.name, limit=1000):
-        if tick.reason == "queued":
-            project.tick_wait.setdefault(tick.method, deque()).appendleft(tick.instant)
+    for method in [method for name, method in state.last_ticks if name == project.row.name]:
+        for tick in state.taskdb.ticks(project.row.name, method, limit=WAITING_TICKS):
+            if tick.reason == "queued":
+                project.tick_wait.setdefault(method, deque()).appendleft(tick.instant)
 
 
 def deactivate(state: State, project: ProjectState) -> None:
