@@ -82,11 +82,19 @@ def admit(state: State, turn: Turn) -> None:
 
 def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Key, TaskRow]:
     asked: dict[Key, None] = {}
+    found: dict[Key, TaskRow] = {}
     for submission in submissions:
         key = (submission.task.project, submission.task.taskid)
-        if key[0] in state.projects and state.find(turn.rows, key) is None:
+        if key[0] not in state.projects:
+            continue
+        row = state.find(turn.rows, key)
+        if row is None:
             asked[key] = None
-    return state.taskdb.get_many(list(asked)) if asked else {}
+        else:
+            found[key] = row  # a window may drop it before its submission has its turn
+    if asked:
+        found.update(state.taskdb.get_many(list(asked)))
+    return found
 
 
 def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Key, TaskRow]) -> Verdict:
