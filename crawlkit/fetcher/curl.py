@@ -152,16 +152,17 @@ class Session:
             self._cookies_came = any(name.lower() == "set-cookie" for name, _ in answer.headers)
         return answer
 
-    def cookies(self) -> dict[str, str]:
-        """All cookies that servers have set on this task's way, by name."""
+    def plant(self, cookies: list[str]) -> None:
+        """Puts these cookies (lines of :mod:`cookie_jar`, already checked) on the handle, before the first hop."""
+        self._cookies_came = True
+        for line in cookies:
+            self._handle.setopt(pycurl.COOKIELIST, line.encode("latin-1"))
+
+    def cookies(self) -> list[str]:
+        """All cookies that are on the handle: set by servers on this task's way, or planted."""
         if not self._cookies_came:
-            return {}
-        found = {}
-        for line in self._handle.getinfo_raw(pycurl.INFO_COOKIELIST):
-            fields = line.decode("utf-8", "replace").split("\t")
-            if len(fields) >= 7:
-                found[fields[5]] = fields[6]
-        return found
+            return []
+        return [line.decode("latin-1") for line in self._handle.getinfo_raw(pycurl.INFO_COOKIELIST)]
 
     def close(self) -> None:
         self._engine.give_back(self._handle)

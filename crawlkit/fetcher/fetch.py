@@ -6,13 +6,18 @@ The order of things lives here; how they are decided lives in the pure modules b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from crawlkit.database.base import BlobStore
-from crawlkit.fetcher import browser_client, data_url, redirects, request
+from crawlkit.fetcher import browser_client, cookie_jar, data_url, redirects, request
+from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.curl import Answer, Engine, Session
+from crawlkit.fetcher.proxy import Proxy
+from crawlkit.fetcher.proxy_turns import ProxyTurns
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.robots_cache import RobotsCache
 from crawlkit.fetcher.settings import FetcherSettings
@@ -35,6 +40,7 @@ class Fetcher:
         self._blobs = blobs
         self._engine: Engine | None = None
         self._browser_engine: Engine | None = None
+        self._turns = ProxyTurns()
         self._robots = RobotsCache(
             self._load_robots, clock.monotonic, settings.robots_ttl, settings.robots_error_ttl, settings.robots_hosts
         )
@@ -63,12 +69,19 @@ class Fetcher:
         try:
             if task.url[:5].lower() == "data:":
                 return data_url.answer(task, self._node)
-            trip = _Trip(request.plan_of(task, self.settings), started)
+            trip = _Trip(request.plan_of(task, self.settings, self._choose), started)
             if browser_client.is_plain(task.fetch):
-                return await self._over_http(task, trip)
-            return await self._by_browser(task, trip)
+                fetched = await self._over_http(task, trip)
+                self._note_proxy(trip, fetched.status_code, None)
+            else:
+                fetched = await self._by_browser(task, trip)
         except FetchError as error:
-            return self._failed(task, trip, started, error)
+            fetched = self._failed(task, trip, started, error)
+            if trip is not None and browser_client.is_plain(task.fetch):
+                self._note_proxy(trip, error.status_code, error.kind)
+        if trip is not None:
+            fetched.jar = trip.jar
+        return fetched
 
     async def close(self) -> None:
         """Breaks off what still runs and closes all connections."""
@@ -80,13 +93,39 @@ class Fetcher:
 
     async def _over_http(self, task: Dispatch, trip: _Trip) -> Fetched:
         session = self.engine.session()
+        if task.fetch.session is not None:
+            self._open_jar(task, trip)
+            session.plant(trip.jar or [])
         try:
             answer = await self._travel(trip, session)
             return await self._answered(task, trip, answer, session)
         finally:
+            if trip.jar is not None:
+                trip.jar = cookie_jar.settle(trip.jar, session.cookies(), self._clock.time())
             session.close()
 
+    def _open_jar(self, task: Dispatch, trip: _Trip) -> None:
+        """The session's cookies and the task's own in one jar; the plan keeps only what no jar can hold."""
+        plan = trip.plan
+        jar = cookie_jar.clean(task.jar, self._clock.time())
+        trip.jar, left = cookie_jar.join(jar, request.sent_cookies(plan), plan.url)
+        trip.plan = replace(plan, cookie_header=None, cookies=left)
+
+    def _choose(self, pool: Sequence[Proxy]) -> Proxy:
+        return self._turns.choose(pool, self._clock.monotonic())
+
+    def _note_proxy(self, trip: _Trip, status: int, kind: str | None) -> None:
+        """What the end of a fetch says about a proxy that took its turn."""
+        plan = trip.plan
+        if plan.proxy is not None and plan.proxy_pool:
+            self._turns.ended(plan.proxy, status, kind, trip.started, self._clock.monotonic())
+
     async def _by_browser(self, task: Dispatch, trip: _Trip) -> Fetched:
+        if task.fetch.session is not None:
+            self._open_jar(task, trip)
+            trip.plan = replace(
+                trip.plan, cookies=trip.plan.cookies | cookie_jar.sent_to(trip.jar or [], trip.plan.url)
+            )
         page = trip.plan
         endpoint = browser_client.endpoint_of(task.fetch.fetch_type or "", self.settings)
         if page.robots:
@@ -99,6 +138,8 @@ class Fetcher:
         finally:
             session.close()
         fetched = browser_client.read_reply(task, page, answer.status, body, self._node)
+        if trip.jar is not None:
+            self._take_cookies(trip, fetched)
         if not fetched.time:
             fetched.time = self._clock.monotonic() - trip.started
         if fetched.error is None and not 200 <= fetched.status_code < 300:
@@ -107,6 +148,15 @@ class Fetcher:
             fetched.blob = await self._store(task, [fetched.content])
             fetched.content = b""
         return fetched
+
+    def _take_cookies(self, trip: _Trip, fetched: Fetched) -> None:
+        """A browser tells names and values only; what it did not have before goes to the page's host."""
+        jar = trip.jar or []
+        before = cookie_jar.sent_to(jar, trip.plan.url)
+        new = {name: value for name, value in fetched.cookies.items() if before.get(name) != value}
+        with contextlib.suppress(UnicodeEncodeError, FetchError):
+            joined, _ = cookie_jar.join(jar, new, urls.parse(fetched.url))
+            trip.jar = cookie_jar.settle(jar, joined, self._clock.time())
 
     async def _load_robots(self, plan: Plan) -> tuple[int, bytes]:
         trip = _Trip(request.robots_plan(plan), self._clock.monotonic())
@@ -171,7 +221,7 @@ class Fetcher:
             url=trip.plan.url.full,
             orig_url=task.url,
             headers=answer.headers,
-            cookies=request.sent_cookies(trip.plan) | session.cookies(),
+            cookies=request.sent_cookies(trip.plan) | cookie_jar.values(session.cookies(), trip.hosts()),
             time=self._clock.monotonic() - trip.started,
             error=None if 200 <= answer.status < 300 else status_error(answer.status, answer.reason),
             history=trip.history,
@@ -214,12 +264,19 @@ class Fetcher:
 class _Trip:
     """What is known of a fetch on its way, also when it fails."""
 
-    __slots__ = ("history", "plan", "started")
+    __slots__ = ("history", "jar", "plan", "started")
 
     def __init__(self, plan: Plan, started: float) -> None:
         self.plan = plan
         self.started = started
         self.history: list[tuple[int, str]] = []
+        self.jar: list[str] | None = None  # of the task's session
+
+    def hosts(self) -> set[str] | None:
+        """Those on the way, when there may be cookies of others."""
+        if self.jar is None:
+            return None
+        return {self.plan.url.host, *(urls.parse(url).host for _, url in self.history)}
 
 
 def status_error(status: int, reason: str) -> str:

@@ -6,6 +6,7 @@ Pure: parses and refuses, opens nothing. Credentials are kept apart from the add
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -34,6 +35,7 @@ class Proxy(NamedTuple):
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str, trusted: bool = False) -> Proxy:
     """Raises :class:`FetchError` of kind ``bad_request``; its text never shows the credentials."""
     form = _FORM.match(text.strip())

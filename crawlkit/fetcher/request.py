@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from crawlkit.fetcher import proxy as proxies
 from crawlkit.fetcher import url as urls
@@ -30,6 +31,7 @@ ROBOTS_TIMEOUT = 30.0  # seconds [F10]
 ROBOTS_CONNECT_TIMEOUT = 10.0
 ROBOTS_BODY = 564 * 1024  # bytes, a little over what is read of it
 NO_COOKIES: dict[str, str] = {}
+Choose = Callable[[Sequence[Proxy]], Proxy]
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Plan:
     cookie_header: str | None = None  # the task's Cookie header, for its origin only
     cookies: dict[str, str] = field(default_factory=dict)  # the task's cookies, for its origin only
     proxy: Proxy | None = None
+    proxy_pool: tuple[Proxy, ...] = ()  # the list that proxy was chosen from
     proxy_authorization: str | None = None  # the task's Proxy-Authorization header, for a http proxy only
     timeout: float = 120  # for this request and all that follow
     connect_timeout: float = 20
@@ -55,8 +58,11 @@ class Plan:
     user_agent: str = ""
 
 
-def plan_of(task: Dispatch, settings: FetcherSettings) -> Plan:
-    """Raises :class:`FetchError` of kind ``bad_url`` or ``bad_request`` [H42-H52]."""
+def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgetter(0)) -> Plan:
+    """Raises :class:`FetchError` of kind ``bad_url`` or ``bad_request`` [H42-H52].
+
+    ``choose`` takes one of the proxies when the task has a list of them.
+    """
     fetch = task.fetch
     method = _method(fetch)
     headers, special = _headers(fetch, settings)
@@ -67,6 +73,7 @@ def plan_of(task: Dispatch, settings: FetcherSettings) -> Plan:
     cookies = fetch.cookies or NO_COOKIES
     for pair in cookies.items():
         _check_clean("cookies", pair)
+    pool = _proxies(fetch, settings)
     return Plan(
         url=url,
         method=method,
@@ -74,7 +81,8 @@ def plan_of(task: Dispatch, settings: FetcherSettings) -> Plan:
         body=fetch.data if fetch.data is not None else (b"" if method in WITH_BODY else None),
         cookie_header=special.get("cookie"),
         cookies=dict(cookies),
-        proxy=_proxy(fetch, settings),
+        proxy=(choose(pool) if len(pool) > 1 else pool[0]) if pool else None,
+        proxy_pool=pool if len(pool) > 1 else (),
         proxy_authorization=special.get("proxy-authorization"),
         timeout=_seconds("timeout", fetch.timeout, settings.timeout, settings.max_timeout),
         connect_timeout=_seconds("connect_timeout", fetch.connect_timeout, settings.connect_timeout,
@@ -131,12 +139,14 @@ def _validators(task: Dispatch, special: dict[str, str]) -> Iterable[tuple[str, 
             yield name, value
 
 
-def _proxy(fetch: Fetch, settings: FetcherSettings) -> Proxy | None:
-    if isinstance(fetch.proxy, str) and fetch.proxy:
-        return proxies.parse(fetch.proxy)
-    if fetch.proxy is False or not settings.proxy:
-        return None
-    return proxies.parse(settings.proxy, trusted=True)
+def _proxies(fetch: Fetch, settings: FetcherSettings) -> tuple[Proxy, ...]:
+    """The task's own, else the fetcher's; ``""`` and ``[]`` say nothing, False says none."""
+    own = fetch.proxy
+    if own and own is not True:
+        return tuple(map(proxies.parse, [own] if isinstance(own, str) else own))
+    if own is False or not settings.proxy:
+        return ()
+    return (proxies.parse(settings.proxy, trusted=True),)
 
 
 def _seconds(name: str, wish: float | None, default: float, most: float) -> float:
@@ -195,6 +205,7 @@ def robots_plan(plan: Plan) -> Plan:
         url=urls.parse(wire),
         headers=[("User-Agent", plan.user_agent), ("Accept-Encoding", ACCEPT_ENCODING)],
         proxy=plan.proxy,
+        proxy_pool=plan.proxy_pool,
         timeout=ROBOTS_TIMEOUT,
         connect_timeout=ROBOTS_CONNECT_TIMEOUT,
         validate_cert=plan.validate_cert,

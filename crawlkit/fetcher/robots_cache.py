@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
+from crawlkit.fetcher.proxy_turns import FAILURES
 from crawlkit.fetcher.request import Plan
 from crawlkit.libs.errors import FetchError
 from crawlkit.libs.robots import Rules, rules_of
@@ -39,7 +40,7 @@ class RobotsCache:
             raise FetchError("robots", "Disallowed by robots.txt", 403)
 
     async def _rules(self, plan: Plan) -> Rules:
-        key = (plan.url.origin, plan.proxy, plan.validate_cert)
+        key = (plan.url.origin, plan.proxy_pool or plan.proxy, plan.validate_cert)
         found = self._known.get(key)
         if found is not None and self._now() < found[0]:
             self._known.move_to_end(key)
@@ -58,6 +59,8 @@ class RobotsCache:
             if status >= 500:
                 ttl = self._error_ttl
         except FetchError as error:
+            if plan.proxy_pool and error.kind in FAILURES:
+                raise  # says something about this proxy of the list and nothing about the origin
             absent = error.kind in ABSENT
             rules = Rules.allow_all() if absent else Rules.refuse_all()
             ttl = self._ttl if absent else self._error_ttl

@@ -41,8 +41,9 @@ async def test_the_job_and_its_answer() -> None:
     async with site() as service, fetcher(browser_endpoint=f"{service.url}/render", allow_private=False) as one:
         service.on("/render", says(PAGE))
         task = dispatch(
-            "http://x.example/ü#f", fetch_type="js", method="POST", data=b"a=1", headers={"Cookie": "c=1"}, cookies={"d": "2"}, timeout=9.0,
-            js_script="function() { return 1 }", js_run_at="document-end", js_viewport_width=800, load_images=False,
+            "http://x.example/ü#f", fetch_type="js", method="POST", data=b"a=1", timeout=9.0,
+            headers={"Cookie": "c=1"}, cookies={"d": "2"}, js_script="function() { return 1 }",
+            js_run_at="document-end", js_viewport_width=800, load_images=False,
             proxy="http://u:p@proxy.example:1", user_agent="me", save=[1],
         )  # fmt: skip
         fetched = await one.fetch(task)
@@ -78,7 +79,7 @@ async def test_the_job_and_its_answer() -> None:
     ("page", "status", "kind", "error"),
     [
         ({**PAGE, "status_code": 404}, 404, None, "HTTP 404: Not Found"),
-        ({**PAGE, "status_code": 599, "error": "Timeout before first response."}, 599, "protocol", "Timeout before first response."),
+        ({**PAGE, "status_code": 599, "error": "Timeout."}, 599, "protocol", "Timeout."),
         ({"content": "x"}, 599, "protocol", None),
         (b"", 599, "protocol", None),
         (b"<html>", 599, "protocol", None),
