@@ -22,7 +22,7 @@ class Held:
     key: HeldKey  # what makes two deliveries the same attempt
     script: bytes = b""  # its text, found before a worker gets the task
     parts: int = 0  # of its outcome, received so far
-    had_results: bool = False  # a part had results: all further parts take the same way, to keep the order
+    by_result_queue: bool = False  # the way of all its parts: on two ways the last could overtake the others
     moves: int = 0  # workers that died or went with this task waiting in them
     given: float = 0.0  # monotonic time when a worker got it
     blob: str | None = None  # its body in the blob store, known once a worker asked for it

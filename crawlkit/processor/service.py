@@ -174,10 +174,12 @@ class ProcessorService:
 
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came from a worker."""
-        held.had_results = held.had_results or bool(kind & frames.HAS_RESULTS)
-        if kind & frames.IS_LAST:
+        last = bool(kind & frames.IS_LAST)
+        if kind & frames.HAS_RESULTS or not last:
+            held.by_result_queue = True  # an early part too: its attempt may yet have results
+        if last:
             self._counts["processed"] += 1
-        self._forward(payload, held, bool(kind & frames.IS_LAST))
+        self._forward(payload, held, last)
 
     def failed(self, held: Held, reason: str, text: str, seconds: float, logs: str | None = None) -> None:
         """The service itself ends the attempt."""
@@ -247,7 +249,7 @@ class ProcessorService:
     # Forwarding and acknowledging.
 
     def _forward(self, payload: bytes, held: Held, last: bool) -> None:
-        box = self._to_result if held.had_results else self._to_status
+        box = self._to_result if held.by_result_queue else self._to_status
         box.add(payload, held if last else None)
         if box.full and not self._paused:
             self._paused = True

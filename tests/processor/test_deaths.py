@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -162,5 +164,48 @@ def test_workers_are_replaced_and_projects_take_turns() -> None:
             outcomes = await it.run(*messages)
             assert all(outcome.ok for outcome in outcomes)
             assert len(it.service.pids()) <= 4
+
+    asyncio.run(scene())
+
+
+CHAOS = """
+def page(self, response):
+    import time
+    n = int(response.url.rsplit("/", 1)[1])
+    if n % 10 == 0:
+        time.sleep(0.05)
+    if n % 25 == 0:
+        for i in range(2200):
+            self.crawl("http://example.com/%d/%d" % (n, i), callback=self.page)
+    if n % 3 == 0:
+        yield {"n": n}
+"""
+
+
+def test_random_kills_end_every_attempt_exactly_once() -> None:
+    chance = random.Random(5)
+
+    async def scene() -> None:
+        async with bench(out_messages=50, worker_tasks=100) as it:
+            projects = [(name, it.projects.save(name, script(CHAOS))) for name in ("a", "b", "c")]
+            messages = [
+                fetched(name, version, url=f"http://{name}/{n}", content=b"x" * chance.choice([10, 5000, 200_000]))
+                for n in range(250)
+                for name, version in projects
+            ]
+            await it.put(*messages)
+            kills = 0
+            while len(it.ended) < len(messages) - 100:
+                await asyncio.sleep(0.05 + chance.random() * 0.2)
+                with contextlib.suppress(ProcessLookupError, IndexError):
+                    os.kill(chance.choice(it.service.pids()), signal.SIGKILL)
+                    kills += 1
+            await until(lambda: len(it.ended) >= len(messages), within=30)
+            assert sorted(url for _, url, _ in it.ended) == sorted(message.url for message in messages)
+            for parts in it.parts.values():
+                assert [part.part for part in parts] == list(range(len(parts)))
+            died = [parts[-1] for parts in it.parts.values() if not parts[-1].ok]
+            assert len(died) <= 2 * kills  # a zygote's death takes those that had sent a part already
+            assert it.inqueue.size_now().messages == 0
 
     asyncio.run(scene())
