@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -26,6 +27,7 @@ _is_plain_path = re.compile(rf"/(?!/){_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
 _is_plain_relative = re.compile(
     r"(?!%2[eE])[A-Za-z0-9_~!$&'()*+,;=@%\-][A-Za-z0-9_~!$&'()*+,;=@%.\-]*" + rf"(?:/{_SEGMENT})*{_TAIL}"
 ).match
+_is_plain_query = re.compile(rf"(?=\?){_TAIL}").match
 _is_plain_fragment = re.compile(r"#[!#-;=?-_a-~]*\Z").match
 # The last label starts with a letter, so it is no IPv4 number in disguise; without a double hyphen it is no IDNA.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -33,7 +35,7 @@ _LABEL = "[a-z0-9]*(?:-[a-z0-9]+)*"
 _HOST = rf"(?:(?:[a-z0-9]{_LABEL}\.)*[a-z]{_LABEL}|{_BYTE}(?:\.{_BYTE}){{3}})"
 _AUTHORITY = rf"(?:http://{_HOST}(?::(?!80/)[1-9][0-9]{{0,3}})?|https://{_HOST}(?::(?!443/)[1-9][0-9]{{0,3}})?)"
 _is_plain_absolute = re.compile(rf"{_AUTHORITY}/{_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
-_plain_base = re.compile(rf"({_AUTHORITY})(/{_SEGMENT}(?:/{_SEGMENT})*)(\?[!$-&(-;=?-~]*)?(?:#|\Z)").match
+_plain_directory = re.compile(rf"({_AUTHORITY})(?:/{_SEGMENT})*/\Z").match
 
 
 def task_url(url: str) -> str:
@@ -106,6 +108,13 @@ def has_scheme(url: str) -> bool:
     return _SCHEME.match(url) is not None
 
 
+@lru_cache(maxsize=1024)
+def _origin_of(directory: str) -> str | None:
+    """The origin of a URL that ends in a slash and that the standard leaves as it is; ``None`` for any other."""
+    plain = _plain_directory(directory)
+    return None if plain is None else plain[1]
+
+
 class Joiner:
     """Resolves references against one base as the WHATWG URL standard says; plain ones without parsing them."""
 
@@ -113,37 +122,44 @@ class Joiner:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self._origin: str | None = None
-        self._directory = self._document = ""
         self._usable = True
-        plain = _plain_base(base)
-        if plain is not None:
-            self._set(plain[1], plain[2], plain[3] or "")
-            return
+        self._origin: str | None = None
+        self._directory = base[: base.rfind("/") + 1]
+        self._document = base.partition("#")[0]
+        name = base[len(self._directory) :]
+        if not name or _is_plain_relative(name):
+            self._origin = _origin_of(self._directory)
+        if self._origin is None:
+            self._parse(base)
+
+    def _parse(self, base: str) -> None:
         try:
             parsed = ada_url.URL(_scalar(base))
         except ValueError:
             self._usable = False
             return
         if parsed.protocol in ("http:", "https:") and not parsed.username and not parsed.password:
-            self._set(parsed.origin, parsed.pathname, parsed.search)
-
-    def _set(self, origin: str, path: str, query: str) -> None:
-        self._origin = origin
-        self._directory = origin + path[: path.rindex("/") + 1]
-        self._document = origin + path + query
+            path: str = parsed.pathname
+            self._origin = parsed.origin
+            self._directory = parsed.origin + path[: path.rindex("/") + 1]
+            self._document = parsed.href.partition("#")[0]
 
     def join(self, reference: str) -> str | None:
         """The absolute URL, or ``None`` when the two make none."""
-        if self._origin is not None:
-            if _is_plain_path(reference):
-                return self._origin + reference
-            if _is_plain_relative(reference):
+        origin = self._origin
+        if origin is not None:
+            if reference.startswith("/"):
+                if _is_plain_path(reference):
+                    return origin + reference
+            elif reference.startswith(origin):
+                if _is_plain_path(reference, len(origin)):
+                    return reference
+            elif _is_plain_relative(reference):
                 return self._directory + reference
-            if _is_plain_fragment(reference):
+            elif _is_plain_fragment(reference):
                 return self._document + reference
-            if reference.startswith(self._origin) and _is_plain_path(reference, len(self._origin)):
-                return reference
+            elif _is_plain_query(reference):
+                return self._document.partition("?")[0] + reference
         if _is_plain_absolute(reference):
             return reference
         try:

@@ -66,10 +66,37 @@ BASES = [
     "http://0x7f.1/x",
     "http://example.com/a b/c",
     "http://bücher.example/ü/x",
+    "http://example.com/a?",
+    "http://example.com/a/?x=/y/z",
+    "http://example.com/a#/b/c",
+    "http://example.com/a/?#",
+    "http://example.com/..",
+    "http://example.com/a/%2e/",
+    "http://example.com/a//",
+    "http:/example.com/x",
+    "HTTP://example.com/x/y",
     "data:,x",
 ]
 REFERENCES = [
-    *["a.html", "/a.html", "./a", "../a", "../../../a", "//other.example/x", "?q=2", "#top", "", " a ", "a b", "a\tb"],
+    *[
+        "?q=1#x",
+        "?",
+        "#",
+        "?a'b",
+        "? ",
+        "a.html",
+        "/a.html",
+        "./a",
+        "../a",
+        "../../../a",
+        "//other.example/x",
+        "?q=2",
+        "#top",
+        "",
+        " a ",
+        "a b",
+        "a\tb",
+    ],
     *["http://example.com/x", "HTTP://EXAMPLE.com/x", "http:x", "javascript:void(0)", "mailto:x@y", "data:,x"],
     *["a:b", "a/b:c", "/a/%2e%2e/b", "%2E%2e/b", "/.a/..b/c", "a/.", "/a//b", "\\a\\b", "/a?x='y'", "/a?x=ü&y=%zz"],
     *["http://127.0.0.1:80/", "http://127.1/", "http://1.2.3/", "https://a.example:443/x", "https://a.example:8/x"],
@@ -123,7 +150,7 @@ def test_any_reference_is_joined_as_the_standard_says(base: str, reference: str)
     assert Joiner(base).join(reference) == by_standard(base, reference)
 
 
-@given(_pieces, st.sampled_from(["a", "/a", "#a", "?a", "../a", ""]))
+@given(_pieces, st.sampled_from(["a", "/a", "#a", "?a", "?a#b", "../a", ""]))
 def test_any_base_is_read_as_the_standard_says(base: str, reference: str) -> None:
     if by_standard("http://" + base, "") is not None:
         assert urljoin("http://" + base, reference) == by_standard("http://" + base, reference)
