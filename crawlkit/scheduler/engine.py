@@ -14,7 +14,7 @@ import msgspec
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.rows import TaskRow
 from crawlkit.libs.task import Process, Schedule, Task
-from crawlkit.scheduler import cron, intake, outcomes, projects, sending, ticks
+from crawlkit.scheduler import awaits, cron, intake, kinds, outcomes, projects, sending, ticks
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.state import Out, ProjectState, State
@@ -156,6 +156,10 @@ class Engine:
         elif entry.startswith("cron_since:"):
             key = (name, entry.partition(":")[2])
             state.last_ticks.setdefault(key, float(text))
+        elif entry.startswith("session:"):
+            state.jars[name, entry.partition(":")[2]] = msgspec.json.decode(text, type=list[str])
+        elif entry.startswith(awaits.ENTRY):
+            awaits.load(state, name, entry, text)
         elif entry.startswith("postponed:"):
             state.postponed[(name, entry.partition(":")[2])] = msgspec.json.decode(text, type=Task)
 
@@ -166,7 +170,7 @@ class Engine:
             project = state.projects.get(key[0])
             if project is not None:
                 project.leased += 1
-            if self.epoch is not None and self.epoch != self._stored_epoch:
+            if self.epoch is not None and self.epoch != self._stored_epoch and not out.parked:
                 outcomes.lose(state, turn, key, out, "broker_gone", blame=False)
         if self.epoch is not None and self.epoch != self._stored_epoch:
             turn.writes.state["", "epoch"] = self._stored_epoch = self.epoch
@@ -255,7 +259,8 @@ class Engine:
         """Seconds until something is due without a message."""
         state, now, mono = self.state, turn.now, turn.mono
         wake = self.settings.project_poll
-        room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - len(state.leases))
+        out = len(state.leases) - state.parked_out
+        room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - out)
         if state.leases or state.nodes:
             wake = min(wake, 1.0)
         if state.ticks:
@@ -275,7 +280,7 @@ class Engine:
         return max(0.0, wake)
 
     def _wait_of(self, project: ProjectState, head: TaskRow, turn: Turn) -> float:
-        if outcomes.is_internal(head.url):
+        if kinds.is_internal(head.url):
             return 0.0
         if project.pause.state(turn.now) != "running":
             at = project.pause.wake_at(turn.now)
@@ -335,7 +340,7 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
     project.totals[event] = project.totals.get(event, 0) + n
     if event == "accepted":
         project.active_tasks += n
-        if reason not in intake.QUIET_SOURCES:
+        if reason not in kinds.QUIET_SOURCES:
             project.accepted += n
     elif event in projects.ENDS:
         project.active_tasks -= n

@@ -13,15 +13,11 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import Follow, Message, Outcome
 from crawlkit.libs.rows import Key, TaskRow
 from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
-from crawlkit.scheduler import admission
+from crawlkit.scheduler import admission, awaits
 from crawlkit.scheduler.admission import Verdict as Rule
+from crawlkit.scheduler.kinds import QUIET_SOURCES, is_await
 from crawlkit.scheduler.state import State
 from crawlkit.scheduler.turn import Change, Submission, Turn, Verdict
-
-#: Kinds of submission that do not make a project "worked", so on_finished does not follow from them alone [S60].
-QUIET_SOURCES = frozenset({"tick", "on_finished"})
-INTERNAL_URLS = ("data:,on_", "data:,_on_")
-TICK_PRIORITY = 2**31 - 1
 
 _task_decoder = msgspec.msgpack.Decoder(Task)
 
@@ -56,7 +52,7 @@ def _decode(turn: Turn, project: str, follow: Follow) -> Task | None:
 
 def message_task(outcome: Outcome, number: int, message: Message) -> Task:
     """A message as a task of the receiver; the same message of the same run is the same task [H18]."""
-    sender = f"{outcome.project}\0{outcome.taskid}\0{outcome.run}\0{number}"
+    sender = f"{outcome.project}\0{outcome.taskid}\0{outcome.run}\0{outcome.part}\0{number}"
     body = msgspec.msgpack.decode(message.body)
     return Task(
         project=message.project,
@@ -172,6 +168,8 @@ def cancel(state: State, turn: Turn, row: TaskRow) -> None:
         state.dequeue(row)
         turn.writes.count(row.project, "cancelled", "by_request")
         state.projects[row.project].active_tasks -= 1
+        if is_await(row):
+            awaits.answered(state, turn, (row.project, row.taskid), "")
     row.status, row.queue, row.updatetime = Status.BAD, None, turn.now
     turn.change(row, Change.PROGRESS)
 

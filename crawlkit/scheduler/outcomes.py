@@ -10,15 +10,16 @@ from typing import Any
 import msgspec
 
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.messages import INFO, NIL, FetchEnded, Heartbeat, Outcome, ProjectInfo
+from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import AttemptRow, Key, NodeRow
 from crawlkit.libs.task import Fetch, Process, Status, convert
-from crawlkit.scheduler import admission, retry
-from crawlkit.scheduler.intake import INTERNAL_URLS, QUIET_SOURCES, follow_ups, message_task, resume_postponed
+from crawlkit.scheduler import admission, awaits, retry
+from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
+from crawlkit.scheduler.kinds import TICK_URL, is_await
+from crawlkit.scheduler.sending import dispatch_of
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Submission, Turn
 
-TICK_URL = "data:,_on_cronjob"
 _json = msgspec.json.Encoder()
 
 
@@ -28,6 +29,8 @@ def take_status(state: State, turn: Turn) -> None:
         if isinstance(message, Outcome):
             if message.kind == INFO:
                 take_info(state, turn, message)
+            elif message.kind == PREPARE:
+                take_prepared(state, turn, message)
             else:
                 take_outcome(state, turn, message)
         elif isinstance(message, Heartbeat):
@@ -49,9 +52,16 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
     follow_ups(state, turn, outcome)
     for number, message in enumerate(outcome.messages):
         turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
+    if outcome.discarded:
+        turn.writes.count(outcome.project, "discarded", "result", outcome.discarded)
     if not outcome.last:
         return
+    _keep_jar(state, turn, outcome)
+    if outcome.awaits:
+        awaits.park(state, turn, key, out, outcome)
+        return
     _end_lease(state, turn, key)
+    awaits.forget(state, turn, key)
     row = out.row
     project = state.projects.get(outcome.project)
     row.attempt = out.attempt
@@ -59,15 +69,71 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
     if outcome.save != NIL:
         row.save = _json.encode(msgspec.msgpack.decode(outcome.save)).decode()
     reason = "" if outcome.ok else _reason(outcome)
-    if outcome.ok:
+    if outcome.drop is not None:
+        _drop(turn, project, out, outcome.drop)
+    elif outcome.ok:
         _succeed(state, turn, out, outcome)
     else:
         _fail(state, turn, out, reason)
-    if outcome.send_status:
+    if is_await(row):
+        _end_await(state, turn, key, out, outcome.answer or "")
+    elif outcome.send_status:
         _remember(turn, out, outcome, reason)
         if project is not None:
             _count(state, turn, project, outcome)
     resume_postponed(state, turn, key)
+
+
+def _keep_jar(state: State, turn: Turn, outcome: Outcome) -> None:
+    """The cookies of a named session, as they are after this fetch."""
+    if outcome.session is None or outcome.jar is None:
+        return
+    key = (outcome.project, outcome.session)
+    if state.jars.get(key) != outcome.jar:
+        state.jars[key] = outcome.jar
+        turn.writes.state[outcome.project, "session:" + outcome.session] = _json.encode(outcome.jar).decode()
+
+
+def _end_await(state: State, turn: Turn, key: Key, out: Out, answer: str) -> None:
+    """A request of self.fetch is over: its row goes, and who waits for it goes on."""
+    row = out.row
+    if row.status is Status.ACTIVE:
+        if answer:
+            turn.outbox.blobs.append(answer)  # it is tried again
+        return
+    turn.writes.count(row.project, "removed", "await", row.run)
+    turn.remove(row)
+    state.known.forget(row.project, row.taskid)
+    awaits.answered(state, turn, key, answer)
+
+
+def _drop(turn: Turn, project: ProjectState | None, out: Out, reason: str) -> None:
+    """self.drop(reason): nobody failed, and there is nothing to keep."""
+    row = out.row
+    row.status, row.queue, row.lastcrawltime = Status.BAD, None, turn.now
+    turn.writes.count(row.project, "dropped", reason[:100] or "by_script")
+    if project is not None:
+        project.active_tasks -= 1
+    if row.url == TICK_URL:
+        _end_tick(turn, out)
+    turn.change(row, Change.PROGRESS)
+
+
+def take_prepared(state: State, turn: Turn, outcome: Outcome) -> None:
+    """before_request has run: the task goes to the fetcher as it says now."""
+    key = (outcome.project, outcome.taskid)
+    out = state.leases.get(key)
+    if out is None or out.row.run != outcome.run or out.attempt != outcome.attempt or not out.preparing:
+        turn.writes.count(outcome.project, "ignored", "stale_outcome")
+        return
+    project = state.projects.get(outcome.project)
+    if not outcome.ok or outcome.prepared == NIL or project is None:
+        take_outcome(state, turn, msgspec.structs.replace(outcome, kind=TASK))
+        return
+    out.preparing, out.until = False, turn.mono + state.settings.lease
+    dispatch = dispatch_of(state, project, out.row, out.attempt, out.script)
+    dispatch.fetch = msgspec.msgpack.decode(outcome.prepared, type=Fetch)
+    turn.outbox.dispatches.append(dispatch)
 
 
 def _reason(outcome: Outcome) -> str:
@@ -281,25 +347,25 @@ def end_overdue(state: State, turn: Turn) -> None:
 def lose(state: State, turn: Turn, key: Key, out: Out, reason: str, blame: bool = True) -> None:
     """A lease ended without an answer. That is no try of the task's own, but it cannot go on for ever.
 
-    ``blame``: whether it counts towards ``max_lost``; it does not when the whole system went down.
+    ``blame``: whether it counts towards ``max_lost``; it does not when the whole system went down. A task with a
+    record goes on from it instead of being fetched again.
     """
-    _end_lease(state, turn, key)
     row = out.row
+    if awaits.recorded(state, key, out) and row.lost < state.settings.max_lost:
+        turn.writes.count(row.project, "lost", reason)
+        row.lost += int(blame)
+        turn.change(row, Change.PROGRESS)
+        awaits.resume(state, turn, key, out)
+        return
+    _end_lease(state, turn, key)
+    awaits.forget(state, turn, key)
     row.attempt, row.lost, row.updatetime = out.attempt, row.lost + int(blame), turn.now
     turn.writes.count(row.project, "lost", reason)
     if row.lost > state.settings.max_lost:
         _fail_for_good(state, turn, out, "lost")
+        if is_await(row):
+            _end_await(state, turn, key, out, "")
     else:
         turn.change(row, Change.PROGRESS)
         state.enqueue(row)
     resume_postponed(state, turn, key)
-
-
-def is_internal(url: str) -> bool:
-    """Whether a task only starts, ends or informs a project: it reaches no host and takes no token."""
-    return url.startswith(INTERNAL_URLS)
-
-
-def counts_as_work(accepted: dict[str, int]) -> int:
-    """Accepted runs that on_finished is about, from the ledger's accepted entries by source."""
-    return sum(n for source, n in accepted.items() if source not in QUIET_SOURCES)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 
 from crawlkit.libs.rows import ProjectRow, Queue, TaskRow
-from crawlkit.scheduler.outcomes import TICK_URL
+from crawlkit.scheduler.kinds import TICK_URL
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.task_queue import Window
 from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Turn
 
+WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from crawlkit.libs.messages import INFO, NIL, TASK, Dispatch
+from crawlkit.libs.messages import AWAIT, INFO, NIL, PREPARE, TASK, Dispatch, Fetched
 from crawlkit.libs.rows import Lease, Queue, TaskRow
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE
-from crawlkit.scheduler.outcomes import is_internal
+from crawlkit.scheduler.kinds import is_await, is_internal
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Turn
 
@@ -37,7 +37,7 @@ def wake_due(state: State, turn: Turn) -> None:
 
 def send(state: State, turn: Turn) -> None:
     """Leases ready tasks, project by project, as far as room, rates and pauses allow."""
-    room = min(turn.inbox.room, state.settings.max_leased - len(state.leases))
+    room = min(turn.inbox.room, state.settings.max_leased - len(state.leases) + state.parked_out)
     names = list(state.projects)
     if not names:
         return
@@ -126,11 +126,17 @@ def _lease(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> Non
     turn.writes.lease.append(
         Lease(row.project, row.taskid, row.run, attempt, "", turn.now + state.settings.lease, turn.now)
     )
-    turn.outbox.dispatches.append(dispatch_of(project, row, attempt, script))
+    dispatch = dispatch_of(state, project, row, attempt, script)
+    if project.info is not None and project.info.has_before_request and not is_internal(row.url):
+        out.preparing = True
+        dispatch.kind = PREPARE
+        turn.outbox.resumes.append(Fetched(dispatch, 0, row.url, row.url, [], {}, 0.0))
+    else:
+        turn.outbox.dispatches.append(dispatch)
     project.recent.append((turn.now, {"type": "select", "taskid": row.taskid, "project": row.project, "url": row.url}))
 
 
-def dispatch_of(project: ProjectState, row: TaskRow, attempt: int, script: str) -> Dispatch:
+def dispatch_of(state: State, project: ProjectState, row: TaskRow, attempt: int, script: str) -> Dispatch:
     """The message for one leased task, with crawl_config joined in [H61]."""
     fetch = join(row.fetch, project.config_fetch)
     process = join(row.process, project.config_process)
@@ -138,9 +144,11 @@ def dispatch_of(project: ProjectState, row: TaskRow, attempt: int, script: str) 
     if row.retried:
         schedule = msgspec.structs.replace(schedule, retried=row.retried)
     save = NIL if row.save is None else Raw(msgspec.msgpack.encode(msgspec.json.decode(row.save)))
+    jar = state.jars.get((row.project, fetch.session), []) if fetch.session is not None else []
     return Dispatch(
         row.project, row.taskid, row.run, attempt, row.url, script, process.callback, process.process_time_limit or 0,
-        TASK, schedule, fetch, save, row.lastcrawltime, project.row.group, row.etag, row.last_modified,
+        AWAIT if is_await(row) else TASK, schedule, fetch, save, row.lastcrawltime, project.row.group, row.etag,
+        row.last_modified, jar,
     )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
+from crawlkit.database.base import BlobStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
-from crawlkit.libs.messages import Dispatch, NewTasks, decode, decode_status, encode
+from crawlkit.libs.messages import Dispatch, Fetched, NewTasks, decode, decode_status, encode
 from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_task, task_from_dict
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.scheduler.engine import Engine, command
@@ -47,6 +48,8 @@ class SchedulerService:
         clock: Clock,
         broker: Broker | None = None,
         ring: Sequence[MessageQueue] = (),
+        resume_queue: MessageQueue | None = None,
+        blobs: BlobStore | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -55,11 +58,15 @@ class SchedulerService:
         self._status_queue = status_queue
         self._out_queue = out_queue
         self._ring = list(ring)
+        self._resume_queue = resume_queue  # the processors' queue: for what is not fetched
+        self._blobs = blobs
         self._inbox = Inbox()
         self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
         self._tickets: dict[int, asyncio.Future[Verdict]] = {}
         self._next_ticket = 0
         self._outbox: list[Dispatch] = []
+        self._resumes: list[Fetched] = []
+        self._resumes_filled = asyncio.Event()
         self._wake = asyncio.Event()
         self._room_to_read = asyncio.Event()
         self._room_to_read.set()
@@ -82,6 +89,7 @@ class SchedulerService:
             asyncio.create_task(self._read_status()),
             asyncio.create_task(self._read_newtasks()),
             asyncio.create_task(self._send()),
+            asyncio.create_task(self._send_on()),
         ]
         try:
             main = asyncio.create_task(self._turn_for_ever())
@@ -193,6 +201,11 @@ class SchedulerService:
         if outbox.dispatches:
             self._outbox += outbox.dispatches
             self._outbox_filled.set()
+        if outbox.resumes:
+            self._resumes += outbox.resumes
+            self._resumes_filled.set()
+        if outbox.blobs and self._blobs is not None:
+            await self._remove_blobs(outbox.blobs)
         self._turned.set()
         return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
 
@@ -227,6 +240,8 @@ class SchedulerService:
             log.exception("put aside: %r", (inbox.status or inbox.submissions)[0])
             return False
         whole.dispatches += one.dispatches
+        whole.resumes += one.resumes
+        whole.blobs += one.blobs
         whole.verdicts += one.verdicts
         return True
 
@@ -283,6 +298,27 @@ class SchedulerService:
                     continue
                 del self._outbox[: len(batch)]
                 self._wake.set()
+
+    async def _send_on(self) -> None:
+        """What goes to a processor without a fetch: answered awaits, and requests that a hook may change."""
+        while True:
+            await self._resumes_filled.wait()
+            self._resumes_filled.clear()
+            while self._resumes and self._resume_queue is not None:
+                batch = self._resumes[:SEND_AHEAD]
+                try:
+                    await self._resume_queue.put_many([encode(fetched) for fetched in batch])
+                except QueueUnavailable as error:
+                    log.warning("%s", error)
+                    await asyncio.sleep(1.0)
+                    continue
+                del self._resumes[: len(batch)]
+
+    async def _remove_blobs(self, blobs: list[str]) -> None:
+        try:
+            await self._in_thread(self._blobs.remove if self._blobs is not None else list, blobs)
+        except StoreError as error:
+            log.warning("%s; what was recorded of ended tasks is swept up later", error)
 
     # -- what others may ask -----------------------------------------------------------------------------------------
 
@@ -357,7 +393,7 @@ class SchedulerService:
 
     def drained(self) -> bool:
         """Nothing is ready, leased, tried again or on its way. Tasks that are due later do not count."""
-        if self._submitting or self._inbox.submissions or self._inbox.status or self._outbox:
+        if self._submitting or self._inbox.submissions or self._inbox.status or self._outbox or self._resumes:
             return False
         return bool(self.engine.snapshot["drained"])
 

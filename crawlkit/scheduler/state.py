@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.counters import Counters
 from crawlkit.libs.messages import Heartbeat, ProjectInfo
@@ -33,6 +35,17 @@ class Out:
     until: float  # monotonic
     script: str
     node: str = ""
+    parked: bool = False  # waits for requests of its own; nobody holds it
+    preparing: bool = False  # before_request runs; the fetcher has not seen it yet
+
+
+class Parked(Struct):
+    """The record of a callback that waits, or that was sent on with what it waited for."""
+
+    run: int
+    record: str  # blob of the Fetched it began with
+    children: dict[int, str] = {}  # number of the await -> taskid of its request
+    answers: dict[int, str] = {}  # number of the await -> blob of the Fetched; "": nothing came of it
 
 
 @dataclass
@@ -82,6 +95,10 @@ class State:
     projects: dict[str, ProjectState] = field(default_factory=dict)
     leases: dict[Key, Out] = field(default_factory=dict)
     postponed: dict[Key, Task] = field(default_factory=dict)
+    parked: dict[Key, Parked] = field(default_factory=dict)
+    awaited: dict[Key, tuple[Key, int]] = field(default_factory=dict)  # request -> (who waits, number of the await)
+    parked_out: int = 0  # leases that are parked
+    jars: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (project, session) -> cookies
     nodes: dict[str, tuple[Heartbeat, float, float]] = field(default_factory=dict)  # (beat, seen, written) monotonic
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)

@@ -10,8 +10,7 @@ from crawlkit.libs.messages import CronSpec
 from crawlkit.libs.rows import TickRow
 from crawlkit.libs.task import Fetch, Process, Schedule, Task
 from crawlkit.scheduler import cron
-from crawlkit.scheduler.intake import TICK_PRIORITY
-from crawlkit.scheduler.outcomes import TICK_URL
+from crawlkit.scheduler.kinds import TICK_PRIORITY, TICK_URL
 from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.turn import Submission, Turn
 

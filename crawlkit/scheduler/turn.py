@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from crawlkit.libs.messages import Dispatch, StatusMessage
+from crawlkit.libs.messages import Dispatch, Fetched, StatusMessage
 from crawlkit.libs.rows import Key, Progress, TaskRow, Writes
 from crawlkit.libs.task import Task
 
@@ -58,6 +58,8 @@ class Outbox:
     dispatches: list[Dispatch] = field(default_factory=list)
     verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
     wake: float = 0.0  # seconds until the next turn is due without a message
+    resumes: list[Fetched] = field(default_factory=list)  # go to a processor without a fetch
+    blobs: list[str] = field(default_factory=list)  # nobody needs them any more
 
 
 class Turn:
