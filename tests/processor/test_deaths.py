@@ -190,12 +190,12 @@ def test_random_kills_end_every_attempt_exactly_once() -> None:
             projects = [(name, it.projects.save(name, script(CHAOS))) for name in ("a", "b", "c")]
             messages = [
                 fetched(name, version, url=f"http://{name}/{n}", content=b"x" * chance.choice([10, 5000, 200_000]))
-                for n in range(250)
+                for n in range(120)
                 for name, version in projects
             ]
             await it.put(*messages)
             kills = 0
-            while len(it.ended) < len(messages) - 100:
+            while len(it.ended) < len(messages) - 60:
                 await asyncio.sleep(0.05 + chance.random() * 0.2)
                 with contextlib.suppress(ProcessLookupError, IndexError):
                     os.kill(chance.choice(it.service.pids()), signal.SIGKILL)
