@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ class Crawl:
         self._speed = progress.Speed()
         self._base = (0, 0)  # done and failed before this run
         self._unwritten = ""  # why results cannot be written out
+        self._shown: progress.Progress | None = None
         self._fresh_from = 0.0  # snapshots of the scheduler from before this time are too old to tell the end
 
     async def run(self) -> int:
@@ -76,6 +78,7 @@ class Crawl:
         self._base = (await asyncio.to_thread(self._books))[:2]
         self._listen()
         shown = progress.make(say, terminal=sys.stderr.isatty() and not (self.plan.pdb or self.plan.interactive))
+        self._shown = shown
         error: ScriptError | None = None
         try:
             for name, service in self._services.items():
@@ -119,13 +122,18 @@ class Crawl:
 
     def _build_processor(self) -> Any:
         plan, stores = self.plan, self.stores
-        queues = echo.Echoing(self._queues, say, failures=not plan.pdb)  # the debugger shows failures itself
+        queues = echo.Echoing(self._queues, self._say, failures=not plan.pdb)  # the debugger shows failures itself
         if plan.pdb:
             from crawlkit.cli.inline import InlineProcessor
 
             node = wiring.node_name("processor")
             return InlineProcessor(queues, self._projectdb, stores.blobdb, self.clock, node, self._stop.set)
         return wiring.build_processor(queues, self._projectdb, stores.blobdb, plan.processor, wiring.user_environment())
+
+    def _say(self, text: str) -> None:
+        """A line for people, also while the bar is on the terminal."""
+        with self._shown.aside() if self._shown is not None else nullcontext():
+            say(text)
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -136,7 +144,7 @@ class Crawl:
         self._signals += 1
         if self._signals > 1:
             os._exit(1)  # handler workers end with this process
-        say("stopping; once more to stop at once")
+        self._say("stopping; once more to stop at once")
         self._stop.set()
 
     async def _stop_services(self) -> None:
@@ -185,7 +193,7 @@ class Crawl:
                 if self.plan.interactive:
                     continue
                 if left[name]:
-                    say(f"{name}: going on where it was interrupted")
+                    self._say(f"{name}: going on where it was interrupted")
                     continue
                 answer = await self._scheduler.run_project(name)
                 if not answer["accepted"]:
