@@ -114,14 +114,13 @@ class InlineProcessor:
     def _watch(self, project: LoadedProject) -> None:
         """Puts a watcher round every method that the script itself defines."""
         handler = project.handler
-        for name in dir(type(handler)):
-            method = getattr(handler, name)
-            if name.startswith("_") or not inspect.ismethod(method) or hasattr(BaseHandler, name):
-                continue
-            setattr(handler, name, self._watched(method))
-        for name in ("on_result", "on_message", "on_finished"):
-            if getattr(type(handler), name, None) is not getattr(BaseHandler, name, None):
-                setattr(handler, name, self._watched(getattr(handler, name)))
+        names: set[str] = set()
+        for cls in type(handler).__mro__:
+            if cls is BaseHandler:
+                break
+            names.update(name for name, value in vars(cls).items() if inspect.isfunction(value) and name[0] != "_")
+        for name in names:
+            setattr(handler, name, self._watched(getattr(handler, name)))
 
     def _watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)

@@ -105,8 +105,10 @@ class Prompt:
         return name
 
     def _task(self, project: str, url: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        from crawlkit.libs.crawl_args import as_dict, check_names, parts_of
-        from crawlkit.libs.task import Schedule, taskid_of
+        import msgspec
+
+        from crawlkit.libs.crawl_args import check_names, parts_of
+        from crawlkit.libs.task import taskid_of
         from crawlkit.libs.url import has_scheme, task_url, with_params
 
         check_names(kwargs)
@@ -125,7 +127,10 @@ class Prompt:
         schedule, fetch, process = parts_of(kwargs)
         if known is not None and not kwargs:
             schedule, fetch, process = known.schedule, known.fetch, known.process
-        task = {"url": url, "project": project, **as_dict(schedule or Schedule(), fetch, process)}
+        task: dict[str, Any] = {"url": url, "project": project}
+        for part, value in (("schedule", schedule), ("fetch", fetch), ("process", process)):
+            if value is not None:
+                task[part] = msgspec.to_builtins(value)
         method, data = (fetch.method, fetch.data) if fetch is not None else (None, None)
         task["taskid"] = taskid or (known.taskid if known is not None else taskid_of(url, method, data))
         task["schedule"] = {**task.get("schedule", {}), "priority": FIRST, "force_update": True, "exetime": 0}

@@ -23,7 +23,7 @@ STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
 RPC = "Address of a running scheduler.  [default: found in the data path]"
 
 
-@click.group(name="project", epilog="\b\nExample:\n  crawlkit project put quotes.py --status RUNNING")
+@click.group(name="project", epilog="\b\nExample:\n  crawlkit project put quotes.py --rate 5")
 def project() -> None:
     """Put, list, show, run and remove projects."""
 
@@ -58,13 +58,17 @@ def existing(store: ProjectStore, name: str) -> ProjectRow:
     return row
 
 
-@command(project, name="put", example="crawlkit project put quotes.py --rate 5 --status RUNNING")
+@command(project, name="put", example="crawlkit project put quotes.py --rate 5")
 @click.argument("script", type=click.Path(path_type=Path))
 @option("--name", help="The project's name.  [default: the file's base name]")
 @option("--group", help="Its group.")
 @option("--rate", type=Rate(), help="Pages per second, or unlimited.  [default: 1, and none for loopback hosts]")
 @option("--burst", type=click.FloatRange(min=1), help="Pages that may go at once.  [default: 3]")
-@option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Its status.  [default: as it is, or TODO]")
+@option(
+    "--status",
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Its status.  [default: as it is; RUNNING when new]",
+)
 @click.pass_context
 def put(ctx: click.Context, /, script: Path, name: str | None, **options: Any) -> None:
     """Save SCRIPT as a project, new or not. What is not said stays as it is."""
@@ -75,16 +79,18 @@ def put(ctx: click.Context, /, script: Path, name: str | None, **options: Any) -
     name = project_name(script, name)
     with open_projects(settings, create=True) as store:
         old = store.get(name)
-        row = put_values(old or ProjectRow(name=name), text, **options)
+        row = put_values(old or ProjectRow(name=name, status="RUNNING"), text, **options)
         row = store.put(row, author="cli", message=f"crawlkit project put {script.name}")
     told = tell(settings)
     word = "updated" if old else "new"
     limit = f"rate {show_rate(row.rate)}" if row.rate_set or row.rate is None else "rate 1 (the default)"
     say(f"project {name}: {word}, {row.status}, {limit}, burst {row.burst:g}")
     if row.status not in ("RUNNING", "DEBUG"):
-        say(f"it does not run yet; start it with: crawlkit project status {name} RUNNING")
+        say(f"it does not run; to change that: crawlkit project status {name} RUNNING")
     elif not told:
         say("no scheduler runs on this data path; start one with: crawlkit all")
+    elif old is None:
+        say(f"start it with: crawlkit project run {name}")
 
 
 def put_values(
@@ -213,10 +219,15 @@ def run_project(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> 
     """Run on_start of a project in a running scheduler."""
     from crawlkit import wiring
 
-    answer = wiring.control_client(settings_of(ctx), scheduler_rpc).run(name)
+    client = wiring.control_client(settings_of(ctx), scheduler_rpc)
+    answer = client.run(name)
     if not answer.get("accepted"):
         raise UsageError(f"project {name}: not run: {answer.get('reason') or answer.get('verdict')}")
-    say(f"project {name}: on_start is on its way")
+    status = client.summary()["projects"].get(name, {}).get("status", "RUNNING")
+    if status in ("RUNNING", "DEBUG"):
+        say(f"project {name}: on_start is on its way")
+    else:
+        say(f"project {name} is {status}: on_start waits until: crawlkit project status {name} RUNNING")
 
 
 @command(project, name="rm", example="crawlkit project rm quotes --yes")

@@ -209,7 +209,9 @@ def _object(text: str) -> dict[str, Any]:
     """A line of JSON: ``url``, arguments of self.crawl, and whole parts as `crawlkit tasks` prints them."""
     import json
 
-    from crawlkit.libs.crawl_args import as_dict, check_names, parts_of
+    import msgspec
+
+    from crawlkit.libs.crawl_args import check_names, parts_of
 
     try:
         value = json.loads(text)
@@ -224,11 +226,11 @@ def _object(text: str) -> dict[str, Any]:
     said = {key: part for key, part in value.items() if key not in PRINTED and key not in (*PARTS, *task)}
     try:
         check_names(said)
-        parts = as_dict(*parts_of(said))
+        parts = dict(zip(PARTS, map(msgspec.to_builtins, parts_of(said)), strict=True))
     except TypeError as error:
         raise InvalidTask("task", str(error).replace("crawl() got", "has")) from None
     for name in PARTS:
-        merged = {**parts.get(name, {}), **value.get(name, {})}
+        merged = {**(parts[name] or {}), **value.get(name, {})}
         if merged:
             task[name] = merged
     return task

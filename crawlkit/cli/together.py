@@ -114,7 +114,7 @@ async def _greet(settings: Settings, server: LocalServer | None, specs: list[Chi
             what = ", ".join(spec.name for spec in specs)
             option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
             logger.info("ready: %s", what)
-            logger.info("add a project: crawlkit project put%s --status RUNNING SCRIPT", option)
+            logger.info("add a project: crawlkit project put%s SCRIPT", option)
             logger.info("start it: crawlkit project run%s NAME", option)
             return
         await asyncio.sleep(LOOK)

@@ -56,7 +56,7 @@ def fill(tasks: int = 5) -> None:
 def test_put_list_show_status_rm(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(["project", "put", "shop.py"]) == 0
+    assert run(["project", "put", "shop.py", "--status", "TODO"]) == 0
     said = capsys.readouterr().err
     assert "project shop: new, TODO, rate 1 (the default), burst 3" in said
     assert "crawlkit project status shop RUNNING" in said

@@ -189,6 +189,9 @@ class Client:
         self.sent.append((project, message))
         return {"accepted": project == "p", "reason": f"there is no project {project!r}"}
 
+    def summary(self) -> dict[str, Any]:
+        return {"projects": {"p": {"status": "STOP"}}}
+
     def run(self, project: str) -> dict[str, Any]:
         return {"accepted": project == "p", "reason": f"there is no project {project!r}"}
 
@@ -224,6 +227,7 @@ def test_messages_and_runs(client: Client, capsys: pytest.CaptureFixture[str]) -
     assert client.sent == [("p", "hello")]
     assert run(["send_message", "q", "hello"]) == 2
     assert run(["project", "run", "p"]) == 0
+    assert "project p is STOP: on_start waits until" in capsys.readouterr().err
     assert run(["project", "run", "q"]) == 2
     assert "project q: not run: there is no project 'q'" in capsys.readouterr().err
 
