@@ -20,6 +20,7 @@ from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import shown_body
+from crawlkit.libs.crawler import Crawler
 from crawlkit.libs.errors import FETCH_ERROR_KINDS, InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import (
@@ -87,6 +88,7 @@ class Runner:
         self.parts = 0
         """Parts of the last or running task that went out, for who must end it from outside."""
         self._handler: BaseHandler = project.handler
+        self._crawler = Crawler(project.handler)
         self._node = node
         self._settings = settings
         self._clock = clock
@@ -201,7 +203,7 @@ class _Run:
         except BaseException as error:  # user code: SystemExit and KeyboardInterrupt fail the task, not the worker
             self._failed(error)
         finally:
-            runner._handler._end()
+            runner._crawler.end()
         self.seconds = max(0.0, runner._clock.monotonic() - began - runner.blocked_seconds)
 
     def _call(self) -> None:
@@ -212,7 +214,7 @@ class _Run:
             save = {}
         self.shown = _task_dict(dispatch)
         handler = runner._handler
-        handler._begin(self.collector, self.response, self.shown, save)
+        runner._crawler.begin(self.collector, self.response, self.shown, save)
         try:
             signature = runner._signature(dispatch.callback)
             self.send_status = not signature.silent
@@ -223,7 +225,8 @@ class _Run:
                 self.response.raise_for_status()
             self._results(signature.function(*self._arguments(signature.arguments)))
         finally:
-            self._keep_save(handler.save, before)
+            if runner._crawler.has_save:
+                self._keep_save(handler.save, before)
 
     def _arguments(self, wanted: int, *first: Any) -> tuple[Any, ...]:
         return (*first, self.response, self.shown)[:wanted]

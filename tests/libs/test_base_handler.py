@@ -13,6 +13,7 @@ import crawlkit
 from crawlkit import BaseHandler, Response, catch_status_code_error, config, every, not_send_status
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import joined
+from crawlkit.libs.crawler import Crawler
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON
 from crawlkit.libs.messages import CronSpec
@@ -50,7 +51,7 @@ class Bare(BaseHandler):
 def begun(handler: BaseHandler, url: str = PAGE, content: bytes = b"") -> Collector:
     collector = Collector()
     handler.project_name = "shop"
-    handler._begin(collector, Response(url, content=content), {}, {})
+    Crawler(handler).begin(collector, Response(url, content=content), {}, {})
     return collector
 
 
@@ -447,7 +448,8 @@ def test_outside_of_a_callback_crawl_says_so() -> None:
         Bare().send_message("other", 1)
     handler = Bare()
     begun(handler)
-    handler._end()
+    assert handler._crawlkit is not None
+    handler._crawlkit.end()
     with pytest.raises(RuntimeError, match="inside a callback"):
         handler.crawl("http://a.com/")
     with pytest.raises(RuntimeError, match="inside a callback"):

@@ -454,6 +454,11 @@ def test_save_that_cannot_be_kept_is_named() -> None:
     failed(ran("def page(self): self.save['x'] = 'x' * 2_000_000"), "save", "over the limit")
 
 
+def test_a_method_called_save_stays_the_scripts_own() -> None:
+    outcome = ran("def save(self, what): return {'saved': what}\ndef page(self): return self.save(1)")
+    assert outcome.results == ['{"saved":1}']
+
+
 def test_save_is_kept_also_when_the_callback_fails() -> None:
     outcome = ran("def page(self):\n    self.save['a'] = 1\n    raise ValueError('x')")
     failed(outcome, "exception", "ValueError: x")
