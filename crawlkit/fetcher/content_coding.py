@@ -16,6 +16,7 @@ from crawlkit.libs.errors import FetchError
 
 STEP = 64 * 1024  # opened bytes at a time
 MAX_CODINGS = 4  # more on top of each other is an attack, not a page
+MAX_MEMBERS = 10_000  # of one gzip body; empty ones cost time and open to nothing
 MAX_ZSTD_WINDOW = 8 * 2**20  # RFC 9659
 
 Write = Callable[[bytes], object]
@@ -36,6 +37,7 @@ class Deflate:
         self._sink = sink
         self._gzip = gzip
         self._head = b""
+        self._members = 1
         self._opener = zlib.decompressobj(31) if gzip else None
 
     def write(self, data: bytes) -> None:
@@ -50,6 +52,9 @@ class Deflate:
                 if opener.eof:
                     if not self._gzip or not data.startswith(b"\x1f"):
                         return  # padding behind the end is ignored, as browsers do
+                    self._members += 1
+                    if self._members > MAX_MEMBERS:
+                        raise FetchError("decode", f"more than {MAX_MEMBERS} gzip members")
                     opener = self._opener = zlib.decompressobj(31)
                 data = self._step(opener, data)
         except zlib.error as error:
@@ -151,15 +156,34 @@ class Zstd:
             raise FetchError("decode", "the compressed body ends too early")
 
 
-class Chain:
-    """Several codings, undone from the last applied to the first."""
+class _Between:
+    """What one decoder opens for the next: counted, for it may be endless and still open to nothing."""
 
-    def __init__(self, codings: list[str], sink: Write) -> None:
+    def __init__(self, sink: Write, limit: int) -> None:
+        self._sink = sink
+        self._left = limit
+        self._limit = limit
+
+    def write(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise FetchError("too_large", f"a coded body over {self._limit} bytes")
+        self._sink(data)
+
+
+class Chain:
+    """Several codings, undone from the last applied to the first.
+
+    ``limit``: bytes that any coded form of the body may have, that on the wire included; over it ``write`` raises
+    :class:`FetchError` of kind ``too_large``.
+    """
+
+    def __init__(self, codings: list[str], sink: Write, limit: int) -> None:
         self._decoders: list[Decoder] = []
         for coding in codings:
             decoder = _make(coding, sink)
             self._decoders.append(decoder)
-            sink = decoder.write
+            sink = _Between(decoder.write, limit).write
         self._decoders.reverse()
         self.write = sink
 

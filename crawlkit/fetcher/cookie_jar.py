@@ -117,7 +117,7 @@ def values(lines: Iterable[str], hosts: Collection[str] | None = None) -> dict[s
 
 def sent_to(lines: Iterable[str], url: Url) -> dict[str, str]:
     """The cookies that a request for ``url`` carries (RFC 6265, 5.4), for those who send by other ways than libcurl."""
-    path = "/" + url.wire.split("/", 3)[3].partition("?")[0] if url.wire.count("/") > 2 else "/"
+    path = "/" + url.wire.partition("?")[0].split("/", 3)[3]
     found = {}
     for line in lines:
         cookie = read(line)

@@ -18,7 +18,7 @@ from crawlkit.fetcher import address_guard
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
-from crawlkit.fetcher.limits import Body, Drip, Inflight
+from crawlkit.fetcher.limits import OVERHEAD, Body, Drip, Inflight
 from crawlkit.fetcher.redirects import is_redirect
 from crawlkit.fetcher.request import Plan, cookie_line
 from crawlkit.fetcher.settings import FetcherSettings
@@ -201,6 +201,8 @@ class Transfer:
         if self._engine.guarded:
             if proxy is not None:
                 reason = address_guard.host_refusal(self._plan.url.host)
+                if reason is None and not proxy.trusted:  # the name too: a connection to it may be open already
+                    reason = address_guard.host_refusal(proxy.host)
                 if reason is not None:
                     raise FetchError("address", reason)
             if proxy is None or not proxy.trusted:
@@ -279,7 +281,7 @@ class Transfer:
         elif codings:
             names = codings_of(codings)
             if names:
-                self._chain = Chain(names, self._body.write)
+                self._chain = Chain(names, self._body.write, self._plan.max_body + OVERHEAD)
 
     def _head(self) -> tuple[int, str, Headers]:
         if self._parsed is None:

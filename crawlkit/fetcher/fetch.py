@@ -211,7 +211,7 @@ class Fetcher:
             if size <= MAX_INLINE_BODY or self._blobs is None:
                 content = body.content()
             else:
-                blob = await self._store(task, body.chunks)
+                blob = await self._store(task, body.chunks())
         finally:
             body.drop()
             self.engine.room_made()

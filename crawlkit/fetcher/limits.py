@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from crawlkit.libs.errors import FetchError
 
+OVERHEAD = 2**20  # bytes that a coded body may have more than an opened one
+CRUMB = 1024  # bytes; smaller pieces of a body are put together ...
+HEAP = 64 * 1024  # ... into pieces of about this size
 SMALL = 256 * 1024  # bytes of a body that never waits for others
 
 
@@ -55,12 +58,12 @@ class Inflight:
 class Body:
     """A body as it comes in, counted after decompression."""
 
-    __slots__ = ("_inflight", "chunks", "limit", "size")
+    __slots__ = ("_chunks", "_inflight", "limit", "size")
 
     def __init__(self, limit: int, inflight: Inflight) -> None:
         self.limit = limit
         self.size = 0
-        self.chunks: list[bytes] = []
+        self._chunks: list[bytes | bytearray] = []
         self._inflight = inflight
 
     def write(self, chunk: bytes) -> None:
@@ -69,17 +72,33 @@ class Body:
             raise FetchError("too_large", f"body over {self.limit} bytes")
         self._inflight.add(len(chunk))
         self.size += len(chunk)
-        self.chunks.append(chunk)
+        if len(chunk) < CRUMB and self._chunks:
+            self._sweep_up(chunk)
+        else:
+            self._chunks.append(chunk)
+
+    def _sweep_up(self, crumb: bytes) -> None:
+        """Crumbs go together: one object for each would take many times the bytes that are counted."""
+        last = self._chunks[-1]
+        if isinstance(last, bytearray) and len(last) < HEAP:
+            last += crumb
+        else:
+            self._chunks.append(bytearray(crumb))
 
     def content(self) -> bytes:
         """All of it; one chunk is not copied."""
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        only = self._chunks[0] if len(self._chunks) == 1 else None
+        return only if isinstance(only, bytes) else b"".join(self._chunks)
+
+    def chunks(self) -> list[bytes]:
+        """The same in pieces."""
+        return [chunk if isinstance(chunk, bytes) else bytes(chunk) for chunk in self._chunks]
 
     def drop(self) -> None:
         """Gives its room back, once the content is elsewhere. Harmless when called twice."""
         self._inflight.release(self.size)
         self.size = 0
-        self.chunks = []
+        self._chunks = []
 
 
 class Drip:

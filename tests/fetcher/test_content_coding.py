@@ -34,7 +34,7 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
 
 def opened(codings: list[str], data: bytes, piece: int = 16_384) -> bytes:
     out: list[bytes] = []
-    chain = Chain(codings, out.append)
+    chain = Chain(codings, out.append, 2**30)
     for start in range(0, len(data), piece):
         chain.write(data[start : start + piece])
     chain.finish()
@@ -120,7 +120,7 @@ def test_bombs_stop_at_the_limit(codings: list[str]) -> None:  # R-25
     for coding in codings[1:]:
         packed = CODERS[coding](packed)
     limit = Limit(2**22)
-    chain = Chain(codings, limit)
+    chain = Chain(codings, limit, 2**30)
     pieces = (packed[start : start + 16_384] for start in range(0, len(packed), 16_384))
     tracemalloc.start()
     with pytest.raises(FetchError) as caught:
@@ -131,6 +131,20 @@ def test_bombs_stop_at_the_limit(codings: list[str]) -> None:  # R-25
     assert limit.size <= limit.limit + limit.largest
     assert limit.largest <= 4 * STEP
     assert peak < 2**22
+
+
+@pytest.mark.parametrize("codings", [["gzip"], ["zstd"], ["gzip", "gzip"], ["zstd", "br"], ["gzip", "zstd"]])
+def test_what_opens_to_nothing_stops_too(codings: list[str]) -> None:  # R-25
+    """Empty members and frames without an end: no opened byte that could be counted."""
+    empty = CODERS[codings[0]](b"")
+    packed = empty * (2**24 // len(empty))
+    for coding in codings[1:]:
+        packed = CODERS[coding](packed)
+    chain = Chain(codings, deque(maxlen=0).append, 2**22)
+    pieces = (packed[start : start + 16_384] for start in range(0, len(packed), 16_384))
+    with pytest.raises(FetchError) as caught:
+        deque(map(chain.write, pieces), maxlen=0)
+    assert caught.value.kind in {"too_large", "decode"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,18 @@ def test_a_body_stops_at_its_limit_and_gives_its_room_back() -> None:
     assert (inflight.bytes, inflight.peak) == (0, 10)
 
 
+@pytest.mark.parametrize("sizes", [[1], [3] * 70_000, [5000, 1, 5000, 1, 1], [1, 5000, 1023, 1024]])
+def test_crumbs_go_together(sizes: list[int]) -> None:
+    body = Body(10**6, Inflight(10**6, 1, 10**6))
+    for number, size in enumerate(sizes):
+        body.write(bytes([number % 256]) * size)
+    whole = b"".join(bytes([number % 256]) * size for number, size in enumerate(sizes))
+    assert body.content() == b"".join(body.chunks()) == whole
+    assert body.size == len(whole)
+    assert all(type(chunk) is bytes for chunk in [body.content(), *body.chunks()])
+    assert len(body.chunks()) <= 10
+
+
 def test_the_hard_limit_of_the_process() -> None:
     inflight = Inflight(10, 1, 10)
     Body(10, inflight).write(b"123456")
