@@ -19,7 +19,7 @@ MAX_COOKIES = 200
 MAX_LINE = 4096  # bytes
 HTTP_ONLY = "#HttpOnly_"
 _BOOL = {"TRUE": True, "FALSE": False}
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_BAD = re.compile(r"[^\x20-\x7e\x80-\xff]")  # controls, and what is not a byte
 
 
 class Cookie(NamedTuple):
@@ -44,7 +44,7 @@ class Cookie(NamedTuple):
 def read(line: str) -> Cookie | None:
     """``None`` for what is not a cookie's line: libcurl would take some of those for commands."""
     fields = line.split("\t")
-    if len(fields) != 7 or len(line) > MAX_LINE or any(map(_CONTROL.search, fields)):
+    if len(fields) != 7 or len(line) > MAX_LINE or any(map(_BAD.search, fields)):
         return None
     domain, subdomains, path, secure, expires, name, value = fields
     http_only = domain.startswith(HTTP_ONLY)

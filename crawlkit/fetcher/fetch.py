@@ -93,10 +93,9 @@ class Fetcher:
 
     async def _over_http(self, task: Dispatch, trip: _Trip) -> Fetched:
         session = self.engine.session()
-        if task.fetch.session is not None:
-            self._open_jar(task, trip)
-            session.plant(trip.jar or [])
         try:
+            if task.fetch.session is not None:
+                session.plant(self._open_jar(task, trip))
             answer = await self._travel(trip, session)
             return await self._answered(task, trip, answer, session)
         finally:
@@ -104,12 +103,13 @@ class Fetcher:
                 trip.jar = cookie_jar.settle(trip.jar, session.cookies(), self._clock.time())
             session.close()
 
-    def _open_jar(self, task: Dispatch, trip: _Trip) -> None:
+    def _open_jar(self, task: Dispatch, trip: _Trip) -> list[str]:
         """The session's cookies and the task's own in one jar; the plan keeps only what no jar can hold."""
         plan = trip.plan
         jar = cookie_jar.clean(task.jar, self._clock.time())
         trip.jar, left = cookie_jar.join(jar, request.sent_cookies(plan), plan.url)
         trip.plan = replace(plan, cookie_header=None, cookies=left)
+        return trip.jar
 
     def _choose(self, pool: Sequence[Proxy]) -> Proxy:
         return self._turns.choose(pool, self._clock.monotonic())
