@@ -5,7 +5,7 @@ Serve it first, or let serve.py do both:
     python examples/serve.py /usr/share/doc/postgresql-doc-15/html -- \\
         crawlkit one examples/postgres_manual.py -o manual.jsonl
 
-POSTGRES_MANUAL_URL names another address of its first page.
+POSTGRES_MANUAL_URL names another address of its first page; handlers under `crawlkit one` see the environment.
 """
 
 import os
