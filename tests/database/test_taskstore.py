@@ -310,6 +310,12 @@ class TestBooks:
         books = store.books("p")
         assert (books.by_status, books.tasks, books.runs, books.active, books.leased) == ({1: 1, 3: 1}, 2, 5, 1, 1)
 
+    def test_books_of_one_project_among_many(self, store: TaskStore) -> None:
+        rows = [task(f"t{n}", project=f"p{n % 9}", run=n + 1, status=Status.SUCCESS) for n in range(18)]
+        store.commit(writes(insert=rows))
+        books = store.books("p3")
+        assert (books.tasks, books.runs, books.by_status) == (2, 4 + 13, {2: 2})
+
     def test_projects(self, store: TaskStore) -> None:
         made = writes(insert=[task("a", "tasks"), task("b", "tasks")], lease=[lease("a", "leases")])
         made.count("ledger", "accepted")

@@ -279,7 +279,12 @@ def _last_ticks(connection: Connection) -> dict[tuple[str, str], float]:
 
 
 def _books(connection: Connection, project: str) -> Books:
-    query = sa.select(tasks.c.status, sa.func.count(), sa.func.sum(tasks.c.run)).where(tasks.c.project == project)
+    mine: sa.ColumnElement[bool] = tasks.c.project == project
+    count = sa.select(sa.func.count()).select_from(tasks)
+    if 4 * (connection.execute(count.where(mine)).scalar() or 0) > (connection.execute(count).scalar() or 0):
+        # Most rows are wanted: reading the table from end to end is ten times as fast as row by row over an index.
+        mine = sa.func.coalesce(tasks.c.project, "") == project
+    query = sa.select(tasks.c.status, sa.func.count(), sa.func.sum(tasks.c.run)).where(mine)
     rows = connection.execute(query.group_by(tasks.c.status)).all()
     leased = sa.select(sa.func.count()).select_from(leases).where(leases.c.project == project)
     by_status = {int(status): int(n) for status, n, _ in rows}
