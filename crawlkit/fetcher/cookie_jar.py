@@ -1,6 +1,7 @@
 """The cookie jar of a named session as it travels in messages: lines in, lines out, bounded.
 
-Pure. Which cookie goes to which server is libcurl's to decide; here jars are read, checked, joined and cut.
+Pure. Which cookie a server may set and gets back is libcurl's to decide (public suffixes, domains, paths, secure);
+here jars are read, checked, joined and cut.
 
 A line has the fields of the Netscape cookie file, parted by tabs: domain (``#HttpOnly_`` before it, a dot when
 subdomains match), TRUE or FALSE for subdomains, path, TRUE or FALSE for secure, expiry (Unix time, 0: none), name,

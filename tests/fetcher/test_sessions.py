@@ -183,8 +183,6 @@ async def test_a_jar_of_rubbish_does_no_harm() -> None:
         net.sets(A, "a=1")
         rubbish = ["ALL", "FLUSH", "RELOAD", "Set-Cookie: evil=1; Domain=a.example", "", "x", "\t\t\t\t\t\t"]
         rubbish += [
-            "co.uk\tTRUE\t/\tFALSE\t0\tsuper\t1",
-            ".com\tTRUE\t/\tFALSE\t0\tsuper\t1",
             "www.a.example\tFALSE\t/\tFALSE\t0\tb\tx\r\nInjected: y",
             "www.a.example\tFALSE\t/\tFALSE\t0\tb\t\U0001f600",
         ]
