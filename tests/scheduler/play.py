@@ -32,11 +32,13 @@ class Play:
         self.out: list[Dispatch] = []
         self.sent: list[tuple[float, Dispatch]] = []
         self.wake = 0.0
+        self.shift = 0.0  # how much the date is ahead of the clock that never goes back
         self.start()
 
     @property
     def now(self) -> float:
-        return self.clock.now
+        """The date, which may be set back and forth by :attr:`shift`."""
+        return self.clock.now + self.shift
 
     def start(self) -> None:
         """A new engine on the same stores, as after a crash."""
@@ -53,14 +55,14 @@ class Play:
     ) -> Outbox:
         """One turn, and as many more as the questions for settings need."""
         inbox = Inbox(list(status), list(submissions), room, busy)
-        outbox = self.engine.turn(self.now, inbox)
+        outbox = self.engine.turn(self.now, inbox, self.clock.now)
         answers: list[StatusMessage] = []
         for dispatch in outbox.dispatches:
             if dispatch.kind == INFO and self.info is not None:
                 answers.append(info_of(dispatch, self.info))
             else:
                 self.out.append(dispatch)
-                self.sent.append((self.now, dispatch))
+                self.sent.append((self.clock.now, dispatch))
         self.wake = outbox.wake
         if answers:
             more = self.turn(*answers, room=room, busy=busy)

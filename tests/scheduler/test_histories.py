@@ -12,19 +12,20 @@ from crawlkit.database.memory import MemoryTaskStore
 from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.messages import CronSpec, Dispatch, FetchEnded, Heartbeat, ProjectInfo
 from crawlkit.libs.rows import Writes
-from crawlkit.libs.task import Schedule, Status
+from crawlkit.libs.task import Schedule, Status, Task
 from crawlkit.scheduler.cron import next_instants
-from crawlkit.scheduler.outcomes import TICK_URL, is_internal
 from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.turn import Submission
 from tests.scheduler.play import Play
 from tests.scheduler.rig import follow, outcome_of
 
+TICK_URL = "data:,_on_cronjob"
 NAMES = ["slow", "fast", "free"]
 RATES: dict[str, tuple[float | None, float]] = {"slow": (0.2, 1), "fast": (1.0, 3), "free": (None, 1)}
 CRONS = [
-    CronSpec("each", seconds=60, catch_up="all", overlap="allow"),
-    CronSpec("lined", cron="*/7 * * * *", tz="Europe/Paris", catch_up="all", overlap="queue"),
-    CronSpec("skipping", seconds=45, catch_up="all", overlap="skip"),
+    CronSpec("each", seconds=240, catch_up="all", overlap="allow"),
+    CronSpec("lined", cron="*/9 * * * *", tz="Europe/Paris", catch_up="all", overlap="queue"),
+    CronSpec("skipping", seconds=150, catch_up="all", overlap="skip"),
 ]
 TIGHT = EngineSettings(
     window=8, refill=3, known=6, max_leased=7, lease=30, lease_max=90, max_lost=4, retry_delays={"0": 5, "": 40}
@@ -84,7 +85,7 @@ class World(Play):
                 tick = (dispatch.project, dispatch.callback or "", dispatch.fetch.save["tick"])
                 assert self.ticks.setdefault(tick, dispatch.taskid) == dispatch.taskid, f"{tick} became two tasks"
                 assert dispatch.run == 1, f"{tick} ran twice"
-            elif not is_internal(dispatch.url):
+            elif not dispatch.url.startswith("data:,"):
                 self.check_rate(dispatch.project, when)
 
     def check_rate(self, name: str, when: float) -> None:
@@ -119,6 +120,7 @@ SCHEDULES = st.one_of(
         itag=st.sampled_from([None, None, "a", "b"]),
         force_update=st.sampled_from([False, False, False, True]),
         cancel=st.sampled_from([False, False, False, False, True]),
+        auto_recrawl=st.sampled_from([False, False, False, True]),
     ),
 )
 PROJECT = st.sampled_from(NAMES)
@@ -138,7 +140,7 @@ class Histories(RuleBasedStateMachine):
         for name in NAMES:
             self.save(name)
         self.world.turn()
-        self.since = self.world.now
+        self.since = self.latest = self.world.now
 
     def save(self, name: str) -> None:
         rate, burst = RATES[name]
@@ -180,6 +182,38 @@ class Histories(RuleBasedStateMachine):
         self.old.append(dispatch)
         self.reply(dispatch, ok, children, parts)
 
+    @rule(
+        name=PROJECT,
+        wanted=st.lists(st.tuples(NUMBER, SCHEDULES), max_size=6),
+        answers=st.lists(st.booleans(), max_size=6),
+        room=st.sampled_from([0, 1, 2, 1000]),
+    )
+    def much_at_once(
+        self, name: str, wanted: list[tuple[int, Schedule | None]], answers: list[bool], room: int
+    ) -> None:
+        submissions = []
+        for number, schedule in wanted:
+            url = f"http://h/{number}"
+            submissions.append(Submission(Task(name, url, url, schedule), ticket=number))
+        outcomes = []
+        for ok in answers[: len(self.world.out)]:
+            dispatch = self.world.out.pop()
+            self.old.append(dispatch)
+            self.world.ended(dispatch)
+            outcomes.append(outcome_of(dispatch, ok))
+        outbox = self.world.turn(*outcomes, submissions=submissions, room=room)
+        assert len(outbox.verdicts) == len(submissions)
+        assert all(verdict.accepted for _, verdict in outbox.verdicts)
+
+    @rule(seconds=st.sampled_from([-4000.0, -50.0, -0.5, 50.0, 4000.0]))
+    def the_date_is_set(self, seconds: float) -> None:
+        world = self.world
+        world.shift += seconds
+        for times in world.metered.values():
+            times.clear()  # a restart after this cannot know how long it really was away
+        world.turn()
+        self.latest = max(self.latest, world.now)
+
     @precondition(lambda self: self.world.out)
     @rule(which=st.integers(0, 99))
     def lose(self, which: int) -> None:
@@ -199,7 +233,7 @@ class Histories(RuleBasedStateMachine):
         world.turn(beat)
         for dispatch in held:
             if world.holds(dispatch):
-                world.leases[dispatch.project, dispatch.taskid] = (dispatch, world.now + TIGHT.node_timeout)
+                world.leases[dispatch.project, dispatch.taskid] = (dispatch, world.clock.now + TIGHT.node_timeout)
 
     @precondition(lambda self: self.world.out)
     @rule(which=st.integers(0, 99))
@@ -211,6 +245,7 @@ class Histories(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 1.0, 1.0, 5.0, 31.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.advance(seconds)
+        self.latest = max(self.latest, self.world.now)
 
     @rule()
     def crash(self) -> None:
@@ -261,19 +296,32 @@ class Histories(RuleBasedStateMachine):
         for name in NAMES:
             self.save(name)
         world.turn()
+        world.shift = max(world.shift, self.latest - world.clock.now)  # else crons wait for a date that was seen
         for _ in range(3000):
-            while world.out:
-                self.reply(world.out.pop(0), True, [], False)
+            for dispatch in [world.out.pop(0) for _ in range(len(world.out))]:
+                self.reply(dispatch, True, [], False)
+            self.end_recrawling()
             if not any(world.size(name) for name in NAMES):
                 break
-            world.advance(max(0.01, min(world.wake, 31.0)))
+            if not world.out:
+                world.advance(max(0.01, min(world.wake, 31.0)))
         else:
-            raise AssertionError(
-                f"some tasks never end: {[r for n in NAMES for r in world.store.select(n, Status.ACTIVE)]}"
-            )
+            waiting = [row for name in NAMES for row in world.store.select(name, Status.ACTIVE)]
+            raise AssertionError(f"some tasks never end: {waiting}")
+        for name in NAMES:
+            project = world.engine.state.projects[name]
+            assert (project.retrying, project.accepted) == (0, project.finished_at), name
+        assert world.engine.snapshot["drained"]
         self.the_books_balance()
         self.nothing_is_lost()
         self.every_instant_has_its_tick()
+
+    def end_recrawling(self) -> None:
+        stop = Schedule(force_update=True, cancel=True)
+        for name in NAMES:
+            for row in self.world.store.select(name, Status.ACTIVE):
+                if row.schedule.auto_recrawl:
+                    self.world.turn(submissions=[Submission(Task(name, row.taskid, row.url, stop))])
 
     def every_instant_has_its_tick(self) -> None:
         world = self.world
@@ -283,7 +331,7 @@ class Histories(RuleBasedStateMachine):
                 found = sorted(row.instant for row in rows)
                 expected: list[float] = []
                 instant = self.since
-                while (instant := next_instants(spec, instant, 1)[0]) <= world.now:
+                while (instant := next_instants(spec, instant, 1)[0]) <= max(world.now, self.latest):
                     expected.append(instant)
                 assert found == expected, (name, spec.method, set(found) ^ set(expected))
                 for row in rows:
