@@ -268,6 +268,8 @@ def build_scheduler(
         clock=clock(),
         broker=queues,
         ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name != messages.NEWTASK_QUEUE],
+        resume_queue=queues.queue(messages.FETCHER2PROCESSOR),
+        blobs=stores.opened.get("blobdb"),
     )
 
 

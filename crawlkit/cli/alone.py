@@ -136,7 +136,7 @@ def run_scheduler(
                     await asyncio.wait_for(control.stop(), 1)
 
     try:
-        with wiring.open_stores(settings, ("taskdb", "projectdb", "resultdb"), create=True) as stores:
+        with wiring.open_stores(settings, create=True) as stores:
             asyncio.run(main(stores))
     finally:
         lock.release()
