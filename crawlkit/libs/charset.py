@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 DECLARED_WITHIN = 1024  # bytes in which a document may declare its encoding (WHATWG)
-SNIFFED = 4096  # bytes looked at when nothing is declared
+SNIFFED = 4096  # bytes looked at, from the first that is not ASCII, when nothing is declared
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -19,6 +19,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _META = re.compile(rb"<meta\b[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]+)", re.IGNORECASE)
 _PROLOG = re.compile(rb"^\s*<\?xml\b[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9_.:\-]+)[\"']", re.IGNORECASE)
@@ -75,18 +76,20 @@ def from_declaration(content: bytes) -> str | None:
 
 def sniff(content: bytes) -> str:
     """A guess from the bytes themselves; ``utf-8`` when nothing speaks for anything else."""
-    head = content[:SNIFFED]
-    if head.isascii():
+    first = _NOT_ASCII.search(content)
+    if first is None:
         return "utf-8"
+    # Pages begin with scripts and styles: what tells encodings apart comes later
+    sample = content[first.start() : first.start() + SNIFFED]
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
         pass
     else:
         return "utf-8"
     import charset_normalizer  # slow to load, and most pages never come here
 
-    name = charset_normalizer.detect(head)["encoding"]
+    name = charset_normalizer.detect(sample)["encoding"]
     return (codec_name(name) if isinstance(name, str) else None) or "utf-8"
 
 

@@ -17,6 +17,7 @@ from crawlkit.libs.task import Task
 
 PART_BYTES = 2**20
 MAX_RESULT = MAX_OUTCOME_PART  # bytes of JSON
+REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
 _FOLLOW_OVERHEAD = 40  # bytes of taskid and framing beside the task itself
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -32,6 +33,7 @@ class Collector:
         "_bytes",
         "_hand_on",
         "_seen",
+        "_seen_before",
         "follow_count",
         "follows",
         "messages",
@@ -43,6 +45,7 @@ class Collector:
     def __init__(self, hand_on: Callable[[list[str], int, list[Follow], list[Message]], None] | None = None) -> None:
         self._hand_on = hand_on
         self._seen: set[str] = set()
+        self._seen_before: set[str] = set()
         self._bytes = 0
         self.follow_count = 0
         self.result_count = 0
@@ -52,15 +55,21 @@ class Collector:
         self.results: list[str] = []
 
     def follow(self, taskid: str, task: Task, plain: bool) -> bool:
-        """Takes a follow-up; ``False`` when the run has given this taskid before [H56]."""
+        """Takes a follow-up; ``False`` when the run has given this taskid before [H56].
+
+        Of an endless run the last :data:`REMEMBERED` taskids at least are known.
+        """
         seen = self._seen
-        if taskid in seen:
+        if taskid in seen or taskid in self._seen_before:
             return False
         seen.add(taskid)
+        if len(seen) >= REMEMBERED:
+            self._seen, self._seen_before = set(), seen
         raw = _encode(task)
         follows = self.follows
         follows.append(Follow(taskid, plain, Raw(raw)))
-        self._bytes += len(raw) + _FOLLOW_OVERHEAD
+        self._bytes += len(raw) + REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
+_FOLLOW_OVERHEAD
         if self._bytes >= PART_BYTES or len(follows) >= FOLLOWS_PER_PART:
             self.flush()
         return True
@@ -78,9 +87,10 @@ class Collector:
 
     def result(self, value: Any) -> None:
         """Takes a result; raises :class:`NotJSON` with the path of what is not JSON, or that it is too large."""
-        data = to_json(value)
+        name = f"result {self.result_count + 1}" if self.result_count else "result"
+        data = to_json(value, name)
         if len(data) > MAX_RESULT:
-            raise NotJSON("result", f"is {len(data):,} bytes of JSON, over the limit of {MAX_RESULT:,} for one result")
+            raise NotJSON(name, f"is {len(data):,} bytes of JSON, over the limit of {MAX_RESULT:,} for one result")
         self._make_room(len(data))
         text = data.decode()
         if self.result_head is None:

@@ -164,12 +164,11 @@ class Runner:
             except BaseException as error:  # user attributes: a property may do anything
                 exception = described(error)
                 info = ProjectInfo(error=exception)
-        outcome = outcomes.failure(
-            fetched, node=self._node, reason="exception", exception=exception or "", logs=capture.text() or None
-        )
+        logs = (self.project.logs + capture.text())[-self._settings.max_logs :] or None
+        outcome = outcomes.failure(fetched, node=self._node, reason="exception", exception=exception or "", logs=logs)
         if exception is None:
             outcome.ok = True
-            outcome.process = TrackProcess(ok=True, logs=capture.text() or None)
+            outcome.process = TrackProcess(ok=True, logs=logs)
         outcome.info = pack(info)
         return outcome
 

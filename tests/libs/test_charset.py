@@ -62,6 +62,12 @@ def test_bytes_without_a_label_are_looked_at(text: str, encoding: str) -> None:
     assert decode(content, detect(content)) == content.decode(encoding)
 
 
+def test_a_long_beginning_in_ascii_says_nothing() -> None:
+    content = b"<script>var x = 1;</script>" * 1000 + CHINESE.encode("gb18030")
+    assert detect(content) == "gb18030"
+    assert detect(b"x" * 10_000 + GERMAN.encode()) == "utf-8"
+
+
 def test_utf8_cut_in_the_middle_of_a_character_is_still_utf8() -> None:
     assert detect(("x" + "é" * 5000).encode()) == "utf-8"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crawlkit.libs.collector import MAX_RESULT, PART_BYTES, Collector
+from crawlkit.libs.collector import MAX_RESULT, PART_BYTES, REMEMBERED, Collector
 from crawlkit.libs.jsonable import NotJSON
 from crawlkit.libs.messages import FOLLOWS_PER_PART
 from crawlkit.libs.task import Task
@@ -61,6 +61,14 @@ def test_a_result_over_the_limit_is_named() -> None:
     assert collector.result_count == 0
 
 
+def test_of_several_results_the_wrong_one_is_named() -> None:
+    collector, _ = collecting()
+    collector.result(1)
+    collector.result(2)
+    with pytest.raises(NotJSON, match=r"^result 3\.a: is bytes"):
+        collector.result({"a": b"x"})
+
+
 def test_messages_are_bounded() -> None:
     collector, parts = collecting()
     with pytest.raises(NotJSON, match="over the limit"):
@@ -76,6 +84,15 @@ def test_a_known_taskid_is_not_taken_again_over_parts() -> None:
     assert collector.follow("1", task, True)
     collector.flush()
     assert not collector.follow("1", task, True)
+
+
+def test_taskids_are_remembered_for_long_but_not_for_ever() -> None:
+    collector, _ = collecting()
+    task = Task("p", "1", "http://a.com/")
+    for n in range(3 * REMEMBERED):
+        assert collector.follow(str(n), task, True)
+    assert len(collector._seen) + len(collector._seen_before) <= 2 * REMEMBERED
+    assert not any(collector.follow(str(n), task, True) for n in range(2 * REMEMBERED, 3 * REMEMBERED, 997))
 
 
 def test_without_somebody_to_hand_to_everything_is_kept() -> None:

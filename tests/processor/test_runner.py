@@ -499,6 +499,7 @@ def test_logs_are_bounded_and_belong_to_their_task() -> None:
 def test_info() -> None:  # S06, T52
     outcome = ran(
         """
+        print("loading")
         crawl_config = {"timeout": 3}
         retry_delay = 5
         @every(minutes=1)
@@ -507,7 +508,7 @@ def test_info() -> None:  # S06, T52
         """,
         fetched("_on_get_info", kind=INFO),
     )
-    assert (outcome.ok, outcome.kind) == (True, INFO)
+    assert (outcome.ok, outcome.kind, process(outcome).logs) == (True, INFO, "loading\n")
     info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo)
     assert (info.crawl_config, info.retry_delay, info.has_on_start, info.error) == ({"timeout": 3}, {"": 5}, True, None)
     assert info.crons[0].method == "tick"
