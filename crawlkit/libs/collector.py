@@ -68,8 +68,7 @@ class Collector:
         raw = _encode(task)
         follows = self.follows
         follows.append(Follow(taskid, plain, Raw(raw)))
-        self._bytes += len(raw) + REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
-_FOLLOW_OVERHEAD
+        self._bytes += len(raw) + _FOLLOW_OVERHEAD
         if self._bytes >= PART_BYTES or len(follows) >= FOLLOWS_PER_PART:
             self.flush()
         return True
