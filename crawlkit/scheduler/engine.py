@@ -21,6 +21,7 @@ from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
 
 HOUSEKEEPING = 60.0  # seconds between dumps of the counters and prunings
+PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 100  # old attempts removed a time, and times in one housekeeping
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
 
@@ -244,7 +245,9 @@ class Engine:
             return
         self._house_kept = turn.mono
         turn.writes.state["", "counters"] = self.state.counters.dump()
-        self.taskdb.prune_attempts(turn.now - self.settings.keep_attempts)
+        for _ in range(PRUNE_ROUNDS):
+            if self.taskdb.prune_attempts(turn.now - self.settings.keep_attempts, PRUNE_ROWS) < PRUNE_ROWS:
+                break
         self.taskdb.prune_ticks(turn.now - self.settings.keep_ticks)
 
     def stop(self, now: float) -> None:
