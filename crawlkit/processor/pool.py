@@ -23,7 +23,7 @@ from crawlkit.processor.board import Board, create_memory
 from crawlkit.processor.held import Held
 from crawlkit.processor.orders import Script, WorkerConfig, how_it_died, where_it_was
 from crawlkit.processor.settings import ProcessorSettings
-from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, place
+from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, depth_of, place
 from crawlkit.processor.worker_handle import SOCKET_BUFFER, WorkerHandle
 from crawlkit.processor.zygote_client import ZygoteClient, clean_environment
 
@@ -350,8 +350,8 @@ class Pool:
             slot.retiring = True
         if slot.retiring and not worker.held:
             self._dismiss(worker)
-        if self._backlog:
-            self._plan_pump()
+        if self._backlog and slot.waiting <= depth_of(slot, self._limits.depth) // 2:
+            self._plan_pump()  # many tasks by one write, not each by its own
         self._events.room()
 
     def _requeue(self, worker: WorkerHandle, numbers: list[int]) -> None:

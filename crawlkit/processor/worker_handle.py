@@ -25,7 +25,7 @@ SOCKET_BUFFER = 2**20
 VECTOR = 64  # pieces written by one system call
 NICE = 10
 MANY = 8  # tasks in a worker's hands
-NAP = 0.002  # seconds
+SHORTEST_NAP, LONGEST_NAP = 0.0005, 0.005  # seconds
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -156,11 +156,12 @@ class WorkerHandle:
 
     def _readable(self) -> None:
         self._read()
-        if len(self.held) > MANY and self._reading:
-            # More outcomes are about to come: many by one wake-up cost less than each by its own.
+        # More outcomes are about to come: many by one wake-up cost less than each by its own.
+        nap = min(LONGEST_NAP, len(self.held) * self.slot.took / 3)
+        if nap > SHORTEST_NAP and len(self.held) > MANY and self._reading:
             self._reading = False
             self._loop.remove_reader(self._sock)
-            self._loop.call_later(NAP, self._wake_up)
+            self._loop.call_later(nap, self._wake_up)
 
     def _wake_up(self) -> None:
         if not self._paused:
