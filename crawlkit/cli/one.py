@@ -16,7 +16,7 @@ from crawlkit.cli.base import Rate, command, component_options, option, say, set
 from crawlkit.cli.project import put_values
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import UsageError
-from crawlkit.settings import Settings, show_rate
+from crawlkit.settings import show_rate
 
 if TYPE_CHECKING:
     from crawlkit.cli.crawl import Plan
@@ -127,7 +127,10 @@ def _run(plan: Plan) -> int:
     try:
         with wiring.open_stores(plan.settings, create=True) as stores:
             rows = [put_project(stores.projectdb, name, text, plan.rate) for name, text in plan.scripts.items()]
-            say(first_line(rows, plan.settings))
+            for row in rows:
+                if row.rate == 0:
+                    raise UsageError(f"{row.name}: a rate of 0 sends nothing; say --rate 1 or --rate unlimited")
+            say(first_line(rows))
             return asyncio.run(Crawl(plan, stores).run())
     finally:
         for lock in locks:
@@ -146,7 +149,7 @@ def put_project(projectdb: Any, name: str, script: str, rate: float | str | None
     return saved
 
 
-def first_line(rows: list[ProjectRow], settings: Settings) -> str:
+def first_line(rows: list[ProjectRow]) -> str:
     """The rate, and how to change it."""
     if not rows:
         return "no scripts: going on with the projects of the data path"

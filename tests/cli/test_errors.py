@@ -24,6 +24,7 @@ LINES = [
     (["one", "ok.py", "-o", "x.txt"], "use .jsonl, .json, .csv"),
     (["one", "ok.py", "-o", "gone/x.csv"], "no directory gone"),
     (["one", "ok.py", "--rate", "fast"], "use pages per second, like 2.5, or the word unlimited"),
+    (["one", "ok.py", "--rate", "0"], "ok: a rate of 0 sends nothing"),
     (["one", "ok.py", "--limit", "0"], "Invalid value for '--limit'"),
     (["one", "ok.py", "sub/ok.py"], "two scripts are called ok"),
     (["one", "my-script.py"], "rename the file"),
