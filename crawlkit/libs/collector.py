@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.messages import FOLLOWS_PER_PART, MAX_OUTCOME_PART, Follow, Message
 from crawlkit.libs.task import Task
 
 PART_BYTES = 2**20
 MAX_RESULT = MAX_OUTCOME_PART  # bytes of JSON
+MAX_FOLLOW = MAX_OUTCOME_PART // 2  # bytes of a task with its save and the body it sends
 REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
 _FOLLOW_OVERHEAD = 40  # bytes of taskid and framing beside the task itself
 
@@ -57,7 +59,8 @@ class Collector:
     def follow(self, taskid: str, task: Task, plain: bool) -> bool:
         """Takes a follow-up; ``False`` when the run has given this taskid before [H56].
 
-        Of an endless run the last :data:`REMEMBERED` taskids at least are known.
+        Of an endless run the last :data:`REMEMBERED` taskids at least are known. Raises :class:`InvalidTask` for a task
+        over :data:`MAX_FOLLOW`.
         """
         seen = self._seen
         if taskid in seen or taskid in self._seen_before:
@@ -66,6 +69,8 @@ class Collector:
         if len(seen) >= REMEMBERED:
             self._seen, self._seen_before = set(), seen
         raw = _encode(task)
+        if len(raw) > MAX_FOLLOW:
+            raise InvalidTask("task", f"is {len(raw):,} bytes with its body and save, over the limit of {MAX_FOLLOW:,}")
         follows = self.follows
         follows.append(Follow(taskid, plain, Raw(raw)))
         self._bytes += len(raw) + _FOLLOW_OVERHEAD

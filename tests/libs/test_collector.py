@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from crawlkit.libs.collector import MAX_RESULT, PART_BYTES, REMEMBERED, Collector
+from crawlkit.libs.collector import MAX_FOLLOW, MAX_RESULT, PART_BYTES, REMEMBERED, Collector
+from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON
 from crawlkit.libs.messages import FOLLOWS_PER_PART
-from crawlkit.libs.task import Task
+from crawlkit.libs.task import Fetch, Task
 
 Part = tuple[list[str], int, list[Any], list[Any]]
 
@@ -67,6 +68,14 @@ def test_of_several_results_the_wrong_one_is_named() -> None:
     collector.result(2)
     with pytest.raises(NotJSON, match=r"^result 3\.a: is bytes"):
         collector.result({"a": b"x"})
+
+
+def test_a_task_that_is_too_large_is_named() -> None:
+    collector, parts = collecting()
+    with pytest.raises(InvalidTask, match="over the limit of 2,097,152"):
+        collector.follow("1", Task("p", "1", "http://a.com/", fetch=Fetch(data=b"x" * MAX_FOLLOW)), True)
+    assert collector.follow("2", Task("p", "2", "http://a.com/", fetch=Fetch(data=b"x" * (MAX_FOLLOW - 200))), True)
+    assert [len(part[2]) for part in parts] == [1]
 
 
 def test_messages_are_bounded() -> None:
