@@ -18,6 +18,7 @@ from crawlkit.fetcher import address_guard
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
+from crawlkit.fetcher.head import Headers, header_lines, parse_head
 from crawlkit.fetcher.limits import OVERHEAD, Body, Drip, Inflight
 from crawlkit.fetcher.redirects import is_redirect
 from crawlkit.fetcher.request import Plan, cookie_line
@@ -31,7 +32,7 @@ SWEEP = 0.5  # seconds between looks at slow transfers
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name for it
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
-Headers = list[tuple[str, str]]
+_DECISIVE = frozenset(map(len, ("content-encoding", "location", "content-length")))
 
 
 @dataclass(slots=True)
@@ -133,12 +134,15 @@ class Session:
     def __init__(self, engine: Engine, handle: pycurl.Curl) -> None:
         self._engine = engine
         self._handle = handle
-        self._transfer: Transfer | None = None
+        self._clean = True  # as it came from the pool
         self._cookies_came = False
 
     async def send(self, plan: Plan) -> Answer:
         """Raises :class:`FetchError`. When cancelled the transfer is broken off."""
-        self._transfer = transfer = Transfer(self._engine, self._handle, plan)
+        transfer = Transfer(self._engine, self._handle, plan)
+        if not self._clean:
+            self._handle.reset()  # only cookies that servers set live through it
+        self._clean = False
         configure(self._handle, plan, self._engine)
         transfer.attach()
         self._engine.begin(transfer)
@@ -149,7 +153,7 @@ class Session:
             self._engine.loop.remove(self._handle)
             transfer.release()
         if not self._cookies_came:
-            self._cookies_came = any(name.lower() == "set-cookie" for name, _ in answer.headers)
+            self._cookies_came = any(len(name) == 10 and name.lower() == "set-cookie" for name, _ in answer.headers)
         return answer
 
     def plant(self, cookies: list[str]) -> None:
@@ -265,17 +269,19 @@ class Transfer:
         return None
 
     def _begin_body(self) -> None:
+        """The head is whole: says what becomes of the body."""
         status, _, headers = self._head()
         location = None
         codings = []
         for name, value in headers:
-            lower = name.lower()
-            if lower == "content-encoding":
-                codings.append(value)
-            elif lower == "location":
-                location = value
-            elif lower == "content-length" and len(value) > MAX_LENGTH_DIGITS:
-                raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
+            if len(name) in _DECISIVE:  # of few lengths only, and most headers are none of them
+                lower = name.lower()
+                if lower == "content-encoding":
+                    codings.append(value)
+                elif lower == "location":
+                    location = value
+                elif lower == "content-length" and len(value) > MAX_LENGTH_DIGITS:
+                    raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
         if self._plan.follow and is_redirect(status, location):
             self._skipping = True
         elif codings:
@@ -323,8 +329,7 @@ class Transfer:
 
 
 def configure(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
-    """Sets a handle up for one hop, from nothing: only cookies that servers set live through reset()."""
-    handle.reset()
+    """Sets a handle up for one hop; it must be new or have been reset."""
     option = handle.setopt
     option(pycurl.URL, plan.url.wire)
     option(pycurl.HTTPHEADER, header_lines(plan))
@@ -380,42 +385,6 @@ def _configure_proxy(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
         handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
         if plan.proxy_authorization is not None:
             handle.setopt(pycurl.PROXYHEADER, [b"Proxy-Authorization: " + plan.proxy_authorization.encode()])
-
-
-def header_lines(plan: Plan) -> list[bytes]:
-    """What curl is told to send. ``Name;`` is curl's way to say that a header is there and empty."""
-    lines = []
-    typed = False
-    for name, value in plan.headers:
-        typed = typed or name.lower() == "content-type"
-        lines.append(f"{name}: {value}".encode() if value.strip() else f"{name};".encode())
-    if plan.body is not None:
-        lines.append(b"Expect:")  # no waiting for a 100
-        if not typed and not (plan.method == "POST" and plan.body):
-            lines.append(b"Content-Type:")  # curl would call anything a form
-    return lines
-
-
-def parse_head(lines: list[bytes]) -> tuple[int, str, Headers]:
-    """(status, reason, headers) of the last header block; earlier ones are 1xx answers, later lines are trailers."""
-    start = 0
-    for number, line in enumerate(lines):
-        if line.startswith(b"HTTP/"):
-            start = number
-    if not lines:
-        raise FetchError("protocol", "an answer without a header")
-    parts = lines[start].decode("latin-1").split(None, 2)
-    if len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit():
-        raise FetchError("protocol", "an answer without a status of three digits")
-    headers = []
-    for line in lines[start + 1 :]:
-        text = line.decode("latin-1")
-        name, colon, value = text.partition(":")
-        if colon:
-            headers.append((name.strip(), value.strip()))
-        elif not text.strip():
-            break
-    return int(parts[1]), parts[2].strip() if len(parts) > 2 else "", headers
 
 
 def default_ca_file() -> str | None:
