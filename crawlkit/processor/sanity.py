@@ -56,13 +56,17 @@ def _umask() -> int:
 
 
 class Sanity:
-    """What the world looked like when the worker was new."""
+    """What the world looked like when the worker was new, or had just loaded its project's script.
+
+    What a script changes at its top level holds for its own project only, as the worker is its own.
+    """
 
     def __init__(self) -> None:
         getsignal = _signal.getsignal  # without the signal module's enums, ten times as fast
         self._signals = [int(getattr(signal, name)) for name in _SIGNALS]
         self._names = [(module, name, getattr(module, name)) for module, name in _NAMES]
         self._modules = [(module.__name__, module) for module in _MODULES]
+        self._threads = _thread._count()
         self._environ = dict(_raw_environ())
         self._fds = _lowest_fd() + FDS_LEFT_OPEN
         self._checks: tuple[tuple[str, Callable[[], Any]], ...] = (
@@ -81,7 +85,7 @@ class Sanity:
 
     def what_is_wrong(self) -> str | None:
         """What the last callback changed or left behind, in words; ``None`` when nothing."""
-        if _thread._count():
+        if _thread._count() > self._threads:
             return "a callback left a thread running"
         if _has_children():
             return "a callback left a process running"

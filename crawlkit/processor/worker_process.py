@@ -61,6 +61,7 @@ class Worker:
         self._scripts: OrderedDict[str, Script] = OrderedDict()
         self._runners: dict[str, Runner] = {}
         self._load_errors: dict[str, tuple[ScriptError | None, float]] = {}  # version -> error, valid until
+        self._sanity = Sanity()
         self._number = 0  # of the running task
         self._parts = 0  # of its outcome, sent so far
         self._follows = 0
@@ -70,7 +71,6 @@ class Worker:
 
     def run(self) -> None:
         """Until the service hangs up, or a callback has changed the process for good."""
-        sanity = Sanity()
         while True:
             kind, number, payload = self._pipe.next()
             if kind == frames.SCRIPT:
@@ -80,7 +80,7 @@ class Worker:
                     self._runners.pop(self._scripts.popitem(last=False)[0], None)
             elif kind == frames.TASK:
                 self._task(number, payload)
-                wrong = self._what_was_broken_off() or sanity.what_is_wrong()
+                wrong = self._what_was_broken_off() or self._sanity.what_is_wrong()
                 if wrong is not None:
                     self._pipe.send(frames.GOODBYE, number, wrong.encode())
                     return
@@ -166,6 +166,7 @@ class Worker:
                 self._send(frames.IMPORTED, msgspec.msgpack.encode(project.imports))
             runner = Runner(project, node=self._config.node, settings=RunnerSettings(), clock=self._clock)
             self._runners[task.script] = runner
+            self._sanity = Sanity()
         return runner
 
     def _raise_known_error(self, version: str) -> None:

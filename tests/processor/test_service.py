@@ -432,3 +432,26 @@ def test_odd_scripts_load_or_say_why() -> None:
             assert reasons[-1] is None
 
     asyncio.run(scene())
+
+
+def test_what_a_script_sets_at_its_top_level_stays_for_its_project() -> None:
+    async def scene() -> None:
+        async with bench(per_project=1) as it:
+            before = (
+                "import os, socket, threading, time\nsocket.setdefaulttimeout(9)\nos.environ['MINE'] = '1'\n"
+                "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+            )
+            body = "def page(self, response):\n    return [os.getpid(), os.environ['MINE'], socket.getdefaulttimeout()]"
+            version = it.projects.save("one", script(body, before))
+            other = it.projects.save(
+                "two", script("def page(self, response):\n    import os\n    return dict(os.environ)")
+            )
+            found = set()
+            for i in range(5):
+                (outcome,) = await it.run(fetched("one", version, attempt=i + 1))
+                found.add(outcome.results[0])
+            assert len(found) == 1, found  # one worker did them all
+            (outcome,) = await it.run(fetched("two", other))
+            assert "MINE" not in outcome.results[0]
+
+    asyncio.run(scene())
