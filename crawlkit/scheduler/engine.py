@@ -351,8 +351,9 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
 
 def _look_at(project: ProjectState, now: float) -> dict[str, Any]:
     row, info = project.row, project.info
+    retrying = project.retrying
     broken = info is not None and info.error is not None
-    quiet = project.leased == 0 and project.retrying == 0 and len(project.ready) == 0 and project.ready.complete
+    quiet = project.leased == 0 and retrying == 0 and len(project.ready) == 0 and project.ready.complete
     answered = info is not None and project.info_script == row.version
     pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
     return {
@@ -361,7 +362,7 @@ def _look_at(project: ProjectState, now: float) -> dict[str, Any]:
         "waiting": project.waiting,
         "ready": len(project.ready),
         "delayed": len(project.time),
-        "retrying": project.retrying,
+        "retrying": retrying,
         "leased": project.leased,
         "totals": dict(project.totals),
         **{event: project.totals.get(event, 0) for event in ("accepted", "done", "failed", "cancelled", "retried")},

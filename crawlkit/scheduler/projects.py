@@ -52,7 +52,6 @@ def activate(state: State, project: ProjectState) -> None:
     """Takes the first rows of its queues into memory. What was handed out keeps its lease."""
     project.loaded = True
     project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
-    project.retrying = 0
     project.info_asked = None
     refill(state, project)
     for (name, _), out in state.leases.items():
@@ -69,7 +68,6 @@ def deactivate(state: State, project: ProjectState) -> None:
     project.loaded = False
     project.info = None
     project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
-    project.retrying = 0
     project.tick_busy.clear()
     project.tick_wait.clear()
 
@@ -89,5 +87,3 @@ def refill(state: State, project: ProjectState) -> None:
         for row in rows:
             if row.url == TICK_URL:
                 _mark_tick(project, row)
-            if queue is Queue.TIME and row.retried:
-                project.retrying += 1

@@ -28,8 +28,6 @@ def wake_due(state: State, turn: Turn) -> None:
     for project in state.projects.values():
         while (row := project.time.peek()) is not None and row.rank <= turn.now:
             project.time.pop()
-            if row.retried:
-                project.retrying = max(0, project.retrying - 1)
             row.queue, row.rank = Queue.READY, float(-row.schedule.priority)
             turn.change(row, Change.PROGRESS)
             project.ready.add(row)

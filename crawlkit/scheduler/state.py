@@ -66,7 +66,6 @@ class ProjectState:
     loaded: bool = False  # the windows are in use
     active_tasks: int = 0  # rows with status ACTIVE
     leased: int = 0
-    retrying: int = 0  # rows in the time queue because a try failed
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed
@@ -79,6 +78,11 @@ class ProjectState:
     @property
     def active(self) -> bool:
         return self.row.status in ACTIVE_STATUSES
+
+    @property
+    def retrying(self) -> int:
+        """Tasks in memory that wait because a try failed. Counted anew: rows come and go at the window's far end."""
+        return sum(1 for row in self.time.rows() if row.retried)
 
     @property
     def waiting(self) -> int:
@@ -134,8 +138,6 @@ class State:
         project = self.projects.get(row.project)
         if project is None:
             return
-        if row.queue is Queue.TIME and row.retried:
-            project.retrying += 1
         if project.loaded:
             (project.ready if row.queue is Queue.READY else project.time).add(row)
 
@@ -144,8 +146,6 @@ class State:
         project = self.projects.get(row.project)
         if project is None:
             return
-        if row.queue is Queue.TIME and row.retried:
-            project.retrying = max(0, project.retrying - 1)
         project.ready.discard(row.taskid)
         project.time.discard(row.taskid)
 

@@ -6,7 +6,7 @@ Pure: it never reads the store; its owner asks for rows behind :attr:`Window.cur
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from crawlkit.libs.rows import TaskRow
 
@@ -49,6 +49,10 @@ class Window:
         """The waiting row of that task, if it is in here."""
         entry = self._rows.get(taskid)
         return None if entry is None else entry[2]
+
+    def rows(self) -> Iterator[TaskRow]:
+        """All rows, in no order."""
+        return (entry[2] for entry in self._rows.values())
 
     def add(self, row: TaskRow) -> None:
         """Puts a row, or puts it again with another rank. Behind the boundary it is left to the store."""

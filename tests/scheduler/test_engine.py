@@ -465,6 +465,22 @@ def test_S60_on_finished_comes_once_per_drain_and_not_while_children_are_on_thei
     play.check_books()
 
 
+def test_a_crawl_drains_though_its_retries_were_not_all_in_memory() -> None:
+    play = running(on_finished=False, refill=2, fail_pause_num=0)
+    for number in range(6):
+        play.submit(f"http://h/{number}")
+    play.answer_all(ok=False, limit=5)
+    play.clock.advance(10)
+    play.start()
+    play.turn()
+    play.answer(ok=False)
+    for _ in range(4):
+        play.advance(20)
+        play.answer_all()
+    assert play.size() == 0
+    assert play.engine.snapshot["drained"]
+
+
 def test_S24_a_task_that_is_lost_again_and_again_fails_in_the_end() -> None:
     play = running(on_finished=False, max_lost=3)
     play.submit()
