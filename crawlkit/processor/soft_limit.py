@@ -5,8 +5,12 @@ Runs in the worker's main thread. The hard limit is the service's: it kills the 
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from types import FrameType
+from typing import Any
+
+_NOT_THE_HANDLERS = ("/asyncio/", "/crawlkit/processor/", "/crawlkit/libs/")
 
 
 class TimeLimit(BaseException):
@@ -29,7 +33,7 @@ class SoftLimit:
             self._left = 0.001  # rings again when the shield is lifted
             return
         self.rang = True
-        raise TimeLimit(f"the callback ran over its limit of {self._seconds:g} s")
+        raise TimeLimit(f"the callback ran over its limit of {self._seconds:g} s{_awaiting()}")
 
     def start(self, seconds: float) -> None:
         """From now on ``seconds`` of own time."""
@@ -60,3 +64,26 @@ class SoftLimit:
         self._shielded = False
         if left:
             signal.setitimer(signal.ITIMER_REAL, left)
+
+
+def _awaiting() -> str:
+    """Where coroutines wait while the event loop sleeps: no traceback would show that."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return ""
+    if asyncio.current_task(loop) is not None:
+        return ""
+    places = {place for task in asyncio.all_tasks(loop) if (place := _place(task.get_coro()))}
+    return f"; it awaited in {', '.join(sorted(places))}" if places else ""
+
+
+def _place(coroutine: Any) -> str:
+    """The innermost line of a suspended coroutine that is neither asyncio's nor the framework's."""
+    place = ""
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        filename = frame.f_code.co_filename
+        if not any(part in filename for part in _NOT_THE_HANDLERS):
+            place = f"{filename} line {frame.f_lineno}"
+        coroutine = coroutine.cr_await
+    return place

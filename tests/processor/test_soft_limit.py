@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -60,3 +61,24 @@ def test_paused_time_does_not_count(limit: SoftLimit) -> None:
     assert not limit.rang
     with pytest.raises(TimeLimit):
         spin(2)
+
+
+async def inner() -> None:
+    await asyncio.sleep(9)
+
+
+async def outer() -> None:
+    await inner()
+
+
+def test_a_coroutine_that_waits_is_named(limit: SoftLimit) -> None:
+    loop = asyncio.new_event_loop()
+    limit.start(0.05)
+    with pytest.raises(TimeLimit, match=r"it awaited in .*test_soft_limit\.py line \d+"):
+        loop.run_until_complete(outer())
+    limit.stop()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+    loop.close()
