@@ -59,7 +59,7 @@ def message_task(outcome: Outcome, number: int, message: Message) -> Task:
         taskid=hashlib.md5(sender.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest(),
         url="data:,on_message",
         schedule=Schedule(priority=9),
-        fetch=Fetch(save=[outcome.project, body]),
+        fetch=Fetch(save=[outcome.project, body, message.url] if message.url else [outcome.project, body]),
         process=Process(callback="_on_message"),
     )
 
