@@ -278,7 +278,7 @@ class Engine:
                 wake = min(wake, self._wait_of(project, head, turn))
             elif project.ready.needs_refill(1) or project.time.needs_refill(1):
                 wake = 0.0
-            if project.info_asked is not None:
+            if project.info_asked is not None and room > 0:
                 wake = min(wake, project.info_asked + self.settings.info_retry - mono)
         return max(0.0, wake)
 

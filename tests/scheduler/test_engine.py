@@ -106,6 +106,16 @@ def test_T04_a_lost_answer_is_asked_for_again() -> None:
     assert [d.kind for d in play.out] == [INFO]
 
 
+def test_T04_an_overdue_question_does_not_spin_while_there_is_no_room() -> None:
+    play = Play()
+    play.info = None
+    play.project()
+    play.turn()
+    play.clock.advance(play.settings.info_retry + 1)
+    play.turn(room=0)
+    assert play.wake > 0.5
+
+
 def test_T04_a_new_script_is_asked_first() -> None:
     play = running()
     play.info = None
