@@ -45,6 +45,10 @@ class Echo:
                 self._show(outcome, track.logs)
 
     def _show(self, outcome: OutcomeForStore, logs: str) -> None:
+        mine = hash((outcome.project, outcome.taskid, outcome.run, logs))
+        if mine in self._seen:
+            return  # another try that ended like the one before
+        self._seen[mine] = 1
         key = hash((outcome.project, logs))
         count = self._seen[key] = self._seen.get(key, 0) + 1
         if len(self._seen) > REMEMBERED:
