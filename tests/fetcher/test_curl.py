@@ -6,9 +6,6 @@ import asyncio
 import base64
 import gc
 import socket
-import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import psutil
 import pycurl
@@ -18,6 +15,7 @@ from crawlkit.fetcher import curl, request
 from crawlkit.fetcher.curl import default_ca_file
 from crawlkit.libs.errors import FetchError
 from tests.fetcher.helpers import answer, dispatch, fetch, fetcher, in_loop, raw_server, read_request, site, wait_for
+from tests.fetcher.proxies import proxy
 
 
 @in_loop
@@ -73,141 +71,6 @@ async def test_nothing_rides_on_with_a_handle() -> None:  # R-32
             }
         assert first.seen == [("POST", "Basic " + base64.b64encode(b"user:secret").decode())]
         assert second.seen == [("GET", None)]
-
-
-class Proxy:
-    def __init__(self) -> None:
-        self.port = 0
-        self.seen: list[tuple[str, str | None]] = []  # method and Proxy-Authorization
-        self.wanted: str | None = None  # credentials without which it says 407
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line, headers, body = await read_request(reader)
-        method, target, _ = line.split()
-        given = {name.lower(): value for name, value in headers}.get("proxy-authorization")
-        self.seen.append((method, given))
-        if self.wanted is not None and given != "Basic " + base64.b64encode(self.wanted.encode()).decode():
-            writer.write(
-                answer(b"who are you", "407 Proxy Authentication Required", "Proxy-Authenticate: Basic realm=x\r\n")
-            )
-            return
-        where = target if method == "CONNECT" else target.split("/")[2]
-        host, _, port = where.partition(":")
-        upstream_reader, upstream = await asyncio.open_connection(host, int(port))
-        if method == "CONNECT":
-            writer.write(b"HTTP/1.1 200 OK\r\nX-Proxy: yes\r\n\r\n")
-        else:
-            path = "/" + target.split("/", 3)[3]
-            kept = [f"{name}: {value}\r\n" for name, value in headers if name.lower() != "proxy-authorization"]
-            upstream.write(
-                f"{method} {path} HTTP/1.1\r\n{''.join(kept)}Connection: close\r\n\r\n".encode("latin-1") + body
-            )
-        await relay(reader, writer, upstream_reader, upstream)
-
-
-async def relay(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    far: asyncio.StreamReader,
-    upstream: asyncio.StreamWriter,
-) -> None:
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(65_536):
-            target.write(data)
-            await target.drain()
-
-    copies = [asyncio.create_task(copy(reader, upstream)), asyncio.create_task(copy(far, writer))]
-    await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED, timeout=2)
-    for one in copies:
-        one.cancel()
-    await asyncio.gather(*copies, return_exceptions=True)
-    upstream.close()
-
-
-@asynccontextmanager
-async def proxy(wanted: str | None = None) -> AsyncIterator[Proxy]:
-    made = Proxy()
-    made.wanted = wanted
-    async with raw_server(made.serve) as port:
-        made.port = port
-        yield made
-
-
-@in_loop
-async def test_http_proxy() -> None:  # T36
-    async with site() as server, proxy("user:pa ss") as guarded:
-        server.on("/x", lambda headers, body: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
-        address = f"127.0.0.1:{guarded.port}"
-        denied = await fetch(f"{server.url}/x", proxy=address)
-        assert (denied.status_code, denied.content) == (407, b"who are you")
-        allowed = await fetch(f"{server.url}/x", proxy=f"http://user:pa%20ss@{address}")
-        assert (allowed.status_code, allowed.content) == (200, b"x")
-        async with fetcher(proxy=f"user:pa ss@{address}") as one:
-            assert (await one.fetch(dispatch(f"{server.url}/x"))).content == b"x"
-            before = len(guarded.seen)
-            assert (await one.fetch(dispatch(f"{server.url}/x", proxy=False))).content == b"x"
-            assert len(guarded.seen) == before
-        gone = await fetch(f"{server.url}/x", proxy="127.0.0.1:1")
-        assert gone.error_kind in {"proxy", "connect"}
-        nowhere = await fetch(f"{server.url}/x", proxy="no-such-proxy.invalid:1")
-        assert nowhere.error_kind == "proxy"
-        assert all("proxy-authorization" not in headers for _, headers, _ in server.requests)
-
-
-@in_loop
-async def test_a_proxy_that_refuses_a_tunnel() -> None:
-    async with proxy("user:secret") as guarded:
-        fetched = await fetch("https://127.0.0.1:1/", proxy=f"127.0.0.1:{guarded.port}")
-    assert (fetched.status_code, fetched.error_kind) == (599, "proxy")
-    assert guarded.seen[0] == ("CONNECT", None)
-
-
-@in_loop
-async def test_proxy_of_the_environment_is_not_used() -> None:
-    async with site() as server:
-        server.on("/", answer(b"x"))
-        with pytest.MonkeyPatch.context() as patch:
-            for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-                patch.setenv(name, "http://127.0.0.1:1")
-            assert (await fetch(f"{server.url}/")).content == b"x"
-
-
-async def socks5(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """RFC 1928 and 1929, user ``u`` and password ``p``."""
-    _, count = await reader.readexactly(2)
-    methods = await reader.readexactly(count)
-    if 2 not in methods:
-        writer.write(b"\x05\xff")
-        return
-    writer.write(b"\x05\x02")
-    _, size = await reader.readexactly(2)
-    user = await reader.readexactly(size)
-    [size] = await reader.readexactly(1)
-    password = await reader.readexactly(size)
-    writer.write(b"\x01\x00" if (user, password) == (b"u", b"p") else b"\x01\x01")
-    if (user, password) != (b"u", b"p"):
-        return
-    _, _, _, kind = await reader.readexactly(4)
-    if kind == 3:
-        [size] = await reader.readexactly(1)
-        host = (await reader.readexactly(size)).decode()
-    else:
-        host = socket.inet_ntoa(await reader.readexactly(4))
-    [port] = struct.unpack("!H", await reader.readexactly(2))
-    far, upstream = await asyncio.open_connection("127.0.0.1" if host == "far.example" else host, port)
-    writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-    await relay(reader, writer, far, upstream)
-
-
-@in_loop
-async def test_socks_proxy() -> None:
-    async with site() as server, raw_server(socks5) as port:
-        server.on("/", answer(b"x"))
-        assert (await fetch(f"{server.url}/", proxy=f"socks5://u:p@127.0.0.1:{port}")).content == b"x"
-        named = await fetch(f"http://far.example:{server.port}/", proxy=f"socks5h://u:p@127.0.0.1:{port}")
-        assert named.content == b"x"
-        refused = await fetch(f"{server.url}/", proxy=f"socks5://u:wrong@127.0.0.1:{port}")
-        assert (refused.status_code, refused.error_kind) == (599, "proxy")
 
 
 PRIVATE = [
