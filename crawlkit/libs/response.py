@@ -120,6 +120,7 @@ class Response:
             "cookies": fetched.cookies,
             "save": fetched.task.fetch.save,
             "history": fetched.history,
+            "js_script_result": fetched.js_script_result,
         }
         return self
 

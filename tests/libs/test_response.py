@@ -36,6 +36,8 @@ def test_from_a_fetchers_answer() -> None:
     assert response.headers.getlist("A") == ["1", "2"]
     assert (response.error, response.error_kind, response.traceback, response.js_script_result) == (None,) * 4
     assert repr(response) == "<Response [200]>"
+    fetched.js_script_result = {"rows": 3}
+    assert Response.of(fetched).js_script_result == {"rows": 3}
 
 
 @pytest.mark.parametrize(
