@@ -24,14 +24,13 @@ from crawlkit.processor.held import Held
 from crawlkit.processor.orders import Script, WorkerConfig, how_it_died, where_it_was
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, depth_of, place
+from crawlkit.processor.watch import Look, Order, judge
 from crawlkit.processor.worker_handle import SOCKET_BUFFER, WorkerHandle
 from crawlkit.processor.zygote_client import ZygoteClient, clean_environment
 
 WATCH = 0.1  # seconds between looks at running callbacks
-TAKE_BACK_AFTER = 0.2  # seconds a callback runs before what waits behind it is given to others
 MAX_MOVES = 5  # workers that died before they did anything, for one task
 HUNG_UP = 0.1  # seconds from the end of a worker's socket until it is killed
-START_TIMEOUT = 20.0  # seconds until a worker has read its first task
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to start a zygote or a worker that fails
 
 T = TypeVar("T")
@@ -460,32 +459,34 @@ class Pool:
     def _look(self) -> None:
         """Looks at every running callback's own time."""
         self._watch = None
-        now, settings = self._clock.monotonic(), self._settings
+        now = self._clock.monotonic()
         for worker in self._workers.values():
-            if not worker.held or worker.pid is None or worker.killed:
-                continue
-            spent = worker.board.own_time(now)
-            worker.slot.took = max(worker.slot.took, spent)  # a slow task: give it no more than it can do
-            if spent > settings.nice_after and not worker.nice:
-                worker.make_nicer()
-                worker.slot.slow = True
-            held = worker.held.get(worker.board.running)
-            limit = (held.head.time_limit if held is not None else 0) or settings.process_time_limit
-            if spent > limit + settings.kill_after / 2:
-                worker.ask_where()
-            if spent > limit + settings.kill_after:
-                worker.killed = "time_limit"
-                worker.slot.retiring = True
-                worker.kill()
-            elif spent > TAKE_BACK_AFTER and len(worker.held) > 1:
-                self._take_back_from(worker)
-            elif not spent and not self._paused and self._stuck(worker, now):
-                worker.killed = "stuck"
-                worker.slot.retiring = True
-                worker.kill()
+            if worker.held and worker.pid is not None and not worker.killed:
+                self._obey(worker, judge(self._look_at(worker, now), self._settings))
         if self._backlog:
             self._plan_pump()
         self._plan_watch()
+
+    def _look_at(self, worker: WorkerHandle, now: float) -> Look:
+        spent = worker.board.own_time(now)
+        worker.slot.took = max(worker.slot.took, spent)  # a slow task: give it no more than it can do
+        held = worker.held.get(worker.board.running)
+        still = now - max(next(iter(worker.held.values())).given, worker.last_end)
+        limit = held.head.time_limit if held is not None else 0.0
+        return Look(spent, limit, len(worker.held), still, worker.nice, not self._paused)
+
+    def _obey(self, worker: WorkerHandle, orders: Order) -> None:
+        if Order.MAKE_NICER in orders:
+            worker.make_nicer()
+            worker.slot.slow = True
+        if Order.ASK_WHERE in orders:
+            worker.ask_where()
+        if Order.TAKE_BACK in orders:
+            self._take_back_from(worker)
+        if orders & (Order.KILL | Order.KILL_STUCK):
+            worker.killed = "time_limit" if Order.KILL in orders else "stuck"
+            worker.slot.retiring = True
+            worker.kill()
 
     def _take_back_from(self, worker: WorkerHandle) -> None:
         """Its callback takes long: what waits behind it may go to another worker.
@@ -501,8 +502,3 @@ class Pool:
                 worker.taking_back = (running, waiting)
         else:
             self._requeue(worker, worker.taking_back[1])
-
-    def _stuck(self, worker: WorkerHandle, now: float) -> bool:
-        """Has tasks, runs none, and has not moved for long: something it inherited or left behind holds it up."""
-        first = next(iter(worker.held.values()))
-        return now - max(first.given, worker.last_end) > START_TIMEOUT
