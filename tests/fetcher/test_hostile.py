@@ -8,7 +8,10 @@ import socket
 import ssl
 import struct
 import time
+import tracemalloc
+import zlib
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 import brotli
 import psutil
@@ -51,6 +54,8 @@ def repeats(head: bytes, piece: bytes, pause: float = 0) -> Serve:
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP = b"Content-Encoding: gzip\r\n\r\n"
+ZSTD = b"Content-Encoding: zstd\r\n\r\n"
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 MANY = [b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(10_000)]
 CASES: list[tuple[str, Serve, set[str]]] = [
@@ -61,6 +66,9 @@ CASES: list[tuple[str, Serve, set[str]]] = [
     ("no status", says(b"HTTP/1.1 OK\r\n\r\nx"), {"protocol"}),
     ("status of four digits", says(b"HTTP/1.1 2000 OK\r\n\r\nx"), {"protocol"}),
     ("NUL in a header", says(OK + b"X: a\0b\r\n\r\n"), {"protocol"}),
+    ("bare CR in a header", says(OK + b"X: a\rContent-Length: 0\r\nContent-Length: 1\r\n\r\nx"), {"", "protocol"}),
+    ("folded header", says(OK + b"X: a\r\n b: c\r\nContent-Length: 1\r\n\r\nx"), {"", "protocol"}),
+    ("header of spaces", says(OK + b" : x\r\nContent-Length: 1\r\n\r\nx"), {"", "protocol"}),
     ("header without a colon", says(OK + b"nothing\r\nContent-Length: 1\r\n\r\nx"), {"protocol", ""}),
     ("negative length", says(OK + b"Content-Length: -5\r\n\r\nx"), {"protocol"}),
     ("length of letters", says(OK + b"Content-Length: five\r\n\r\nx"), {"protocol"}),
@@ -85,6 +93,13 @@ CASES: list[tuple[str, Serve, set[str]]] = [
     ("endless interim answers", repeats(b"", EARLY), {"headers_too_big", "protocol"}),
     ("endless chunks", repeats(CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"), {"too_large"}),
     ("endless body", repeats(OK + b"\r\n", b"x" * 65_536), {"too_large"}),
+    ("endless empty gzip", repeats(OK + GZIP, gzip.compress(b"") * 500), {"decode"}),
+    ("endless padding", repeats(OK + GZIP + gzip.compress(b"x"), bytes(65_536)), {"too_large"}),
+    ("endless empty zstd", repeats(OK + ZSTD, zstandard.ZstdCompressor().compress(b"") * 5000), {"too_large"}),
+    ("endless trailers", repeats(CHUNKED + b"0\r\n", b"X: " + b"y" * 1000 + b"\r\n"), {"headers_too_big", "protocol"}),
+    ("endless chunk extension", repeats(CHUNKED + b"1;", b"x" * 65_536), {"too_slow"}),
+    ("endless reason", repeats(b"HTTP/1.1 200 ", b"r" * 65_536), {"headers_too_big"}),
+    ("never a line end", repeats(b"", b"H" * 65_536), {"headers_too_big", "protocol"}),
     ("slow header", repeats(OK, b"X", 0.1), {"too_slow"}),
     ("slow body", repeats(OK + b"Content-Length: 900\r\n\r\n", b"x", 0.1), {"too_slow"}),
     ("slow gzip", repeats(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x")[:10], b"", 0.1), {"too_slow"}),
@@ -158,6 +173,7 @@ async def test_nobody_answers_the_connection() -> None:
     assert fetched.time < 3
 
 
+@lru_cache
 def squeezed(coding: str, size: int) -> bytes:
     block = bytes(MIB)
     if coding == "br":
@@ -166,18 +182,19 @@ def squeezed(coding: str, size: int) -> bytes:
     if coding == "zstd":
         zstd = zstandard.ZstdCompressor().compressobj()
         return b"".join([zstd.compress(block) for _ in range(size // MIB)]) + zstd.flush()
-    return gzip.compress(bytes(size), 6)
+    deflate = zlib.compressobj(1, wbits={"gzip": 31, "deflate": 15, "raw": -15}[coding])
+    return b"".join([deflate.compress(block) for _ in range(size // MIB)]) + deflate.flush()
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "gzip, gzip", "br, zstd"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "raw", "br", "zstd", "gzip, gzip", "br, zstd", "zstd, br"])
 @in_loop
 async def test_bombs(coding: str) -> None:  # R-25
     first, _, second = coding.partition(", ")
     body = squeezed(first, 256 * MIB)
     if second:
-        body = gzip.compress(body) if second == "gzip" else zstandard.ZstdCompressor().compress(body)
+        body = {"gzip": gzip, "br": brotli, "zstd": zstandard.ZstdCompressor()}[second].compress(body)
     async with site() as server, fetcher(max_body=8 * MIB) as one:
-        server.on("/", answer(body, headers=f"Content-Encoding: {coding}\r\n"))
+        server.on("/", answer(body, headers=f"Content-Encoding: {coding.replace('raw', 'deflate')}\r\n"))
         before = psutil.Process().memory_info().rss
         began = time.monotonic()
         fetched = await one.fetch(dispatch(f"{server.url}/"))
@@ -224,6 +241,53 @@ async def test_many_large_bodies_at_once_stay_under_the_cap() -> None:  # R-24
         fetches = await asyncio.gather(*[one.fetch(dispatch(f"{server.url}/")) for _ in range(40)])
         assert {(fetched.error_kind, fetched.size) for fetched in fetches} == {(None, 2 * MIB)}
         assert 4 * MIB < one.engine.inflight.peak <= 12 * MIB
+
+
+@in_loop
+async def test_a_body_of_crumbs_costs_no_more_than_its_bytes() -> None:
+    count = 60_000
+    crumbs = b"".join(b"2\r\n%02d\r\n" % (number % 100) for number in range(1000))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED)
+        for _ in range(count // 1000):
+            writer.write(crumbs)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+    async with raw_server(serve) as port, fetcher() as one:
+        tracemalloc.start()
+        try:
+            fetched = await one.fetch(dispatch(f"http://127.0.0.1:{port}/"))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert fetched.size == 2 * count
+    assert peak < 8 * fetched.size  # as objects of their own they would take over 40 times as much
+
+
+@in_loop
+async def test_headers_cost_no_memory() -> None:  # R-23
+    async with raw_server(repeats(OK, b"X: " + b"y" * 100_000 + b"\r\n")) as port, fetcher() as one:
+        await one.fetch(dispatch(f"http://127.0.0.1:{port}/"))
+        before = psutil.Process().memory_info().rss
+        for _ in range(20):
+            assert (await one.fetch(dispatch(f"http://127.0.0.1:{port}/"))).error_kind == "headers_too_big"
+        assert psutil.Process().memory_info().rss - before < 4 * MIB
+
+
+@in_loop
+async def test_bodies_that_have_no_room_together() -> None:
+    """A process that was given less room than one body may take: none goes over it, and each says why it ended."""
+    async with (
+        raw_server(repeats(OK + b"\r\n", b"x" * 65_536, 0.01)) as port,
+        fetcher(max_body=64 * MIB, max_inflight_bytes=4 * MIB, poolsize=2) as one,
+    ):
+        url = f"http://127.0.0.1:{port}/"
+        fetches = await asyncio.gather(*[one.fetch(dispatch(url, timeout=2.0)) for _ in range(2)])
+        assert {fetched.error_kind for fetched in fetches} == {"overload"}
+        assert one.engine.inflight.peak <= 4 * MIB
 
 
 def tls_context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
