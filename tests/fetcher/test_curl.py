@@ -8,12 +8,8 @@ import gc
 import socket
 
 import psutil
-import pycurl
-import pytest
 
-from crawlkit.fetcher import curl, request
 from crawlkit.fetcher.curl import default_ca_file
-from crawlkit.libs.errors import FetchError
 from tests.fetcher.helpers import answer, dispatch, fetch, fetcher, in_loop, raw_server, read_request, site, wait_for
 from tests.fetcher.proxies import proxy
 
@@ -71,63 +67,6 @@ async def test_nothing_rides_on_with_a_handle() -> None:  # R-32
             }
         assert first.seen == [("POST", "Basic " + base64.b64encode(b"user:secret").decode())]
         assert second.seen == [("GET", None)]
-
-
-PRIVATE = [
-    "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://localhost.:{port}/", "http://0x7f.1:{port}/", "http://2130706433:{port}/",
-    "http://017700000001:{port}/", "http://127.1:{port}/", "http://[::1]:{port}/", "http://[::ffff:127.0.0.1]:{port}/",
-    "http://0.0.0.0:{port}/", "http://0:{port}/", "http://169.254.169.254/latest/", "http://10.255.255.1/", "http://[fe80::1]/",
-    "http://①②⑦.⓪.⓪.①:{port}/", "http://127.0.0.1.:{port}/",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("url", PRIVATE)
-@in_loop
-async def test_private_addresses_are_refused(url: str) -> None:  # R-36
-    async with site() as server, fetcher(allow_private=False) as one:
-        url = url.format(port=server.port)
-        began = asyncio.get_running_loop().time()
-        fetched = await one.fetch(dispatch(url, timeout=5.0))
-        assert (fetched.status_code, fetched.error_kind) == (599, "address"), fetched.error
-        assert asyncio.get_running_loop().time() - began < 1
-        robots = await one.fetch(dispatch(url, timeout=5.0, robots_txt=True))
-        assert robots.error_kind in {"address", "robots"}
-        proxied = await one.fetch(dispatch("http://example.com/", timeout=5.0, proxy=f"127.0.0.1:{server.port}"))
-        assert proxied.error_kind == "address"
-        assert server.connections == 0
-
-
-@in_loop
-async def test_the_operators_proxy_may_be_private_but_not_its_targets() -> None:
-    async with site() as server, proxy() as own, fetcher(allow_private=False, proxy=f"127.0.0.1:{own.port}") as one:
-        for host in ("127.0.0.1", "localhost", "x.internal", "0x7f.1"):
-            fetched = await one.fetch(dispatch(f"http://{host}:{server.port}/"))
-            assert fetched.error_kind == "address"
-        assert own.seen == []
-        through = await one.fetch(dispatch("http://example.invalid:1/"))
-        assert through.error_kind != "address"
-        assert len(own.seen) == 1
-
-
-@in_loop
-async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:  # R-37
-    """A name that resolves to a private address: the check sits in the connection itself, not before it."""
-    async with site() as server, fetcher(allow_private=False) as one:
-        rebound = f"http://rebound.example:{server.port}/"
-        session = one.engine.session()
-
-        def configured(handle: pycurl.Curl, plan: request.Plan, engine: curl.Engine) -> None:
-            original(handle, plan, engine)
-            handle.setopt(pycurl.RESOLVE, [f"rebound.example:{server.port}:127.0.0.1"])
-
-        original = curl.configure
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(curl, "configure", configured)
-            with pytest.raises(FetchError) as caught:
-                await session.send(request.plan_of(dispatch(rebound), one.settings))
-        session.close()
-        assert caught.value.kind == "address"
-        assert server.connections == 0
 
 
 @in_loop
