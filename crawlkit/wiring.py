@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.libs.clock import Clock
     from crawlkit.libs.messages import Fetched
-    from crawlkit.libs.rows import ProjectRow, VersionRow
+    from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
     from crawlkit.libs.task import Fetch
     from crawlkit.message_queue.base import Broker
     from crawlkit.message_queue.local import LocalServer
@@ -190,6 +190,15 @@ class Only:
 
     def script(self, name: str, version: str) -> str | None:
         return self._store.script(name, version)  # also of the others: scripts may import each other
+
+    def settings(self, name: str) -> dict[str, SettingRow]:
+        return self._store.settings(name) if name in self._names else {}
+
+    def put_setting(self, name: str, setting: SettingRow) -> None:
+        self._store.put_setting(name, setting)
+
+    def remove_setting(self, name: str, setting: str) -> bool:
+        return self._store.remove_setting(name, setting)
 
     def close(self) -> None:
         self._store.close()

@@ -21,6 +21,7 @@ from crawlkit.libs.rows import (
     Queue,
     ResultRow,
     ResultSet,
+    SettingRow,
     TaskRow,
     TickRow,
     VersionRow,
@@ -42,6 +43,7 @@ __all__ = [
     "ResultRow",
     "ResultSet",
     "ResultStore",
+    "SettingRow",
     "TaskRow",
     "TaskStore",
     "TickRow",
@@ -142,6 +144,18 @@ class ProjectStore(Protocol):
 
     def script(self, name: str, version: str) -> str | None:
         """The script of that version, also an old one."""
+
+    def settings(self, name: str) -> dict[str, SettingRow]:
+        """The project's settings by name, in order of their names. They go with the project."""
+
+    def put_setting(self, name: str, setting: SettingRow) -> None:
+        """Inserts or overwrites a setting; it and the project get an ``updatetime`` later than any before.
+
+        Raises :class:`InvalidProject` when there is no such project, or the setting's name breaks the rules.
+        """
+
+    def remove_setting(self, name: str, setting: str) -> bool:
+        """Removes a setting; ``False`` when there was none. Changes the project's ``updatetime`` as well."""
 
     def close(self) -> None: ...
 

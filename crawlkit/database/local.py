@@ -11,12 +11,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawlkit.database.base import ProjectRow, VersionRow
+from crawlkit.database.base import ProjectRow, SettingRow, VersionRow
 from crawlkit.database.rules import check_project, version_of
 from crawlkit.libs.errors import InvalidProject, UsageError
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(rate|burst)[ \t]*:[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
 _READ_ONLY = "this projectdb is a folder of scripts: edit the file instead"
+_NO_SETTINGS = "this projectdb is a folder of scripts, which keeps no settings: use another --projectdb"
 
 
 class LocalProjectStore:
@@ -79,6 +80,18 @@ class LocalProjectStore:
     def script(self, name: str, version: str) -> str | None:
         row = self.get(name)
         return row.script if row is not None and row.version == version else None
+
+    def settings(self, name: str) -> dict[str, SettingRow]:
+        """Always none."""
+        return {}
+
+    def put_setting(self, name: str, setting: SettingRow) -> None:
+        """Always raises :class:`UsageError`."""
+        raise UsageError(f"project {name}: {_NO_SETTINGS}")
+
+    def remove_setting(self, name: str, setting: str) -> bool:
+        """Always raises :class:`UsageError`."""
+        raise UsageError(f"project {name}: {_NO_SETTINGS}")
 
     def close(self) -> None:
         """Nothing to let go of."""

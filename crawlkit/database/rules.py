@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from crawlkit.database.base import ProjectRow, ResultSet
+from crawlkit.database.base import ProjectRow, ResultSet, SettingRow
 from crawlkit.libs.errors import InvalidProject
 from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
 
@@ -19,6 +19,7 @@ CHUNK = 256 * 1024  # bytes of a piece of a blob
 MAX_GROUP = 64
 TICK = 1e-6  # seconds; the smallest step of an updatetime
 NO_REASON = "unknown"  # a failure whose attempt is no longer kept
+_SETTING = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 LAST_TEXT = "\U0010ffff" * 65  # behind every taskid
 
 
@@ -47,6 +48,14 @@ def check_project(row: ProjectRow) -> None:
         (row.script + row.comments).encode()
     except UnicodeEncodeError:
         raise InvalidProject(f"project {row.name}: the script holds a lone surrogate, which is not text") from None
+
+
+def check_setting(project: str, setting: SettingRow) -> None:
+    """Raises :class:`InvalidProject` for a setting's name that may not be stored."""
+    if not _SETTING.fullmatch(setting.name):
+        raise InvalidProject(
+            f"project {project}: setting {setting.name!r}: use 1 to 64 letters, digits, dots, dashes and underscores"
+        )
 
 
 def url_matcher(pattern: str) -> Callable[[str], bool]:

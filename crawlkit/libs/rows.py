@@ -189,6 +189,15 @@ class VersionRow(Struct):
     message: str = ""
 
 
+class SettingRow(Struct):
+    """One setting of a project, as it is stored: encrypted, whether secret or not."""
+
+    name: str
+    sealed: str  # what libs.secrets made of the value
+    secret: bool = True  # never shown again, and masked in logs and tracks
+    updatetime: float = 0
+
+
 class ResultSet(Struct):
     """The results of one part of one outcome."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlkit.database.base import ProjectRow, ProjectStore
+from crawlkit.database.base import ProjectRow, ProjectStore, SettingRow
 from crawlkit.database.registry import connect_projectdb
 from crawlkit.database.rules import version_of
 from crawlkit.libs.clock import ManualClock
@@ -118,6 +118,71 @@ class TestVersions:
         store.put(ProjectRow("a", script="one", status="TODO"))
         store.put(ProjectRow("a", script="one", status="RUNNING"))
         assert len(store.versions("a")) == 1
+
+
+class TestSettings:
+    def test_they_come_back_in_order_of_their_names(self, store: ProjectStore, clock: ManualClock) -> None:
+        store.put(ProjectRow("a"))
+        store.put(ProjectRow("b"))
+        clock.advance(5)
+        store.put_setting("a", SettingRow("user", "sealed-ü", False))
+        store.put_setting("a", SettingRow("api_key", "first"))
+        clock.advance(5)
+        store.put_setting("a", SettingRow("api_key", "second"))
+        found = store.settings("a")
+        assert list(found) == ["api_key", "user"]
+        assert found["api_key"] == SettingRow("api_key", "second", True, NOW + 10)
+        assert found["user"] == SettingRow("user", "sealed-ü", False, NOW + 5)
+        assert found["user"].secret is False
+        assert store.settings("b") == store.settings("none") == {}
+
+    def test_a_change_touches_the_project(self, store: ProjectStore, clock: ManualClock) -> None:
+        last = store.put(ProjectRow("a", script="x")).updatetime
+        for change in (
+            lambda: store.put_setting("a", SettingRow("k", "1")),
+            lambda: store.put_setting("a", SettingRow("k", "2")),
+            lambda: store.remove_setting("a", "k"),
+        ):
+            change()
+            changed = store.changed_since(last)
+            assert [row.name for row in changed] == ["a"]
+            assert changed[0].script == "x"
+            last = changed[0].updatetime
+        assert store.remove_setting("a", "k") is False
+        assert store.remove_setting("none", "k") is False
+        assert store.changed_since(last) == []
+        assert len(store.versions("a")) == 1
+
+    def test_they_stay_with_the_script_and_go_with_the_project(self, store: ProjectStore) -> None:
+        store.put(ProjectRow("a"))
+        store.put(ProjectRow("b"))
+        for name in "ab":
+            store.put_setting(name, SettingRow("k", name))
+        store.put(ProjectRow("a", script="new"))
+        assert store.settings("a")["k"].sealed == "a"
+        store.drop("a")
+        store.put(ProjectRow("a"))
+        assert store.settings("a") == {}
+        assert store.settings("b")["k"].sealed == "b"
+
+    def test_no_project_no_setting(self, store: ProjectStore) -> None:
+        with pytest.raises(InvalidProject, match="no project 'a'"):
+            store.put_setting("a", SettingRow("k", "1"))
+        store.put(ProjectRow("a"))
+        assert store.settings("a") == {}
+
+    @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "ключ", "a\n", "a=b"])
+    def test_a_name_that_breaks_the_rules(self, store: ProjectStore, name: str) -> None:
+        store.put(ProjectRow("a"))
+        with pytest.raises(InvalidProject, match="use 1 to 64 letters"):
+            store.put_setting("a", SettingRow(name, "1"))
+
+    def test_a_caller_cannot_change_what_is_stored(self, store: ProjectStore) -> None:
+        store.put(ProjectRow("a"))
+        store.put_setting("a", setting := SettingRow("k", "1"))
+        setting.sealed = "2"
+        store.settings("a")["k"].sealed = "3"
+        assert store.settings("a")["k"].sealed == "1"
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,18 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crawlkit.database.base import ProjectRow, VersionRow
-from crawlkit.database.rules import check_project, later, version_of
+from crawlkit.database.base import ProjectRow, SettingRow, VersionRow
+from crawlkit.database.rules import check_project, check_setting, later, version_of
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import upsert
-from crawlkit.database.sqlalchemy.tables import project_marks, projects, versions
+from crawlkit.database.sqlalchemy.tables import project_marks, projects, settings, versions
 from crawlkit.libs.clock import Clock, SystemClock
+from crawlkit.libs.errors import InvalidProject
 
 _COLUMNS = ProjectRow.__struct_fields__
 _QUERY = sa.select(*(projects.c[name] for name in _COLUMNS))
+_SETTING_COLUMNS = [settings.c[name] for name in SettingRow.__struct_fields__]
 _VERSION_COLUMNS = [versions.c[name] for name in VersionRow.__struct_fields__]
 
 
@@ -31,6 +33,7 @@ class SqlProjectStore:
         dialect = database.engine.dialect
         self._put = upsert(projects, dialect)
         self._mark = upsert(project_marks, dialect)
+        self._put_setting = upsert(settings, dialect)
 
     def put(self, row: ProjectRow, author: str = "", message: str = "") -> ProjectRow:
         check_project(row)
@@ -75,6 +78,7 @@ class SqlProjectStore:
     def drop(self, name: str) -> bool:
         with self._database.write() as connection:
             connection.execute(sa.delete(versions).where(versions.c.project == name))
+            connection.execute(sa.delete(settings).where(settings.c.project == name))
             return connection.execute(sa.delete(projects).where(projects.c.name == name)).rowcount > 0
 
     def versions(self, name: str) -> list[VersionRow]:
@@ -86,6 +90,36 @@ class SqlProjectStore:
         query = sa.select(versions.c.script).where(versions.c.project == name, versions.c.version == version).limit(1)
         with self._database.read() as connection:
             return connection.execute(query).scalar()
+
+    def settings(self, name: str) -> dict[str, SettingRow]:
+        query = sa.select(*_SETTING_COLUMNS).where(settings.c.project == name).order_by(settings.c.name)
+        with self._database.read() as connection:
+            return {row[0]: SettingRow(*row) for row in connection.execute(query)}
+
+    def put_setting(self, name: str, setting: SettingRow) -> None:
+        check_setting(name, setting)
+        with self._database.write() as connection:
+            updatetime = self._touch(connection, name)
+            if updatetime is None:
+                raise InvalidProject(f"no project {name!r}")
+            values = {**msgspec.structs.asdict(setting), "updatetime": updatetime, "project": name}
+            connection.exec_driver_sql(
+                self._put_setting.sql, tuple(values[column] for column in self._put_setting.names)
+            )
+
+    def remove_setting(self, name: str, setting: str) -> bool:
+        mine = sa.and_(settings.c.project == name, settings.c.name == setting)
+        with self._database.write() as connection:
+            removed = connection.execute(sa.delete(settings).where(mine)).rowcount > 0
+            if removed:
+                self._touch(connection, name)
+        return removed
+
+    def _touch(self, connection: Connection, name: str) -> float | None:
+        """The project's new updatetime; ``None`` when there is no such project."""
+        updatetime = self._next_updatetime(connection, self._clock.time())
+        change = sa.update(projects).where(projects.c.name == name).values(updatetime=updatetime)
+        return updatetime if connection.execute(change).rowcount else None
 
     def close(self) -> None:
         self._database.close()

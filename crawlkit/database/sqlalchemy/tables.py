@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0001", "projectdb": "0001", "resultdb": "0001", "blobdb": "0001"}
+HEADS = {"taskdb": "0001", "projectdb": "0002", "resultdb": "0001", "blobdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -180,6 +180,17 @@ versions = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
 )
 sa.Index("versions_project", versions.c.project, versions.c.version)
+
+# What projects are given: the values are encrypted before they come here.
+settings = sa.Table(
+    "settings",
+    projectdb,
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("name", Name, primary_key=True),
+    sa.Column("sealed", LongText, nullable=False),
+    sa.Column("secret", sa.Boolean, nullable=False),
+    sa.Column("updatetime", Time, nullable=False),
+)
 
 # One row "updatetime": the latest that was given out, also when its project is gone.
 project_marks = sa.Table(
