@@ -91,6 +91,8 @@ class Collector:
 
     def result(self, value: Any) -> None:
         """Takes a result; raises :class:`NotJSON` with the path of what is not JSON, or that it is too large."""
+        if type(value) is str and len(value) > MAX_RESULT:  # before it is copied: memory may be short by now
+            raise NotJSON("result", f"is {len(value):,} characters, over the limit of {MAX_RESULT:,} bytes")
         name = f"result {self.result_count + 1}" if self.result_count else "result"
         data = to_json(value, name)
         if len(data) > MAX_RESULT:

@@ -18,7 +18,7 @@ import msgspec
 from crawlkit.database.base import BlobStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
-from crawlkit.libs.messages import Dispatch, Fetched, NewTasks, decode, decode_status, encode
+from crawlkit.libs.messages import Dispatch, Fetched, NewTasks, Outcome, decode, decode_status, encode
 from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_task, task_from_dict
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.scheduler.engine import Engine, command
@@ -27,6 +27,7 @@ from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
 log = logging.getLogger("scheduler")
 
 BATCH = 500  # status messages taken at a time
+FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single message holds more
 BACKLOG = 2_000  # messages held undecided before reading stops
 BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
 BUSY = 48  # tasks out
@@ -180,8 +181,7 @@ class SchedulerService:
                 await asyncio.sleep(BUSY_PAUSE)
 
     async def _turn(self) -> float:
-        inbox, self._inbox = self._inbox, Inbox()
-        acks, self._acks = self._acks, {self._status_queue: [], self._newtask_queue: []}
+        inbox, acks = self._take_inbox()
         inbox.room = max(0, SEND_AHEAD - len(self._outbox))
         inbox.newtasks_waiting = self._submitting > 0
         if self.clock.monotonic() - self._busy_asked > 0.5:
@@ -208,6 +208,25 @@ class SchedulerService:
             await self._remove_blobs(outbox.blobs)
         self._turned.set()
         return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
+
+    def _take_inbox(self) -> tuple[Inbox, dict[MessageQueue, list[int]]]:
+        """What the next turn works on: not so much that other projects would wait for its end."""
+        inbox, self._inbox = self._inbox, Inbox()
+        acks, self._acks = self._acks, {self._status_queue: [], self._newtask_queue: []}
+        follows = 0
+        for position, message in enumerate(inbox.status):
+            follows += len(message.follows) if isinstance(message, Outcome) else 0
+            if follows > FOLLOWS_PER_TURN and position:
+                ids = acks[self._status_queue]
+                self._inbox.status, inbox.status = inbox.status[position:], inbox.status[:position]
+                self._acks[self._status_queue], acks[self._status_queue] = ids[position:], ids[:position]
+                self._wake.set()
+                break
+        if len(inbox.submissions) > SUBMIT_CHUNK and not acks[self._newtask_queue]:
+            self._inbox.submissions = inbox.submissions[SUBMIT_CHUNK:]
+            del inbox.submissions[SUBMIT_CHUNK:]
+            self._wake.set()
+        return inbox, acks
 
     async def _whatever_comes(self, inbox: Inbox, acks: dict[MessageQueue, list[int]]) -> Outbox:
         """One turn; a message that the engine cannot digest is put aside instead of being met again for ever."""
