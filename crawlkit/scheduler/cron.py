@@ -65,7 +65,8 @@ def due_instants(spec: CronSpec, last: float | None, now: float, outage_gap: flo
 
     ``last`` is the newest instant that was handled, or the time from which the method counts; with ``None`` nothing is
     due. When the oldest one is more than ``outage_gap`` seconds late, there was an outage, and ``catch_up`` says what
-    becomes of it: ``all`` gives every instant, ``once`` the latest one, ``none`` the latest one unless it is late too.
+    becomes of it: ``all`` gives every instant, ``once`` the latest one, ``none`` the latest one unless it is late too,
+    or nearer to the next one than to its own time.
     Raises :class:`InvalidProject`.
     """
     if last is None or last >= now:
@@ -76,7 +77,7 @@ def due_instants(spec: CronSpec, last: float | None, now: float, outage_gap: flo
     if first[0] >= now - outage_gap or spec.catch_up == "all":
         return _up_to(spec, last, now)
     latest = _latest(spec, last, now)
-    if latest is None or (spec.catch_up == "none" and latest < now - outage_gap):
+    if latest is None or (spec.catch_up == "none" and not _is_fresh(spec, latest, now, outage_gap)):
         return []
     return [latest]
 
@@ -118,6 +119,11 @@ def _latest(spec: CronSpec, last: float, now: float) -> float | None:
     while (found := next_instants(spec, latest, _AHEAD)) and found[0] <= now:
         latest = max(instant for instant in found if instant <= now)
     return latest
+
+
+def _is_fresh(spec: CronSpec, instant: float, now: float, outage_gap: float) -> bool:
+    following = next_instants(spec, instant, 1)
+    return now - instant <= (min(outage_gap, (following[0] - instant) / 2) if following else outage_gap)
 
 
 def _check_interval(seconds: float) -> None:

@@ -113,12 +113,19 @@ def test_outages_one_table() -> None:
         assert due_instants(make("none"), last, now) == []
         assert due_instants(make("none"), last, twelve + 5) == [twelve]
         assert due_instants(make("once"), last, twelve + 5) == [twelve]
+        assert due_instants(make("none"), last, twelve + 61) == []
         assert due_instants(make("none"), last, now, outage_gap=86_400) == [ten, eleven, twelve]
         for mode in ("all", "once", "none"):
             assert due_instants(make(mode), eleven, twelve + 0.2) == [twelve]
             assert due_instants(make(mode), twelve, now) == []
             assert due_instants(make(mode), None, now) == []
             assert due_instants(make(mode), now + 9999, now) == []
+
+
+def test_none_takes_no_instant_that_is_nearly_over() -> None:
+    spec, minute = every(60, catch_up="none"), NOW - NOW % 60
+    assert due_instants(spec, minute - 600, minute + 29) == [minute]
+    assert due_instants(spec, minute - 600, minute + 31) == []
 
 
 def test_a_short_stall_is_no_outage() -> None:

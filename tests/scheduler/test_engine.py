@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -52,6 +53,31 @@ def test_T01_the_order_of_the_frontier() -> None:
     assert len(play.urls()) == 3
     play.advance(1)
     assert play.urls()[-1] == "http://h/d"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_T01_the_order_holds_when_most_tasks_are_only_in_the_store(seed: int) -> None:
+    chance = random.Random(seed)
+    play = running(window=4, refill=2, on_finished=False)
+    expected: list[tuple[int, int, str]] = []
+    for number in range(60):
+        priority = chance.randrange(5)
+        play.turn(submissions=[Submission(play_task(f"http://h/{number}", Schedule(priority=priority)))], room=0)
+        expected.append((-priority, number, f"http://h/{number}"))
+        if chance.random() < 0.3:
+            send_next(play, expected)
+        if chance.random() < 0.1:
+            play.start()
+    while expected:
+        send_next(play, expected)
+
+
+def send_next(play: Play, expected: list[tuple[int, int, str]]) -> None:
+    before = len(play.sent)
+    while len(play.sent) == before:
+        play.turn(room=1)
+    for url in play.urls()[before:]:
+        assert url == expected.pop(expected.index(min(expected)))[2]
 
 
 def test_T01_what_nobody_answers_comes_back() -> None:
