@@ -68,6 +68,7 @@ class ProcessorService:
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
+        self._running = False
         self._started = clock.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = {"processed": 0.0, "failed": 0.0}
@@ -76,6 +77,7 @@ class ProcessorService:
     async def run(self) -> None:
         """Works until :meth:`stop`, or until cancelled."""
         loops: list[asyncio.Task[None]] = []
+        self._running = True
         try:
             await self._pool.start()
             for loop in (self._to_result.run(), self._to_status.run(), self._acknowledge(), self._beat(), self._take()):
@@ -97,7 +99,8 @@ class ProcessorService:
     async def stop(self) -> None:
         """Takes nothing more, gives back what does not run, lets the rest finish within ``stop_within`` seconds."""
         self._stop.set()
-        await self._ended.wait()
+        if self._running:
+            await self._ended.wait()
 
     def pids(self) -> list[int]:
         """The process ids of zygote and workers."""

@@ -17,7 +17,7 @@ class Hostile(NamedTuple):
 
 
 HOSTILE = {
-    "endless loop": Hostile("while True: pass", ("time_limit",), "TimeLimit", seconds=2.0),
+    "endless loop": Hostile("while True: pass", ("time_limit",), "TimeLimit", seconds=3.0),
     "endless loop that catches all": Hostile(
         "while True:\n    try: time.sleep(0.1)\n    except BaseException: pass",
         ("time_limit",),
@@ -37,7 +37,7 @@ HOSTILE = {
     "50 GB of small things": Hostile(
         "x = [None]\nwhile True: x.append([x[-1]])", ("memory_limit", "worker_died", "time_limit")
     ),
-    "os._exit": Hostile("os._exit(3)", ("worker_died",), "exit code 3", before="import os\n", seconds=1.5),
+    "os._exit": Hostile("os._exit(3)", ("worker_died",), "exit code 3", before="import os\n", seconds=3.0),
     "os.abort": Hostile("os.abort()", ("worker_died",), "killed by signal 6 (SIGABRT)", before="import os\n"),
     "segfault": Hostile(
         "ctypes.string_at(0)", ("worker_died",), "killed by signal 11 (SIGSEGV)", before="import ctypes\n"
@@ -48,10 +48,10 @@ HOSTILE = {
     "kills itself": Hostile(
         "os.kill(os.getpid(), 9)", ("worker_died",), "killed by signal 9 (SIGKILL)", before="import os\n"
     ),
-    "sys.exit": Hostile("sys.exit(4)", ("exit",), "SystemExit: 4", before="import sys\n", seconds=1.5),
-    "KeyboardInterrupt": Hostile("raise KeyboardInterrupt", ("exit",), "KeyboardInterrupt", seconds=1.5),
+    "sys.exit": Hostile("sys.exit(4)", ("exit",), "SystemExit: 4", before="import sys\n", seconds=3.0),
+    "KeyboardInterrupt": Hostile("raise KeyboardInterrupt", ("exit",), "KeyboardInterrupt", seconds=3.0),
     "forks": Hostile("while True: os.fork()", ("exception", "time_limit"), before="import os\n"),
-    "a forked child that goes on": Hostile("os.fork()", (), before="import os\n", ok=True, seconds=1.5),
+    "a forked child that goes on": Hostile("os.fork()", (), before="import os\n", ok=True, seconds=3.0),
     "forks into sessions of their own": Hostile(
         "for i in range(5):\n    if not os.fork():\n        os.setsid()\n        while True: pass\nreturn {'a': 1}",
         (),
@@ -71,7 +71,7 @@ HOSTILE = {
         ok=True,
         seconds=2.0,
     ),
-    "endless print": Hostile("while True: print('x' * 100)", ("time_limit",), seconds=2.5),
+    "endless print": Hostile("while True: print('x' * 100)", ("time_limit",), seconds=4.0),
     "endless raw write": Hostile("while True: os.write(1, b'x' * 100)", ("time_limit",), before="import os\n"),
     "1 GB result": Hostile("return 'x' * 10**9", ("memory_limit", "result"), seconds=6.0),
     "large result": Hostile("return 'x' * (5 * 2**20)", ("result",), "over the limit"),

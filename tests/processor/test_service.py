@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 from crawlkit.libs.messages import INFO, FetchedHead, ProjectInfo, decode, encode
+from crawlkit.processor.settings import ProcessorSettings
 from tests.processor.helpers import Bench, bench, fetched, script, until
 
 
@@ -453,5 +454,15 @@ def test_what_a_script_sets_at_its_top_level_stays_for_its_project() -> None:
             assert len(found) == 1, found  # one worker did them all
             (outcome,) = await it.run(fetched("two", other))
             assert "MINE" not in outcome.results[0]
+
+    asyncio.run(scene())
+
+
+def test_a_stop_before_the_start_is_no_trap() -> None:
+    async def scene() -> None:
+        it = Bench(ProcessorSettings())
+        await asyncio.wait_for(it.service.stop(), 1)
+        await asyncio.wait_for(it.service.run(), 20)
+        assert not psutil.Process().children()
 
     asyncio.run(scene())
