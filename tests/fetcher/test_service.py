@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from crawlkit.database.registry import connect_blobdb
 from crawlkit.fetcher.service import FetcherService, FetcherSettings
 from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
@@ -21,6 +22,7 @@ class Ring:
 
     def __init__(self, **settings: object) -> None:
         maxsize = settings.pop("maxsize", 1000)
+        blobs = settings.pop("blobs", None)
         self.inqueue = MemoryQueue("scheduler2fetcher", maxsize)  # type: ignore[arg-type]
         self.outqueue = MemoryQueue("fetcher2processor", maxsize)  # type: ignore[arg-type]
         self.status = MemoryQueue("status_queue", maxsize)  # type: ignore[arg-type]
@@ -31,7 +33,7 @@ class Ring:
             settings=FetcherSettings(**settings),  # type: ignore[arg-type]
             clock=SystemClock(),
             node="fetcher-1",
-            blobs=None,
+            blobs=blobs,  # type: ignore[arg-type]
         )
 
     async def put(self, *tasks: Dispatch) -> None:
@@ -261,3 +263,51 @@ async def test_an_idle_service_sleeps() -> None:
         loop.call_soon = counted  # type: ignore[method-assign, assignment]
         await asyncio.sleep(0.5)
         assert turns < 20
+
+
+@in_loop
+async def test_a_slow_large_download_is_held_and_handed_on_once() -> None:
+    size, piece = 30 * 2**20, 60_000
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for start in range(0, size, piece):
+            if start > size // 2:
+                await release.wait()
+            writer.write(b"d" * min(piece, size - start))
+            await writer.drain()
+
+    blobs = connect_blobdb("memory://")
+    async with raw_server(slow) as port, site() as server, ring(heartbeat=0.05, blobs=blobs) as one:
+        server.on("/", answer(b"x"))
+        await one.put(dispatch(f"http://127.0.0.1:{port}/", "large"))
+        for _ in range(3):  # the lease is renewed while it comes in
+            await one.told(Heartbeat, lambda beat: beat.held == [("p", "large", 1, 1)])  # type: ignore[attr-defined]
+        await one.put(*[dispatch(f"{server.url}/", str(number)) for number in range(200)])
+        assert {fetched.content for fetched in await one.fetched(200)} == {b"x"}  # and nobody waits for it
+        release.set()
+        [fetched] = await one.fetched(1)
+        assert (fetched.task.taskid, fetched.size, fetched.content) == ("large", size, b"")
+        assert sum(map(len, blobs.read(fetched.blob or ""))) == size
+        await wait_for(lambda: one.service.inflight() == 0)
+        assert (await one.inqueue.size()).messages == 0
+
+
+@in_loop
+async def test_sessions_and_awaits_cross_the_queues() -> None:
+    async with site() as server, ring() as one:
+        server.on("/", answer(b"x", headers="Set-Cookie: a=1; Path=/\r\n"))
+        task = dispatch(f"{server.url}/", session="login", cookies={"b": "2"})
+        task.kind = messages.AWAIT
+        await one.put(task)
+        [fetched] = await one.fetched(1)
+        assert fetched.task.kind == messages.AWAIT
+        assert fetched.jar is not None
+        again = dispatch(f"{server.url}/", session="login")
+        again.jar = fetched.jar
+        await one.put(again, dispatch(f"{server.url}/"))
+        both = await one.fetched(2)
+        assert {tuple(sorted(each.cookies)) for each in both} == {("a", "b"), ("a",)}
+        assert [each.jar for each in both if each.task.fetch.session is None] == [None]
