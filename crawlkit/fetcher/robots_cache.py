@@ -16,6 +16,8 @@ from crawlkit.libs.robots import Rules, rules_of
 
 Load = Callable[[Plan], Awaitable[tuple[int, bytes]]]  # the plan of a task -> status and body of its robots.txt
 
+LARGE = 16_384  # bytes of rules that are not read in the loop
+MAX_BYTES = 16 * 2**20  # of rules remembered, as text; parsed they take some ten times as much
 #: A fetch that ends like this means that there is no robots.txt (RFC 9309, 2.3.1.2 and 2.3.1.3); any other way to
 #: fail means that it cannot be reached (2.3.1.4), which refuses everything.
 ABSENT = frozenset({"redirects", "bad_redirect"})
@@ -31,12 +33,16 @@ class RobotsCache:
         self._error_ttl = error_ttl
         self._size = size
         self._known: OrderedDict[Hashable, tuple[float, Rules]] = OrderedDict()
+        self._bytes = 0  # of all rules that are known
         self._coming: dict[Hashable, asyncio.Task[Rules]] = {}
 
     async def check(self, plan: Plan) -> None:
         """Raises :class:`FetchError` of kind ``robots`` (status 403) when the rules forbid this request."""
         rules = await self._rules(plan)
-        if not rules.allows(plan.url.wire, plan.user_agent):
+        ask = rules.allows
+        url, agent = plan.url.wire, plan.user_agent
+        # Tens of thousands of rules are a matter of a tenth of a second: not for the loop.
+        if not (ask(url, agent) if rules.size < LARGE else await asyncio.to_thread(ask, url, agent)):
             raise FetchError("robots", "Disallowed by robots.txt", 403)
 
     async def _rules(self, plan: Plan) -> Rules:
@@ -55,7 +61,7 @@ class RobotsCache:
         try:
             status, body = await self._load(plan)
             # In a thread, for half a megabyte of rules takes long to read.
-            rules = rules_of(status, body) if len(body) < 16_384 else await asyncio.to_thread(rules_of, status, body)
+            rules = rules_of(status, body) if len(body) < LARGE else await asyncio.to_thread(rules_of, status, body)
             if status >= 500:
                 ttl = self._error_ttl
         except FetchError as error:
@@ -66,11 +72,18 @@ class RobotsCache:
             ttl = self._ttl if absent else self._error_ttl
         finally:
             del self._coming[key]
-        self._known[key] = (self._now() + ttl, rules)
-        self._known.move_to_end(key)
-        while len(self._known) > self._size:
-            self._known.popitem(last=False)
+        self._keep(key, ttl, rules)
         return rules
+
+    def _keep(self, key: Hashable, ttl: float, rules: Rules) -> None:
+        before = self._known.pop(key, None)
+        if before is not None:
+            self._bytes -= before[1].size
+        self._known[key] = (self._now() + ttl, rules)
+        self._bytes += rules.size
+        while len(self._known) > self._size or (self._bytes > MAX_BYTES and len(self._known) > 1):
+            _, (_, gone) = self._known.popitem(last=False)
+            self._bytes -= gone.size
 
     async def close(self) -> None:
         """Breaks off what is being fetched."""

@@ -13,11 +13,12 @@ _PRODUCT = re.compile(r"[A-Za-z_-]+")
 class Rules:
     """What one robots.txt says. ``Rules.allow_all()`` and ``Rules.refuse_all()`` stand for one that is not there."""
 
-    __slots__ = ("_all", "_parsed")
+    __slots__ = ("_all", "_parsed", "size")
 
-    def __init__(self, parsed: Protego | None, everything: bool = True) -> None:
+    def __init__(self, parsed: Protego | None, everything: bool = True, size: int = 0) -> None:
         self._parsed = parsed
         self._all = everything
+        self.size = size  # bytes that were read: what a look at the rules may cost
 
     @classmethod
     def parse(cls, body: bytes) -> Rules:
@@ -25,7 +26,7 @@ class Rules:
         text = body[:MAX_SIZE].decode("utf-8-sig", "replace").replace("\0", "")
         if len(body) > MAX_SIZE:
             text = text.rpartition("\n")[0]  # a rule that was cut in two would say something else
-        return cls(Protego.parse(text))
+        return cls(Protego.parse(text), size=len(text))
 
     @classmethod
     def allow_all(cls) -> Rules:

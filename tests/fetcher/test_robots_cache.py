@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from crawlkit.fetcher import robots_cache
 from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.robots_cache import RobotsCache
@@ -110,3 +111,36 @@ async def test_a_loader_with_a_bug_does_not_wedge_the_host() -> None:
         with pytest.raises(ValueError, match="unknown"):
             await cache.check(plan("/"))
     assert len(origin.loads) == 2
+
+
+@in_loop
+async def test_what_is_remembered_is_bounded_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robots_cache, "MAX_BYTES", 10_000)
+    asked: list[str] = []
+
+    async def load(asker: Plan) -> tuple[int, bytes]:
+        asked.append(asker.url.host)
+        return 200, b"User-agent: *\nDisallow: /no\n" + b"#" * 4000
+
+    cache = RobotsCache(load, lambda: 0.0, 100, 100, 10)
+    for host in "abcbaa":
+        assert await allowed(cache, plan("/x", host))
+    assert asked == ["a", "b", "c", "a"]
+
+
+@in_loop
+async def test_huge_rules_do_not_hold_up_the_loop() -> None:
+    body = b"User-agent: *\n" + b"".join(b"Disallow: /*%d*x*y*z$\n" % number for number in range(20_000))
+
+    async def load(_: Plan) -> tuple[int, bytes]:
+        return 200, body
+
+    cache = RobotsCache(load, lambda: 0.0, 100, 100, 10)
+    checking = asyncio.create_task(allowed(cache, plan("/" + "a" * 2000)))
+    turns = 0
+    while not checking.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert await checking
+    assert turns > 20
+    assert not await allowed(cache, plan("/1xyz"))
