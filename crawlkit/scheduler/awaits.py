@@ -27,9 +27,7 @@ def park(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -> None
     parked = state.parked.get(key)
     if parked is None:
         parked = state.parked[key] = Parked(run=out.row.run, record=outcome.record or "")
-    if not out.parked:
-        out.parked = True
-        state.parked_out += 1
+    set_parked(state, key, out, True)
     out.until = math.inf
     for one in outcome.awaits:
         if one.number in parked.answers:
@@ -54,7 +52,7 @@ def _child(turn: Turn, parent: Key, row: TaskRow, one: Await) -> Task | None:
         # ahead of the project's other work: what waits was begun before them
         priority = min(max(row.schedule.priority, given.priority) + 1_000_000, 2**31 - 2)
         retries = given.retries if task.schedule is not None else 0
-        task.schedule = msgspec.structs.replace(given, priority=priority, retries=retries, age=0, force_update=False)
+        task.schedule = msgspec.structs.replace(given, priority=priority, retries=retries, age=-1, force_update=False)
         check_task(task)
     except (InvalidTask, msgspec.MsgspecError, ValueError):
         turn.writes.count(parent[0], "refused", "await")
@@ -87,10 +85,9 @@ def resume(state: State, turn: Turn, key: Key, out: Out) -> None:
     project, parked = state.projects.get(key[0]), state.parked[key]
     if project is None:
         return
-    if out.parked:
-        out.parked = False
-        state.parked_out -= 1
+    set_parked(state, key, out, False)
     out.attempt += 1
+    out.parts, out.last = set(), None
     out.sent, out.until = turn.mono, turn.mono + state.settings.lease
     out.script = project.row.version
     turn.writes.lease.append(
@@ -100,6 +97,15 @@ def resume(state: State, turn: Turn, key: Key, out: Out) -> None:
     dispatch.kind = RESUME
     recorded = [(0, parked.record), *sorted(parked.answers.items())]
     turn.outbox.resumes.append(Fetched(dispatch, 0, out.row.url, out.row.url, [], {}, 0.0, recorded=recorded))
+
+
+def set_parked(state: State, key: Key, out: Out, parked: bool) -> None:
+    """Parked tasks are out, and hold no place of those that may be out."""
+    change = int(parked) - int(out.parked)
+    out.parked = parked
+    state.parked_out += change
+    if key[0] in state.projects:
+        state.projects[key[0]].parked += change
 
 
 def recorded(state: State, key: Key, out: Out) -> bool:
@@ -136,5 +142,5 @@ def load(state: State, project: str, entry: str, text: str) -> None:
         if number not in parked.answers:
             state.awaited[project, taskid] = (key, number)
     if len(parked.answers) < len(parked.children):
-        out.parked, out.until = True, math.inf
-        state.parked_out += 1
+        out.until = math.inf
+        set_parked(state, key, out, True)

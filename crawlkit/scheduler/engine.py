@@ -141,7 +141,9 @@ class Engine:
                 continue
             # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
             until = turn.mono + self.settings.lease
-            state.leases[key] = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+            out = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+            out.parts = None
+            state.leases[key] = out
 
     def _load_entry(self, state: State, turn: Turn, name: str, entry: str, text: str) -> None:
         project = state.projects.get(name)
@@ -202,7 +204,7 @@ class Engine:
         state.projects.pop(name, None)
         state.known.drop(name)
         for key in [key for key in state.leases if key[0] == name]:
-            del state.leases[key]
+            awaits.set_parked(state, key, state.leases.pop(key), False)
 
     def _delete_marked(self, turn: Turn) -> None:
         """The delete rule: stopped, marked ``delete`` in its group, and untouched for long enough [S09]."""
@@ -274,7 +276,7 @@ class Engine:
             if (row := project.time.peek()) is not None:
                 wake = min(wake, row.rank - now)
             head = project.ready.peek()
-            if head is not None and room > 0 and sending.may_send(state, project):
+            if head is not None and room > 0 and sending.may_send(state, project) and not sending.full(state, project):
                 wake = min(wake, self._wait_of(project, head, turn))
             elif project.ready.needs_refill(1) or project.time.needs_refill(1):
                 wake = 0.0

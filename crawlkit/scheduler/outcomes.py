@@ -49,13 +49,26 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
         turn.writes.count(outcome.project, "ignored", "stale_outcome")
         return
     out.until = turn.mono + state.settings.lease
+    if out.parts is not None and outcome.part in out.parts:
+        turn.writes.count(outcome.project, "ignored", "repeated_part")
+        return
     follow_ups(state, turn, outcome)
     for number, message in enumerate(outcome.messages):
         turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
     if outcome.discarded:
         turn.writes.count(outcome.project, "discarded", "result", outcome.discarded)
-    if not outcome.last:
-        return
+    if outcome.last:
+        out.last = outcome
+    if out.parts is not None:
+        out.parts.add(outcome.part)
+    # several result workers may bring the parts in any order: the last one ends the task when all have come
+    if out.last is not None and (out.parts is None or len(out.parts) > out.last.part):
+        _end_round(state, turn, key, out, out.last)
+
+
+def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -> None:
+    """Everything that this attempt had to say is in."""
+    out.last, out.parts = None, set()
     _keep_jar(state, turn, outcome)
     if outcome.awaits:
         awaits.park(state, turn, key, out, outcome)
@@ -147,7 +160,8 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _end_lease(state: State, turn: Turn, key: Key) -> None:
-    del state.leases[key]
+    out = state.leases.pop(key)
+    awaits.set_parked(state, key, out, False)
     turn.writes.unlease.append(key)
     project = state.projects.get(key[0])
     if project is not None:
@@ -333,7 +347,7 @@ def end_overdue(state: State, turn: Turn) -> None:
             del state.nodes[name]
             turn.writes.nodes.append(_node_row(beat, turn.now, alive=False))
             for out in state.leases.values():
-                if out.node == name:
+                if out.node == name and not out.parked:
                     out.until = turn.mono
     for key, out in list(state.leases.items()):
         if out.until > turn.mono:

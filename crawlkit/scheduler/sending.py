@@ -91,6 +91,8 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
         if row is None:
             break
         if not is_internal(row.url):
+            if full(state, project):
+                break
             if not running and project.pause.allowance(turn.now, project.leased) < 1:
                 break
             if state.settings.max_pages is not None and state.sent >= state.settings.max_pages:
@@ -107,6 +109,13 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
         # in the same transaction as the leases: however often a scheduler starts, it gets no second burst
         turn.writes.state[project.row.name, "bucket"] = project.bucket.dump(turn.mono, turn.now)
     return sent
+
+
+def full(state: State, project: ProjectState) -> bool:
+    """Whether a project has so much out that others could soon find no room: a hanging one may not fill the ring."""
+    own = project.leased - project.parked
+    others = len(state.leases) - state.parked_out - own
+    return own >= max(10, (state.settings.max_leased - others) // 2)
 
 
 def unmetered(project: ProjectState, row: TaskRow) -> bool:

@@ -18,7 +18,7 @@ class EngineSettings:
     lease: float = 30.0  # a lease nobody renews ends after this, when no queue holds messages
     lease_max: float = 600.0  # ... and after this in any case [S24]
     max_lost: int = 10  # leases of one run that may end without an answer
-    max_leased: int = 2_000
+    max_leased: int = 900  # tasks out; a project may have half of what the others leave of it
     info_retry: float = 30.0  # asks a handler again for its settings when no answer came
     node_timeout: float = 15.0
     retry_delays: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_DELAYS))

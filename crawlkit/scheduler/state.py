@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.counters import Counters
-from crawlkit.libs.messages import Heartbeat, ProjectInfo
+from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
 from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
 from crawlkit.scheduler.known import KnownTasks
@@ -35,6 +35,8 @@ class Out:
     until: float  # monotonic
     script: str
     node: str = ""
+    parts: set[int] | None = field(default_factory=set)  # of the answer, so far; None: some came before a restart
+    last: Outcome | None = None  # the last part, while an earlier one is on its way
     parked: bool = False  # waits for requests of its own; nobody holds it
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
 
@@ -66,6 +68,7 @@ class ProjectState:
     loaded: bool = False  # the windows are in use
     active_tasks: int = 0  # rows with status ACTIVE
     leased: int = 0
+    parked: int = 0  # of those that are leased
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed

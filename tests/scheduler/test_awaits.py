@@ -7,11 +7,11 @@ from typing import Any
 from crawlkit.database.memory import MemoryProjectStore, MemoryTaskStore
 from crawlkit.libs.messages import AWAIT, INFO, PREPARE, RESUME, Await, Dispatch, Outcome, ProjectInfo, pack
 from crawlkit.libs.rows import ProjectRow
-from crawlkit.libs.task import Fetch, Task, task_from_dict
+from crawlkit.libs.task import Fetch, Schedule, Task, task_from_dict
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission
-from tests.scheduler.rig import info_of, outcome_of, task
+from tests.scheduler.rig import follow, info_of, outcome_of, task
 
 
 class Play:
@@ -212,3 +212,39 @@ def test_a_dropped_task_is_neither_done_nor_failed() -> None:
     assert play.ledger("dropped", "sold out") == 1
     assert play.ledger("done") == 0
     assert play.engine.state.projects["p"].active_tasks == 0
+
+
+def test_hundreds_of_parked_tasks_leave_room_for_their_requests() -> None:
+    play = Play(max_leased=20)
+    for n in range(60):
+        (parent,) = play.turn(submit=[task(f"http://h/{n}")]).dispatches
+        one = waits(parent, 1, record="b")
+        one.awaits[0].task = pack(Task("p", f"kid{n}", f"http://h/kid{n}", Schedule(retries=1)))
+        (child,) = play.turn(one, seconds=0).dispatches
+        assert child.taskid == f"kid{n}"
+        play.turn(outcome_of(child, ok=False), seconds=0)  # it waits for its second try, and its parent for it
+        play.now -= 1
+    assert play.engine.state.parked_out == play.engine.state.projects["p"].parked == 60
+
+
+def test_the_last_part_may_come_before_the_others() -> None:
+    play = Play()
+    parent = begin(play)
+    last, first = outcome_of(parent), outcome_of(parent, follows=[follow("http://h/x")])
+    last.part, first.last = 1, False
+    assert play.turn(last).dispatches == []
+    assert play.ledger("done") == 0
+    (child,) = play.turn(first, first).dispatches
+    assert child.url == "http://h/x"
+    assert play.ledger("done") == 1
+
+
+def test_a_hanging_project_leaves_room_for_others() -> None:
+    play = Play(max_leased=100)
+    play.projectdb.put(ProjectRow("q", status="RUNNING", script="#", rate=None, rate_set=True))
+    sent = play.turn(submit=[task(f"http://h/{n}") for n in range(200)]).dispatches
+    for _ in range(5):
+        sent += play.turn().dispatches
+    assert len(sent) == 50
+    others = play.turn(submit=[task(f"http://i/{n}", project="q") for n in range(200)]).dispatches
+    assert len(others) == 25
