@@ -20,6 +20,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = 12
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # a fetcher that comes back opens all its connections at once
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed resets its connections: nothing to tell."""
+
+
 class Site:
     """``/`` links to ``/page/0`` ... ``/page/11``; ``/status/N`` answers N, ``/once`` fails once, ``/slow`` waits."""
 
@@ -45,8 +53,7 @@ class Site:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
