@@ -96,7 +96,8 @@ class BaseHandler:
     ) -> TaskDict | list[TaskDict] | None:
         """Asks for ``url`` to be crawled; returns the task, or a list of tasks for several URLs [H40-H56].
 
-        A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out. Explicit
+        A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out. A curl
+        command, as browsers copy it, stands for its URLs with its arguments [H80]. A task may be yielded. Explicit
         arguments win over the callback's ``@config``, and that over ``crawl_config``, also key by key inside dicts.
         Raises :class:`TypeError` for an unknown argument, :class:`InvalidTask` for a wrong value,
         :class:`NotImplementedError` for an unknown callback.
@@ -110,7 +111,11 @@ class BaseHandler:
             return None
         if isinstance(url, str):  # of a subclass: what lxml found knows its parent
             return crawler.crawl(str.__str__(url), callback, kwargs)
-        return [crawler.crawl(each, callback, kwargs) for each in urls_of(url)]
+        asked: list[TaskDict] = []
+        for each in urls_of(url):
+            found = crawler.crawl(each, callback, kwargs)
+            asked += found if isinstance(found, list) else [found]
+        return asked
 
     def send_message(self, project: str, msg: Any, url: str = "data:,on_message") -> None:
         """Gives ``msg`` (JSON-able) to a project's ``on_message``, as a task of that project [H18].

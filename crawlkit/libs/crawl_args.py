@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
+from crawlkit.libs import multipart
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
-from crawlkit.libs.url import encode_params
+from crawlkit.libs.url import encode_params, has_scheme
 
+_CURL = ("curl ", "curl\t", "curl\n", "curl\\")
+Content = str | bytes | bytearray | memoryview
+File = Content | tuple[str, Content] | tuple[str, Content, str] | Mapping[str, Content]
 FETCH_TYPES = ("browser", "http", "js", "phantomjs", "puppeteer", "splash")
 
 
@@ -21,7 +25,7 @@ class CrawlArgs(TypedDict, total=False):
 
     params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | None
     data: str | bytes | Mapping[str, Any] | list[tuple[str, Any]] | None
-    files: Mapping[str, Any] | None
+    files: Mapping[str, File] | list[tuple[str, File]] | None
     method: str | None
     headers: Mapping[str, str] | None
     user_agent: str | None
@@ -33,7 +37,8 @@ class CrawlArgs(TypedDict, total=False):
     allow_redirects: bool | None
     max_redirects: int | None
     robots_txt: bool | None
-    proxy: str | bool | None
+    proxy: str | bool | list[str] | None
+    session: str | None
     etag: str | bool | None
     last_modified: str | bool | None
     last_modifed: str | bool | None  # as pyspider misspelt it
@@ -67,6 +72,7 @@ _YES_OR_NO = (
     *("auto_recrawl", "force_update", "cancel"),
 )
 _NEVER_DROPPED = frozenset({"save"})
+MAX_SESSION = 64  # characters of its name
 
 
 def joined(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +113,7 @@ def parts_of(args: Mapping[str, Any]) -> tuple[Schedule | None, Fetch | None, Pr
 def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments in the types that :class:`Fetch`, :class:`Schedule` and :class:`Process` want; others are left out."""
     if args.get("files"):
-        raise InvalidTask("files", "uploads by files= are not supported yet; build the body and give it as data=")
+        args = _with_uploads(args)
     values = {n: _exact(v) for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
     if args.get("last_modifed") is not None and "last_modified" not in values:
         values["last_modified"] = args["last_modifed"]
@@ -119,6 +125,11 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = _text_dict(values[name], name)
     if "data" in values:
         _set_body(values)
+    if isinstance(values.get("proxy"), list | tuple):
+        values["proxy"] = [_exact(each) for each in values["proxy"]]
+    session = values.get("session")
+    if session is not None and (not isinstance(session, str) or not 0 < len(session) <= MAX_SESSION):
+        raise InvalidTask("fetch.session", f"{session!r:.80}: a name of 1 to {MAX_SESSION} characters")
     if isinstance(values.get("method"), str):
         values["method"] = values["method"].upper()
     if "user_agent" not in values:
@@ -171,6 +182,52 @@ def _set_body(values: dict[str, Any]) -> None:
     elif not isinstance(data, bytes):
         raise InvalidTask("fetch.data", f"is text, bytes, a dict or a list of pairs, not {type(data).__name__}")
     values.setdefault("method", "POST")
+
+
+def _with_uploads(args: Mapping[str, Any]) -> dict[str, Any]:
+    """``args`` with ``files`` and the fields in ``data`` made into one multipart body [H44]."""
+    both = dict(args)
+    data = both.pop("data", None)
+    if data is not None and not isinstance(data, Mapping | list | tuple):
+        raise InvalidTask("fetch.data", f"is a dict of fields when there are files, not {type(data).__name__}")
+    both["data"], content_type = multipart.encode(
+        multipart.fields_of(data or {}), multipart.files_of(both.pop("files"))
+    )
+    headers = _text_dict(both.get("headers") or {}, "headers")
+    both["headers"] = {n: v for n, v in headers.items() if n.lower() != "content-type"} | {"Content-Type": content_type}
+    return both
+
+
+def is_curl(url: str) -> bool:
+    """Whether what stands for a URL is a curl command."""
+    return url.lstrip().startswith(_CURL)
+
+
+def curl_args(command: str) -> tuple[list[str], dict[str, Any]]:
+    """URLs and arguments of a curl command [H80, H81]; raises :class:`InvalidTask` that names the wrong word."""
+    from crawlkit.libs.curl_command import CurlError, parse
+
+    try:
+        request = parse(command)
+    except CurlError as error:
+        raise InvalidTask("url", f"curl command: {error}") from None
+    said: dict[str, Any] = {
+        name: value
+        for name in ("method", "data", "user_agent", "proxy", "timeout", "connect_timeout", "max_redirects")
+        if (value := getattr(request, name)) is not None
+    }
+    for name in ("allow_redirects", "validate_cert", "use_gzip"):
+        if (flag := getattr(request, name)) is not None:
+            said[name] = flag
+    if request.headers:
+        said["headers"] = request.headers
+    if request.cookies:
+        said["cookies"] = request.cookies
+    if request.form:
+        fields = [multipart.Field(name, content, filename, kind) for name, content, filename, kind in request.form]
+        said["data"], content_type = multipart.encode(fields, [])
+        said["headers"] = {**request.headers, "Content-Type": content_type}
+    return [url if has_scheme(url) else "http://" + url for url in request.urls], said
 
 
 def is_plain(schedule: Schedule | None) -> bool:

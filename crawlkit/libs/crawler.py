@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlkit.libs import crawl_args
 from crawlkit.libs.collector import Collector
-from crawlkit.libs.crawl_args import SCHEDULE_FIELDS
+from crawlkit.libs.crawl_args import SCHEDULE_FIELDS, curl_args, is_curl
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.task import MAX_TASKID, MAX_URL, Task, taskid_of
 from crawlkit.libs.url import Joiner, has_scheme, task_url, with_params
@@ -24,6 +24,8 @@ Callback = str | Callable[..., Any] | None
 OUTSIDE = "this works only inside a callback, while the project runs"
 _MAX_PLANS = 500
 _HTTP = ("http://", "https://")
+_MAYBE_CURL = frozenset("c \t\r\n")
+_SHAPE = {"project", "taskid", "url", "schedule", "fetch", "process"}
 
 
 class _Plan:
@@ -105,14 +107,22 @@ class Crawler:
         if self.has_save:
             handler.save = None  # type: ignore[assignment]
 
-    def crawl(self, url: str, callback: Callback, kwargs: dict[str, Any]) -> TaskDict:
-        """One follow-up; raises as :meth:`BaseHandler.crawl` says."""
+    def crawl(self, url: str, callback: Callback, kwargs: dict[str, Any]) -> TaskDict | list[TaskDict]:
+        """One follow-up, or those of a curl command; raises as :meth:`BaseHandler.crawl` says."""
+        if url[:1] in _MAYBE_CURL and is_curl(url):
+            urls, said = curl_args(url)
+            asked = [self._said(each, callback, crawl_args.joined(said, kwargs)) for each in urls]
+            return asked if len(asked) > 1 else asked[0]
         if not kwargs:
             plan = self._plans.get(callback)
             if plan is None:
                 plan = self._plan_for(callback)
             if plan.simple:
                 return self._take(url, plan)
+        return self._said(url, callback, kwargs)
+
+    def _said(self, url: str, callback: Callback, kwargs: dict[str, Any]) -> TaskDict:
+        """One follow-up of which something is said that is worked out anew."""
         crawl_args.check_names(kwargs)
         args = self._joined_args(callback, kwargs)
         params = args.get("params")
@@ -153,8 +163,6 @@ class Crawler:
             raise RuntimeError(OUTSIDE)
         url = task_url(url) or "/"
         if not url.startswith(_HTTP) and not has_scheme(url):
-            if url.startswith("curl "):
-                raise InvalidTask("url", "curl command strings are not supported yet; give the URL and its arguments")
             url = self._resolved(url)
         if len(url) > MAX_URL:
             raise InvalidTask("url", f"is {len(url):,} characters, over the limit of {MAX_URL:,}")
@@ -176,6 +184,16 @@ class Crawler:
             self._joiner = Joiner(self.response.base_url if self.response is not None else "")
         joined = self._joiner.join(url)
         return url if joined is None else task_url(joined)
+
+
+def is_asked(value: Any, project: str) -> bool:
+    """Whether ``value`` is what ``crawl`` returned, one task or a list of them.
+
+    Told by its shape: a type of its own would make each of the many calls dearer.
+    """
+    if type(value) is list:
+        return bool(value) and all(type(each) is dict and is_asked(each, project) for each in value)
+    return type(value) is dict and len(value) == 6 and value.keys() == _SHAPE and value["project"] == project
 
 
 def urls_of(urls: Iterable[str | None]) -> Iterable[str]:

@@ -20,7 +20,7 @@ from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import shown_body
-from crawlkit.libs.crawler import Crawler
+from crawlkit.libs.crawler import Crawler, TaskDict, is_asked
 from crawlkit.libs.errors import FETCH_ERROR_KINDS, InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import (
@@ -190,7 +190,7 @@ class _Run:
         self.reason: str | None = None
         self.seconds = 0.0
         self.save: msgspec.Raw = NIL
-        self.shown: dict[str, Any] = {}
+        self.shown: TaskDict = {}
         self.url = _filed_under(fetched.task)
 
     def execute(self) -> None:
@@ -255,6 +255,8 @@ class _Run:
             runner._handler.on_result(*self._arguments(runner._on_result_wants, value))
         elif value:
             self.collector.result(value)
+        if is_asked(value, runner.project.name):
+            return  # what self.crawl returned is collected already
 
     def _keep_save(self, save: Any, before: bytes) -> None:
         if before == _MSGPACK_NIL and not save:
@@ -336,7 +338,7 @@ def _filed_under(task: Dispatch) -> str:
     return task.url
 
 
-def _task_dict(dispatch: Any) -> dict[str, Any]:
+def _task_dict(dispatch: Any) -> TaskDict:
     """``self.task`` in pyspider's shape."""
     return {
         "project": dispatch.project,

@@ -273,7 +273,12 @@ def test_unknown_arguments_are_named() -> None:
         ({"taskid": ""}, "taskid"),
         ({"taskid": "a\0b"}, "taskid"),
         ({"taskid": 5}, "taskid"),
-        ({"files": {"f": b"x"}}, "files"),
+        ({"files": "f"}, "files"),
+        ({"files": {"f": 5}}, "files.f"),
+        ({"files": {"f": ("a",)}}, "files.f"),
+        ({"files": {"f": b"x"}, "data": "text"}, "fetch.data"),
+        ({"session": ""}, "fetch.session"),
+        ({"proxy": ["h:1", 5]}, "fetch.proxy[1]"),
     ],
 )
 def test_wrong_values_are_named_by_their_path(arguments: dict[str, Any], path: str) -> None:
@@ -413,11 +418,53 @@ def test_what_lxml_finds_is_text_like_any_other() -> None:
     assert collector.results == ['{"href":"/x"}']
 
 
-def test_curl_strings_are_refused_in_words() -> None:
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("curl -H 'A: b'", "no URL in the curl command"),
+        ("curl http://a.com/ --frobnicate", "unknown curl option '--frobnicate'"),
+        ("curl 'http://a.com/", "never closed"),
+        ("curl http://a.com/ -F a=@file", "use files="),
+    ],
+)
+def test_curl_commands_that_cannot_be_read_are_refused_in_words(command: str, words: str) -> None:  # H80
     handler = Bare()
     begun(handler)
-    with pytest.raises(InvalidTask, match="curl"):
-        handler.crawl("curl 'http://a.com/' -H 'A: b'")
+    with pytest.raises(InvalidTask, match=words):
+        handler.crawl(command)
+
+
+def test_several_urls_of_a_curl_command_and_several_commands() -> None:  # H80
+    handler = Bare()
+    collector = begun(handler)
+    shown = handler.crawl("curl http://a.com/1 http://a.com/2 -H 'A: b'", callback=handler.page)
+    assert [each["fetch"] for each in shown] == [{"headers": {"A": "b"}}] * 2
+    more = handler.crawl(["curl http://a.com/3", "http://a.com/4", "curl a.com/5 a.com/6"], callback=handler.page)
+    assert [each["url"][-1] for each in more] == ["3", "4", "5", "6"]
+    assert len(collector.follows) == 6
+    assert handler.crawl("curl")["url"] == "http://a.com/dir/curl"  # no command: a relative URL
+
+
+def test_uploads_keep_every_byte() -> None:  # H44
+    content = bytes(range(256)) * 3
+    first = crawled(Bare(), "http://a.com/", files={"f": ("n.bin", content, "image/png")}, data={"a": ["1", "2"]})
+    assert first.fetch is not None
+    assert first.fetch.headers is not None
+    assert first.fetch.data is not None
+    kind = first.fetch.headers["Content-Type"]
+    boundary = kind.removeprefix("multipart/form-data; boundary=").encode()
+    a, b, file, end = first.fetch.data.split(b"--" + boundary)[1:]
+    assert a == b'\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    assert b.endswith(b"\r\n\r\n2\r\n")
+    assert file == (
+        b'\r\nContent-Disposition: form-data; name="f"; filename="n.bin"\r\nContent-Type: image/png\r\n\r\n'
+        + content
+        + b"\r\n"
+    )
+    assert end == b"--\r\n"
+    again = crawled(Bare(), "http://a.com/", files={"f": ("n.bin", content, "image/png")}, data={"a": ["1", "2"]})
+    assert again.taskid == first.taskid
+    assert crawled(Bare(), "http://a.com/", files={"f": content}).taskid != first.taskid
 
 
 def test_messages() -> None:  # H18

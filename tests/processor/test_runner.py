@@ -66,6 +66,26 @@ def ran(body: str, answer: Fetched | None = None, before: str = "") -> Outcome:
     return outcome
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def page(self, response):\n    yield self.crawl('/1')\n    yield self.crawl(['/2', '/3'])\n    yield {'a': 1}",
+        "def page(self, response):\n    self.crawl('/1')\n    self.on_result({'a': 1})\n"
+        "    return [self.crawl('/2'), self.crawl('/3')]",
+        "async def page(self, response):\n    self.on_result({'a': 1})\n    return self.crawl(['/1', '/2', '/3'])",
+        "async def page(self, response):\n    yield self.crawl(None)\n    yield self.crawl(['/1', '/2', '/3'])\n"
+        "    yield {'a': 1}",
+        "def on_result(self, result):\n    super().on_result(result)\n"
+        "def page(self, response):\n    yield {'a': 1}\n    yield self.crawl(['/1', '/2', '/3'])",
+    ],
+)
+def test_what_crawl_returned_is_no_result(body: str) -> None:
+    outcome = ran(body)
+    assert outcome.ok
+    assert outcome.results == ['{"a":1}']
+    assert len(outcome.follows) == 3
+
+
 def process(outcome: Outcome) -> TrackProcess:
     assert outcome.process is not None
     return outcome.process
