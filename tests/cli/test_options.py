@@ -123,7 +123,7 @@ def test_the_order_holds(
     variable = "_".join(("CRAWLKIT", *path, name)).upper()
     if option.is_flag:
         on = option.opts[0]
-        default = seen(path, found, [])[name]
+        default = bool(seen(path, found, [])[name])  # None: not said
         assert seen(path, found, [], nested(path, name.replace("_", "-"), not default))[name] is not default
         monkeypatch.setenv(variable, str(default).lower())
         assert seen(path, found, [], nested(path, name, not default))[name] is default
@@ -216,3 +216,14 @@ def test_commands_are_loaded_when_asked_for() -> None:
         module, _, attribute = place.partition(":")
         assert module.startswith("crawlkit.cli."), name
         assert attribute
+
+
+def test_no_command_is_all_with_its_options(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    got: dict[str, Any] = {}
+    target = cli.get_command(click.Context(cli), "all")
+    assert target is not None
+    monkeypatch.setattr(target, "callback", lambda **options: got.update(options) or 1)
+    (tmp_path / "c.json").write_text(json.dumps({"all": {"fetcher-num": 3, "processor-num": 4}}))
+    monkeypatch.setenv("CRAWLKIT_ALL_PROCESSOR_NUM", "5")
+    assert run(["-c", "c.json", "--data-path", "d"]) == 1  # the exit code of all is that of crawlkit
+    assert (got["fetcher_num"], got["processor_num"], got["result_worker_num"]) == (3, 5, 1)
