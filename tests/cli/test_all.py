@@ -112,6 +112,19 @@ def test_everything_goes_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         assert not alive
 
 
+@pytest.mark.slow
+def test_an_idle_system_uses_less_than_one_percent_of_a_core(tmp_path: Path) -> None:
+    def used(family: list[psutil.Process]) -> float:
+        return sum(process.cpu_times().user + process.cpu_times().system for process in family)
+
+    with everything(tmp_path) as top:
+        family = [top, *top.children(recursive=True)]
+        before, start = used(family), time.monotonic()
+        with pytest.raises(psutil.TimeoutExpired):
+            top.wait(20)
+        assert (used(family) - before) / (time.monotonic() - start) < 0.01
+
+
 def test_a_component_that_cannot_start_stops_all_with_2(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"result_worker": {"result-cls": "nowhere.Sink"}}))
     done = crawlkit("-c", "c.json", "all", "--data-path", "d", cwd=tmp_path)
