@@ -18,10 +18,9 @@ from crawlkit.fetcher import address_guard
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
-from crawlkit.fetcher.head import Headers, header_lines, parse_head
 from crawlkit.fetcher.limits import OVERHEAD, Body, Drip, Inflight
 from crawlkit.fetcher.redirects import is_redirect
-from crawlkit.fetcher.request import Plan, cookie_line
+from crawlkit.fetcher.request import Plan, cookie_line, header_lines
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError
@@ -33,6 +32,7 @@ _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name for it
 _CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _DECISIVE = frozenset(map(len, ("content-encoding", "location", "content-length")))
+Headers = list[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -385,6 +385,28 @@ def _configure_proxy(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
         handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
         if plan.proxy_authorization is not None:
             handle.setopt(pycurl.PROXYHEADER, [b"Proxy-Authorization: " + plan.proxy_authorization.encode()])
+
+
+def parse_head(lines: list[bytes]) -> tuple[int, str, Headers]:
+    """(status, reason, headers) of the last header block; earlier ones are 1xx answers, later lines are trailers."""
+    if not lines:
+        raise FetchError("protocol", "an answer without a header")
+    texts = b"".join(lines).decode("latin-1").split("\n")
+    start = 0
+    for number, text in enumerate(texts):
+        if text.startswith("HTTP/"):
+            start = number
+    parts = texts[start].split(None, 2)
+    if len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit():
+        raise FetchError("protocol", "an answer without a status of three digits")
+    headers = []
+    for text in texts[start + 1 :]:
+        name, colon, value = text.partition(":")
+        if colon:
+            headers.append((name.strip(), value.strip()))
+        elif not text.strip():
+            break
+    return int(parts[1]), parts[2].strip() if len(parts) > 2 else "", headers
 
 
 def default_ca_file() -> str | None:

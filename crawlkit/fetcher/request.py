@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import itemgetter
 
 from crawlkit.fetcher import proxy as proxies
@@ -165,6 +166,26 @@ def _check_clean(what: str, texts: Iterable[str]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise FetchError("bad_request", f"{what}: holds a lone surrogate") from None
+
+
+def header_lines(plan: Plan) -> tuple[bytes, ...]:
+    """What curl is told to send."""
+    return _header_lines(tuple(plan.headers), plan.body is not None, plan.method == "POST" and bool(plan.body))
+
+
+@lru_cache(maxsize=256)
+def _header_lines(headers: tuple[tuple[str, str], ...], body: bool, form: bool) -> tuple[bytes, ...]:
+    """``Name;`` is curl's way to say that a header is there and empty. ``form``: the default type is right."""
+    lines = []
+    typed = False
+    for name, value in headers:
+        typed = typed or name.lower() == "content-type"
+        lines.append(f"{name}: {value}".encode() if value.strip() else f"{name};".encode())
+    if body:
+        lines.append(b"Expect:")  # no waiting for a 100
+        if not typed and not form:
+            lines.append(b"Content-Type:")  # curl would call anything a form
+    return tuple(lines)
 
 
 def cookie_line(plan: Plan) -> str | None:

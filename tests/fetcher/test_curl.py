@@ -9,7 +9,8 @@ import socket
 
 import psutil
 
-from crawlkit.fetcher.curl import default_ca_file
+from crawlkit.fetcher.curl import default_ca_file, parse_head
+from crawlkit.libs.errors import FetchError
 from tests.fetcher.helpers import answer, dispatch, fetch, fetcher, in_loop, raw_server, read_request, site, wait_for
 from tests.fetcher.proxies import proxy
 
@@ -117,3 +118,27 @@ async def test_descriptors_are_given_back() -> None:
 
 def test_certificates_are_found() -> None:
     assert default_ca_file()
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "reason", "headers"),
+    [
+        ([b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", b"\r\n"], 200, "OK", [("A", "b")]),
+        ([b"HTTP/2 404 \r\n", b"a:b:c\r\n"], 404, "", [("a", "b:c")]),
+        (
+            [b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"HTTP/1.1 201 Made it so\r\n", b"X:\r\n", b"\r\n", b"T: t\r\n"],
+            201,
+            "Made it so",
+            [("X", "")],
+        ),
+    ],
+)
+def test_parse_head(lines: list[bytes], status: int, reason: str, headers: list[tuple[str, str]]) -> None:
+    assert parse_head(lines) == (status, reason, headers)
+
+
+@pytest.mark.parametrize("lines", [[], [b"HTTP/1.1\r\n"], [b"HTTP/1.1 OK\r\n"], [b"HTTP/1.1 20 OK\r\n"]])
+def test_parse_head_refuses(lines: list[bytes]) -> None:
+    with pytest.raises(FetchError) as caught:
+        parse_head(lines)
+    assert caught.value.kind == "protocol"

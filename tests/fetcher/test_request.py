@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 
 from crawlkit.fetcher import proxy as proxies
 from crawlkit.fetcher import request
-from crawlkit.fetcher.head import header_lines
-from crawlkit.fetcher.request import Plan, cookie_line, plan_of, robots_plan, sent_cookies, without_cookies
+from crawlkit.fetcher import url as urls
+from crawlkit.fetcher.request import (
+    Plan,
+    cookie_line,
+    header_lines,
+    plan_of,
+    robots_plan,
+    sent_cookies,
+    without_cookies,
+)
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.errors import FetchError
 from tests.fetcher.helpers import dispatch
 
 HERE = "http://a.example/x?y#z"
+URL = urls.parse("http://a.example/")
 SETTINGS = FetcherSettings(proxy="own.example:1", max_timeout=600)
 
 
@@ -145,3 +154,18 @@ def test_nothing_can_be_injected(wish: dict[str, object], path: str) -> None:  #
     assert made.url.wire.isascii()
     if made.proxy is not None:
         assert not any(mark in made.proxy.address for mark in "\r\n\0 ")
+
+
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (Plan(URL), ()),
+        (Plan(URL, headers=[("A", "b"), ("Empty", ""), ("B", "ü")]), (b"A: b", b"Empty;", "B: ü".encode())),
+        (Plan(URL, "POST", body=b"a=1"), (b"Expect:",)),
+        (Plan(URL, "POST", body=b""), (b"Expect:", b"Content-Type:")),
+        (Plan(URL, "PUT", body=b"x"), (b"Expect:", b"Content-Type:")),
+        (Plan(URL, "PUT", [("content-type", "x/y")], b"x"), (b"content-type: x/y", b"Expect:")),
+    ],
+)
+def test_header_lines(plan: Plan, lines: tuple[bytes, ...]) -> None:
+    assert header_lines(plan) == header_lines(plan) == lines
