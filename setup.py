@@ -32,6 +32,7 @@ BASE = [
     "pyyaml>=6.0",
     "idna>=3.7",
     "charset-normalizer>=3.3",
+    "cryptography>=42",
     "sortedcontainers>=2.4",
 ]
 EXTRAS = {

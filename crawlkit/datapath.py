@@ -5,14 +5,17 @@ Two locks: one run (`all` or `one`) a data path, one scheduler a data path. A lo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 from crawlkit.libs.errors import UsageError
 
 RUN_LOCK = "run.lock"
 SCHEDULER_LOCK = "scheduler.lock"
+SECRET_KEY = "secret.key"
 
 
 def make_data_path(path: Path) -> Path:
@@ -24,6 +27,43 @@ def make_data_path(path: Path) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise UsageError(f"data path {path}: not writable for this user")
     return path
+
+
+def secret_key(path: Path, given: str | None = None, *, make: bool = False) -> str | None:
+    """The key that settings of projects are encrypted with: ``given``, else the file ``secret.key`` in the data path.
+
+    ``make``: it is made when there is none (readable for its owner only); otherwise the answer is None then. Raises
+    :class:`UsageError` in words.
+    """
+    if given:
+        return given
+    file = path / SECRET_KEY
+    try:
+        if make and not file.exists():
+            _make_key(file)
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: no secret key") from None
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+
+
+def _make_key(file: Path) -> None:
+    """Whoever comes first makes it: a link does not replace what is there, and shows the file only when whole."""
+    from crawlkit.libs.secrets import new_key
+
+    fd, draft = tempfile.mkstemp(dir=file.parent, prefix=".secret")  # mode 0600 from its birth
+    try:
+        with os.fdopen(fd, "w", encoding="ascii") as new:
+            new.write(new_key() + "\n")
+            new.flush()
+            os.fsync(new.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        os.unlink(draft)
 
 
 class Lock:

@@ -44,6 +44,7 @@ class Settings:
     resultdb: str | None = None
     message_queue: str | None = None  # None: local:// under the data path
     queue_maxsize: int = 100  # messages a queue; 0: no bound
+    secret_key: str | None = field(default=None, repr=False)  # None: secret.key in the data path
     logging_config: Path | None = None
     debug: bool = False
     add_sys_path: bool = True

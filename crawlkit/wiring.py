@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crawlkit.libs.clock import Clock
     from crawlkit.libs.messages import Fetched
     from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
+    from crawlkit.libs.secrets import SecretBox
     from crawlkit.libs.task import Fetch
     from crawlkit.message_queue.base import Broker
     from crawlkit.message_queue.local import LocalServer
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from crawlkit.scheduler.settings import EngineSettings
 
 KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")
+NO_KEY = (
+    "there is no secret key here: give the one its settings were set with, by CRAWLKIT_SECRET_KEY or as the file"
+    " secret.key in the data path"
+)
 OUR_ENVIRONMENT = (
     "PYTHONPATH",
     "CRAWLKIT_",
@@ -158,6 +163,31 @@ def drop_project(settings: Settings, name: str) -> None:
             stores.resultdb.drop(name)
     finally:
         lock.release()
+
+
+def secret_box(settings: Settings, *, make: bool = False) -> SecretBox | None:
+    """What settings of projects are sealed and opened with; ``None`` without a key. ``make``: a key is made then."""
+    from crawlkit.libs.secrets import SecretBox
+
+    if make and not settings.secret_key:
+        datapath.make_data_path(settings.data_path)
+    key = datapath.secret_key(settings.data_path, settings.secret_key, make=make)
+    return SecretBox(key) if key is not None else None
+
+
+def unsealer(settings: Settings) -> Callable[[str, str, str], str]:
+    """Opens settings of projects. The key is looked for when the first one is opened; most runs have none."""
+    box: list[SecretBox] = []
+
+    def unseal(project: str, name: str, sealed: str) -> str:
+        if not box:
+            found = secret_box(settings)
+            if found is None:
+                raise UsageError(f"setting {name} of project {project} does not open: {NO_KEY}")
+            box.append(found)
+        return box[0].open(project, name, sealed)
+
+    return unseal
 
 
 class Only:
@@ -324,6 +354,8 @@ def build_processor(
     blobs: BlobStore | None,
     options: Mapping[str, Any],
     environment: Mapping[str, str] | None = None,
+    *,
+    settings: Settings,
 ) -> ProcessorService:
     """A processor with its workers. ``options``: those of ``crawlkit processor``."""
     from crawlkit.libs import messages
@@ -338,6 +370,7 @@ def build_processor(
         clock=clock(),
         node=node_name("processor"),
         blobs=blobs,
+        unseal=unsealer(settings),
     )
 
 

@@ -73,6 +73,8 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         help="Queues between the components.  [default: a socket in the data path]")  # fmt: skip
 @option("--queue-maxsize", envvar="QUEUE_MAXSIZE", type=click.IntRange(min=0), default=100, show_default=True,
         help="Messages a queue holds; 0: no bound.")  # fmt: skip
+@option("--secret-key", metavar="KEY",
+        help="What settings of projects are encrypted with.  [default: secret.key in the data path]")  # fmt: skip
 @option("--logging-config", type=click.Path(path_type=Path), help="A file for logging.config.fileConfig.")
 @option("--debug/--no-debug", envvar="DEBUG", default=False, help="Log more; show tracebacks.")
 @option("--add-sys-path/--not-add-sys-path", default=True, show_default=True,

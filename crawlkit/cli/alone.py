@@ -176,7 +176,7 @@ def run_processor(settings: Settings, **options: Any) -> int:
     with wiring.open_stores(settings, ("projectdb", "blobdb"), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_processor(queues, stores.projectdb, stores.blobdb, options)
+            return wiring.build_processor(queues, stores.projectdb, stores.blobdb, options, settings=settings)
 
         return run_on_queues(settings, "processor", build)
 

@@ -127,8 +127,16 @@ class Crawl:
             from crawlkit.cli.inline import InlineProcessor
 
             node = wiring.node_name("processor")
-            return InlineProcessor(queues, self._projectdb, stores.blobdb, self.clock, node, self._stop.set)
-        return wiring.build_processor(queues, self._projectdb, stores.blobdb, plan.processor, wiring.user_environment())
+            unseal = wiring.unsealer(plan.settings)
+            return InlineProcessor(queues, self._projectdb, stores.blobdb, self.clock, node, self._stop.set, unseal)
+        return wiring.build_processor(
+            queues,
+            self._projectdb,
+            stores.blobdb,
+            plan.processor,
+            wiring.user_environment(),
+            settings=plan.settings,
+        )
 
     def _say(self, text: str) -> None:
         """A line for people, also while the bar is on the terminal."""

@@ -18,7 +18,10 @@ from crawlkit.cli.base import say
 from crawlkit.libs import messages
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import BadMessage, ScriptError
+from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.messages import Fetched, Outcome
+from crawlkit.processor.grants import Unseal, no_key, opened
+from crawlkit.processor.masking import Mask
 from crawlkit.processor.outcome import script_failure
 from crawlkit.processor.project_loader import LoadedProject, load_project
 from crawlkit.processor.runner import Runner, RunnerSettings
@@ -40,6 +43,7 @@ class InlineProcessor:
         clock: Clock,
         node: str,
         on_quit: Callable[[], None],
+        unseal: Unseal = no_key,
     ) -> None:
         self._inqueue = queues.queue(messages.FETCHER2PROCESSOR)
         self._results = queues.queue(messages.PROCESSOR2RESULT)
@@ -49,7 +53,9 @@ class InlineProcessor:
         self._clock = clock
         self._node = node
         self._on_quit = on_quit
+        self._unseal = unseal
         self._runners: dict[str, Runner] = {}
+        self._masks: dict[str, Mask] = {}
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -92,6 +98,8 @@ class InlineProcessor:
         except ScriptError as error:
             return [script_failure(fetched, error, node=self._node)]
         runner.run(fetched, outcomes.append)
+        for outcome in outcomes:
+            self._masks[outcome.project].outcome(outcome)
         return outcomes
 
     def _runner(self, fetched: Fetched) -> Runner:
@@ -99,9 +107,12 @@ class InlineProcessor:
         runner = self._runners.get(task.script)
         if runner is None:
             script = self._projectdb.script(task.project, task.script) or ""
-            project = load_project(task.project, script, group=task.group, resolver=self._script_of)
+            given = opened(task.project, self._projectdb.settings(task.project), self._unseal)
+            mask = self._masks[task.project] = Mask(given.values[name] for name in given.secret)
+            settings = HandlerSettings(task.project, given.values, given.closed)
+            project = load_project(task.project, script, group=task.group, resolver=self._script_of, settings=settings)
             self._watch(project)
-            runner = Runner(project, node=self._node, settings=RunnerSettings(), clock=self._clock)
+            runner = Runner(project, node=self._node, settings=RunnerSettings(), clock=self._clock, mask=mask.text)
             self._runners[task.script] = runner
         return runner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -209,6 +210,87 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
         store.put(row, author="cli", message=f"status {row.status}")
     told = tell(settings)
     say(f"project {name}: {status.upper()}" + ("" if told else " (no scheduler runs on this data path now)"))
+
+
+@command(
+    project,
+    name="set",
+    example="crawlkit project set quotes api_key\ncrawlkit project set quotes user ann --no-secret",
+)
+@click.argument("name")
+@click.argument("key")
+@click.argument("value", required=False)
+@option("--secret/--no-secret", default=None, help="Never show it again.  [default: as it was; secret when new]")
+@option("--remove", is_flag=True, help="Remove it instead.")
+@click.pass_context
+def set_setting(
+    ctx: click.Context, /, name: str, key: str, value: str | None, secret: bool | None, remove: bool
+) -> None:
+    """Give a project the setting KEY, for its handler's self.settings. Stored encrypted.
+
+    Without VALUE it is asked for and not shown; - reads it from stdin, without the last line's end.
+    """
+    from crawlkit import wiring
+    from crawlkit.libs.rows import SettingRow
+
+    settings = settings_of(ctx)
+    if remove and value is not None:
+        raise UsageError("--remove takes no VALUE")
+    with open_projects(settings) as store:
+        existing(store, name)
+        known = store.settings(name)
+        old = known.get(key)
+        if remove:
+            if not store.remove_setting(name, key):
+                raise UsageError(f"project {name} has no setting {key!r}; see crawlkit project settings {name}")
+            say(f"project {name}: setting {key} removed")
+            return
+        secret = secret if secret is not None else (old is None or old.secret)
+        box = wiring.secret_box(settings, make=not known)
+        if box is None:
+            raise UsageError(f"project {name} has settings, but {wiring.NO_KEY}")
+        for row in known.values():
+            box.open(name, row.name, row.sealed)  # two keys for one project: half of it would not open
+        store.put_setting(name, SettingRow(key, box.seal(name, key, _value(key, value)), secret))
+    say(f"project {name}: setting {key} {'changed' if old else 'set'}; running handlers see it within seconds")
+
+
+def _value(key: str, given: str | None) -> str:
+    if given is None:
+        prompted: str = click.prompt(key, hide_input=True, err=True)
+        return prompted
+    if given != "-":
+        return given
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError("stdin: a setting is UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+@command(project, name="settings", example="crawlkit project settings quotes")
+@click.argument("name")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_settings(ctx: click.Context, /, name: str, as_json: bool) -> None:
+    """List a project's settings. The values of secrets are not shown."""
+    import json
+
+    from crawlkit import wiring
+
+    settings = settings_of(ctx)
+    unseal = wiring.unsealer(settings)
+    with open_projects(settings) as store:
+        existing(store, name)
+        rows = store.settings(name)
+    for key, row in rows.items():
+        value = None if row.secret else unseal(name, key, row.sealed)
+        if as_json:
+            click.echo(json.dumps({"name": key, "secret": row.secret, "value": value, "updatetime": row.updatetime}))
+        else:
+            click.echo(f"{key}  {_when(row.updatetime)}  {'(secret)' if value is None else value}")
+    if not rows and not as_json:
+        say(f"no settings yet; set one with: crawlkit project set {name} KEY")
 
 
 @command(project, name="run", example="crawlkit project run quotes")

@@ -93,6 +93,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "RESULTDB": settings.resultdb,
         "MESSAGE_QUEUE": settings.queue_url(),
         "QUEUE_MAXSIZE": settings.queue_maxsize,
+        "SECRET_KEY": settings.secret_key,
         "LOGGING_CONFIG": settings.logging_config.absolute() if settings.logging_config else None,
         "DEBUG": int(settings.debug),
         "ADD_SYS_PATH": int(settings.add_sys_path),

@@ -16,6 +16,7 @@ from crawlkit.libs.crawl_args import CrawlArgs
 from crawlkit.libs.crawler import OUTSIDE, Callback, Crawler, TaskDict, urls_of
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.every import crons_of, every
+from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import ProjectInfo
 from crawlkit.libs.task import taskid_of
@@ -71,6 +72,9 @@ class BaseHandler:
 
     project_name: str = ""
     project: Mapping[str, Any] | None = None
+
+    settings: Mapping[str, str] = HandlerSettings()
+    """What ``crawlkit project set`` gave the project; a missing one is a :class:`KeyError` that says how to set it."""
 
     task: TaskDict
     response: Response

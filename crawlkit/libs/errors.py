@@ -18,6 +18,10 @@ class ServiceUnreachable(UsageError):
     """A service the command needs does not answer. Say which and how to start it; exit code 2."""
 
 
+class WrongKey(UsageError):
+    """A setting of a project does not open with the secret key at hand. Say which key is meant; exit code 2."""
+
+
 class InvalidTask(CrawlkitError, ValueError):
     """A task breaks the rules: refuse it and tell the sender.
 

@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -22,17 +22,20 @@ _FRAMEWORK = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 class Capture:
-    """The last ``limit`` characters of what was written."""
+    """The last ``limit`` characters of what was written. ``mask`` changes each text before it is kept."""
 
-    __slots__ = ("_limit", "_pieces", "_size", "cut")
+    __slots__ = ("_limit", "_mask", "_pieces", "_size", "cut")
 
-    def __init__(self, limit: int = MAX_LOGS) -> None:
+    def __init__(self, limit: int = MAX_LOGS, mask: Callable[[str], str] | None = None) -> None:
         self._limit = limit
+        self._mask = mask
         self._pieces: deque[str] = deque()
         self._size = 0
         self.cut = False
 
     def write(self, text: str) -> None:
+        if self._mask is not None:
+            text = self._mask(text)
         size = len(text)
         if not size:
             return
@@ -50,6 +53,8 @@ class Capture:
         if not self._pieces:
             return ""
         text = "".join(self._pieces)
+        if self._mask is not None:
+            text = self._mask(text)  # what came in several pieces
         if len(text) > self._limit or self.cut:
             text = "..." + text[-self._limit :]
         return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -21,6 +21,7 @@ TASK = 2  # payload: the Fetched message, untouched
 ANSWER = 3  # a piece of the answer to an ASK
 ANSWER_END = 4
 ANSWER_NONE = 5  # there is no answer
+SETTINGS = 6  # payload: msgpack of Settings; they hold for the tasks that follow
 
 # worker -> service; the two lowest bits of an outcome's kind are flags
 OUTCOME = 16

@@ -32,6 +32,15 @@ class Script(Struct, array_like=True):
     text: bytes  # UTF-8, lone surrogates passed
 
 
+class Settings(Struct, array_like=True):
+    """The settings of the worker's project; sent before the first task, and again when they changed."""
+
+    project: str
+    values: dict[str, str] = {}
+    secret: list[str] = []  # names of those whose values are masked
+    closed: dict[str, str] = {}  # settings that cannot be read -> why
+
+
 def how_it_died(status: int | None) -> str:
     """A wait status in words: ``killed by signal 9 (SIGKILL)``, ``exit code 3``."""
     if status is None:

@@ -38,7 +38,10 @@ log = logging.getLogger("crawlkit.processor")
 
 
 class PoolEvents(Protocol):
-    """What a pool tells the service."""
+    """What a pool tells the service, and asks of it."""
+
+    def settings_of(self, project: str) -> bytes:
+        """The payload of a SETTINGS frame for a worker of the project; ``b""``: it has no settings."""
 
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came; ``kind`` carries the flags of frames.py."""
@@ -263,6 +266,10 @@ class Pool:
             slot.scripts.add(version)
             script = Script(held.head.project, version, held.script)
             worker.send(frames.SCRIPT, 0, msgspec.msgpack.encode(script))
+        settings = self._events.settings_of(held.head.project)
+        if settings != slot.settings:
+            slot.settings = settings
+            worker.send(frames.SETTINGS, 0, settings)
         self._numbers += 1
         held.given = now
         worker.held[self._numbers] = held

@@ -17,6 +17,7 @@ from typing import Any
 
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import ScriptError
+from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.processor.capture import Capture, ScriptLogger, captured_print, capturing, described, formatted
 
 Resolver = Callable[[str], str | None]
@@ -53,11 +54,13 @@ def load_project(
     group: str = "",
     project: Mapping[str, Any] | None = None,
     resolver: Resolver | None = None,
+    settings: HandlerSettings | None = None,
 ) -> LoadedProject:
     """The handler of ``script``; raises :class:`ScriptError` with the line and the traceback [P02].
 
     ``project`` is shown to the script as ``self.project`` [H12]; ``resolver`` gives the script of another project for
-    ``from projects import other``, ``None`` when there is none.
+    ``from projects import other``, ``None`` when there is none; ``settings`` becomes ``self.settings``, before
+    ``__init__``.
     """
     finder = _install_finder()
     finder.begin(resolver)
@@ -68,7 +71,7 @@ def load_project(
             handler_class = _handler_class(module)
             if handler_class is None:
                 raise ScriptError("the script defines no class that subclasses BaseHandler")
-            handler = handler_class()
+            handler = _new(handler_class, settings if settings is not None else HandlerSettings(name))
         except ScriptError:
             raise
         except BaseException as error:  # a script may raise anything, SystemExit too; the worker lives on
@@ -81,6 +84,15 @@ def load_project(
     loaded = LoadedProject(name, script, group, module, handler, capture.text())
     loaded.imports = finder.imported
     return loaded
+
+
+def _new(handler_class: type[BaseHandler], settings: HandlerSettings) -> BaseHandler:
+    """A handler that has its settings before its ``__init__``; a script's own attribute of that name stays."""
+    handler = handler_class.__new__(handler_class)
+    if handler_class.settings is BaseHandler.settings:
+        handler.settings = settings
+    handler.__init__()  # type: ignore[misc]
+    return handler
 
 
 def _run_script(module_name: str, project: str, script: str) -> types.ModuleType:

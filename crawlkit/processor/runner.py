@@ -79,10 +79,14 @@ class Runner:
         settings: RunnerSettings,
         clock: Clock,
         on_failure: Callable[[BaseException], None] | None = None,
+        mask: Callable[[str], str] | None = None,
     ) -> None:
-        """``on_failure`` is called with what a callback raised, before its frames are gone; for debuggers."""
+        """``mask`` changes every text that is logged, before it is cut; it hides the values of secrets.
+
+        ``on_failure`` is called with what a callback raised, before its frames are gone; for debuggers."""
         self.project = project
         self._on_failure = on_failure
+        self._mask = mask
         self.blocked_seconds = 0.0
         """Of the last or running task: seconds that ``emit`` kept the callback waiting; not the callback's time."""
         self.parts = 0
@@ -182,7 +186,7 @@ class _Run:
         self.emit = emit
         self.response = Response.of(fetched)
         self.collector = Collector(self._part)
-        self.capture = Capture(runner._settings.max_logs)
+        self.capture = Capture(runner._settings.max_logs, runner._mask)
         self.ok = False
         self.not_modified = False
         self.send_status = True
@@ -251,12 +255,12 @@ class _Run:
 
     def _result(self, value: Any) -> None:
         runner = self.runner
+        if is_asked(value, runner.project.name):
+            return  # what self.crawl returned is collected already
         if runner._own_on_result:
             runner._handler.on_result(*self._arguments(runner._on_result_wants, value))
         elif value:
             self.collector.result(value)
-        if is_asked(value, runner.project.name):
-            return  # what self.crawl returned is collected already
 
     def _keep_save(self, save: Any, before: bytes) -> None:
         if before == _MSGPACK_NIL and not save:

@@ -16,10 +16,11 @@ from typing import Any
 from crawlkit import __version__
 from crawlkit.database.base import BlobStore, ProjectStore
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import BadMessage, QueueError, StoreError
+from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError
 from crawlkit.libs.messages import Fetched, FetchedHead, Heartbeat, decode, encode
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.processor import frames
+from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
 from crawlkit.processor.held import Held, HeldKey, key_of
 from crawlkit.processor.orders import MAX_SCRIPT
 from crawlkit.processor.outbox import Outbox
@@ -35,7 +36,10 @@ log = logging.getLogger("crawlkit.processor")
 
 
 class ProcessorService:
-    """One processor. ``environ``: what the workers' clean environment is picked from, by default this process's."""
+    """One processor. ``environ``: what the workers' clean environment is picked from, by default this process's.
+
+    ``unseal`` opens the settings of projects.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class ProcessorService:
         node: str,
         blobs: BlobStore | None = None,
         environ: Mapping[str, str] | None = None,
+        unseal: Unseal = no_key,
     ) -> None:
         self._inqueue = inqueue
         self._status_queue = status_queue
@@ -57,6 +62,7 @@ class ProcessorService:
         self._node = node
         self._blobs = blobs
         self._scripts = Scripts(projectdb)
+        self._grants = Grants(projectdb, unseal)
         self._pool = Pool(self, settings, clock, node, os.environ if environ is None else environ)
         self._to_result = Outbox(result_queue, settings.out_messages, settings.out_bytes, self._forwarded)
         self._to_status = Outbox(status_queue, settings.out_messages, settings.out_bytes, self._forwarded)
@@ -80,7 +86,14 @@ class ProcessorService:
         self._running = True
         try:
             await self._pool.start()
-            for loop in (self._to_result.run(), self._to_status.run(), self._acknowledge(), self._beat(), self._take()):
+            for loop in (
+                self._to_result.run(),
+                self._to_status.run(),
+                self._acknowledge(),
+                self._beat(),
+                self._watch(),
+                self._take(),
+            ):
                 loops.append(asyncio.create_task(loop))
             stop = asyncio.create_task(self._stop.wait())
             done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +171,7 @@ class ProcessorService:
             self._spawn(self._look_up(head.project, head.script))
 
     async def _look_up(self, project: str, version: str) -> None:
+        await self._grants.find(project)
         text = await self._scripts.find(project, version)
         for held in self._looking_up.pop((project, version)):
             if text is None:
@@ -210,6 +224,10 @@ class ProcessorService:
         if what == frames.ASK_BLOB:
             held.blob = name
         self._spawn(self._answer_blob(worker, name))
+
+    def settings_of(self, project: str) -> bytes:
+        """What a worker of the project is given now."""
+        return self._grants.known(project)
 
     def room(self) -> None:
         """A worker ended a task."""
@@ -297,6 +315,13 @@ class ProcessorService:
                 with contextlib.suppress(StoreError):  # the next look is soon
                     self._pool.imports_are(await self._scripts.versions(imported))
             await asyncio.sleep(self._settings.heartbeat)
+
+    async def _watch(self) -> None:
+        """A changed setting reaches the workers with the next task."""
+        while True:
+            with contextlib.suppress(CrawlkitError):  # the next look is soon
+                await self._grants.refresh()
+            await asyncio.sleep(LOOK)
 
     async def _send_heartbeat(self, stopping: bool) -> None:
         beat = Heartbeat(

@@ -30,6 +30,7 @@ class Slot:
     retiring: bool = False  # gets no more tasks
     slow: bool = False  # its callback runs for long
     scripts: set[str] = field(default_factory=set)
+    settings: bytes = b""  # those it was sent last
 
     def ended(self, size: int) -> None:
         """One task of ``size`` bytes ended."""

@@ -25,11 +25,13 @@ import pyquery
 
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, ScriptError
+from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.messages import Dispatch, Fetched, Outcome, decode, encode
 from crawlkit.processor import frames
 from crawlkit.processor.board import LAST_WORDS, Board
 from crawlkit.processor.capture import described, route_streams
-from crawlkit.processor.orders import WHERE_SIGNAL, Script, WorkerConfig
+from crawlkit.processor.masking import Mask
+from crawlkit.processor.orders import WHERE_SIGNAL, Script, Settings, WorkerConfig
 from crawlkit.processor.outcome import failure, script_failure
 from crawlkit.processor.project_loader import load_project
 from crawlkit.processor.runner import Runner, RunnerSettings
@@ -62,6 +64,8 @@ class Worker:
         self._runners: dict[str, Runner] = {}
         self._load_errors: dict[str, tuple[ScriptError | None, float]] = {}  # version -> error, valid until
         self._sanity = Sanity()
+        self._settings = HandlerSettings()
+        self._mask = Mask()
         self._number = 0  # of the running task
         self._parts = 0  # of its outcome, sent so far
         self._follows = 0
@@ -78,12 +82,19 @@ class Worker:
                 self._scripts[script.version] = script
                 while len(self._scripts) > MAX_SCRIPTS:
                     self._runners.pop(self._scripts.popitem(last=False)[0], None)
+            elif kind == frames.SETTINGS:
+                self._set(msgspec.msgpack.decode(payload, type=Settings))
             elif kind == frames.TASK:
                 self._task(number, payload)
                 wrong = self._what_was_broken_off() or self._sanity.what_is_wrong()
                 if wrong is not None:
                     self._pipe.send(frames.GOODBYE, number, wrong.encode())
                     return
+
+    def _set(self, given: Settings) -> None:
+        """All handlers of this process are of one project and share what it was given."""
+        self._settings.fill(given.project, given.values, given.closed)
+        self._mask = Mask(given.values[name] for name in given.secret)
 
     def _what_was_broken_off(self) -> str | None:
         """A limit that struck anywhere may have left a lock held or a module half imported."""
@@ -158,13 +169,17 @@ class Worker:
             script = self._scripts[task.script]
             text = script.text.decode("utf-8", "surrogatepass")
             try:
-                project = load_project(script.project, text, group=task.group, resolver=self._script_of)
+                project = load_project(
+                    script.project, text, group=task.group, resolver=self._script_of, settings=self._settings
+                )
             except ScriptError as error:
                 self._load_errors[task.script] = (error, self._clock.monotonic() + LOAD_AGAIN)
                 raise
             if project.imports:
                 self._send(frames.IMPORTED, msgspec.msgpack.encode(project.imports))
-            runner = Runner(project, node=self._config.node, settings=RunnerSettings(), clock=self._clock)
+            runner = Runner(
+                project, node=self._config.node, settings=RunnerSettings(), clock=self._clock, mask=self._masked
+            )
             self._runners[task.script] = runner
             self._sanity = Sanity()
         return runner
@@ -195,6 +210,7 @@ class Worker:
             raise FollowLimit(f"a callback may yield at most {self._config.max_follows:,} follow-ups")
         if outcome.last and not outcome.ok:
             self._name_the_limit(outcome)
+        self._mask.outcome(outcome)
         payload = encode(outcome)
         kind = frames.OUTCOME
         if outcome.results or outcome.result_count:
@@ -204,6 +220,9 @@ class Worker:
         self._send(kind, payload)
         self._parts += 1
         self._ended = outcome.last
+
+    def _masked(self, text: str) -> str:
+        return self._mask.text(text)
 
     def _send(self, kind: int, payload: bytes) -> None:
         self._limit.shield()
@@ -237,6 +256,7 @@ class Worker:
 
     def _finish(self, outcome: Outcome) -> None:
         self._limit.shield()
+        self._mask.outcome(outcome)
         self._pipe.send(frames.OUTCOME | frames.IS_LAST, self._number, encode(outcome))
         self._ended = True
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from crawlkit.database.base import ProjectRow
+from crawlkit.database.base import ProjectRow, SettingRow
 from crawlkit.libs.clock import SystemClock
+from crawlkit.libs.errors import UsageError
 from crawlkit.libs.messages import (
     NIL,
     TASK,
@@ -41,6 +42,7 @@ class Projects:
     def __init__(self) -> None:
         self.rows: dict[str, ProjectRow] = {}
         self.scripts: dict[tuple[str, str], str] = {}
+        self.given: dict[str, dict[str, SettingRow]] = {}
 
     def save(self, name: str, text: str) -> str:
         version = script_md5(text)
@@ -53,6 +55,29 @@ class Projects:
 
     def script(self, name: str, version: str) -> str | None:
         return self.scripts.get((name, version))
+
+    def settings(self, name: str) -> dict[str, SettingRow]:
+        return self.given.get(name, {})
+
+    def set(self, name: str, **values: str | None) -> None:
+        """Settings as they are stored when sealing is adding ``sealed:``; None removes, ``plain_`` is no secret."""
+        given = dict(self.given.get(name, {}))
+        for key, value in values.items():
+            given.pop(key, None)
+            if value is not None:
+                given[key] = SettingRow(key, f"sealed:{value}", not key.startswith("plain_"))
+        self.given[name] = given
+        self.rows[name].updatetime = time.time()
+
+    def changed_since(self, updatetime: float) -> list[ProjectRow]:
+        return [row for row in self.rows.values() if row.updatetime > updatetime]
+
+
+def unseal(project: str, name: str, sealed: str) -> str:
+    """Opens what :meth:`Projects.set` sealed."""
+    if not sealed.startswith("sealed:"):
+        raise UsageError(f"setting {name} of project {project} does not open")
+    return sealed.removeprefix("sealed:")
 
 
 class Bench:
@@ -72,6 +97,7 @@ class Bench:
             clock=SystemClock(),
             node="p1",
             blobs=blobs,
+            unseal=unseal,
         )
         self.parts: dict[tuple[str, str, int], list[Outcome]] = {}
         self.ended: list[tuple[str, str, float]] = []  # project, url, when
