@@ -8,6 +8,7 @@ import gc
 import socket
 
 import psutil
+import pytest
 
 from crawlkit.fetcher.curl import default_ca_file, parse_head
 from crawlkit.libs.errors import FetchError
