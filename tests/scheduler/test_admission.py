@@ -82,6 +82,7 @@ S = Schedule
         pytest.param(FAILED, False, S(itag="b"), R, "itag", id="S34 failed"),
         pytest.param(DONE, False, S(age=99), R, "age", id="S35 over"),
         pytest.param(DONE, False, S(age=100), G, "known", id="S35 just now"),
+        pytest.param(DONE, False, S(age=0.5), R, "age", id="S35 half a second"),
         pytest.param(DONE, False, S(age=101), G, "known", id="S35 fresh"),
         pytest.param(
             row(status=Status.SUCCESS, lastcrawltime=NOW), False, S(age=0), R, "age", id="S35 age 0 is always over"

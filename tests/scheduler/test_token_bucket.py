@@ -103,7 +103,7 @@ def test_kept_over_a_restart_on_another_clock() -> None:
     bucket = TokenBucket(0.5, 4, 1000.0)
     bucket.take(1000.0, 4)
     text = bucket.dump(1002.0, NOW)
-    again = TokenBucket(0.5, 4, 7.0)
+    again = TokenBucket(0.5, 4, 1.0)
     again.load(text, 7.0, NOW + 2)
     assert again.available(7.0) == 2
     assert again.available(9.0) == 3
@@ -139,6 +139,10 @@ def test_a_clock_set_back_neither_fills_nor_starves() -> None:
 
 
 def test_jitter_makes_no_tokens() -> None:
+    bucket = TokenBucket(100, 100, NOW)
+    bucket.take(NOW, 100)
+    bucket.available(NOW - 1.5)
+    assert bucket.available(NOW - 1.4) == pytest.approx(10, abs=0.01)
     bucket = TokenBucket(100, 100, NOW)
     bucket.take(NOW, 100)
     for _ in range(1000):
