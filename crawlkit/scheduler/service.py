@@ -33,6 +33,7 @@ BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that ea
 BUSY = 48  # tasks out
 SEND_AHEAD = 100  # tasks leased and not yet put on the queue
 SUBMIT_CHUNK = 1_000
+SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
 RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
 
 
@@ -75,6 +76,7 @@ class SchedulerService:
         self._stopping = False
         self._submitting = 0
         self._store_down = ""
+        self._next_sweep = float("-inf")
         self._busy_asked, self._busy = float("-inf"), False
         self._thread = ThreadPoolExecutor(1, "scheduler-store")
         self._turned = asyncio.Event()
@@ -204,8 +206,8 @@ class SchedulerService:
         if outbox.resumes:
             self._resumes += outbox.resumes
             self._resumes_filled.set()
-        if outbox.blobs and self._blobs is not None:
-            await self._remove_blobs(outbox.blobs)
+        if self._blobs is not None:
+            await self._tidy_blobs(self._blobs, outbox.blobs)
         self._turned.set()
         return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
 
@@ -333,11 +335,17 @@ class SchedulerService:
                     continue
                 del self._resumes[: len(batch)]
 
-    async def _remove_blobs(self, blobs: list[str]) -> None:
+    async def _tidy_blobs(self, blobs: BlobStore, done: list[str]) -> None:
+        """Removes what nobody needs any more, and now and then what a crash left behind."""
+        now, mono = self.clock.time(), self.clock.monotonic()
         try:
-            await self._in_thread(self._blobs.remove if self._blobs is not None else list, blobs)
+            if done:
+                await self._in_thread(blobs.remove, done)
+            if mono >= self._next_sweep:
+                self._next_sweep = mono + SWEEP
+                await self._in_thread(blobs.sweep, now - self.engine.settings.keep_blobs)
         except StoreError as error:
-            log.warning("%s; what was recorded of ended tasks is swept up later", error)
+            log.warning("%s; bodies that nobody needs are swept up later", error)
 
     # -- what others may ask -----------------------------------------------------------------------------------------
 

@@ -33,3 +33,4 @@ class EngineSettings:
     partitions: int = 1
     keep_attempts: float = 7 * 86_400.0
     keep_ticks: float = 7 * 86_400.0
+    keep_blobs: float = 7 * 86_400.0  # bodies that a crash left behind
