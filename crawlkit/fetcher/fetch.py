@@ -129,7 +129,7 @@ class Fetcher:
         page = trip.plan
         endpoint = browser_client.endpoint_of(task.fetch.fetch_type or "", self.settings)
         if page.robots:
-            await self._robots.check(page)
+            await self._obey_robots(trip, page)
         session = self.browser_engine.session()
         try:
             answer = await session.send(browser_client.job_plan(task, page, endpoint))
@@ -169,13 +169,21 @@ class Fetcher:
         answer.body.drop()
         return answer.status, body
 
+    async def _obey_robots(self, trip: _Trip, plan: Plan) -> None:
+        """Within the time of the fetch; the look-up itself goes on for those who come later."""
+        try:
+            async with asyncio.timeout(trip.started + plan.timeout - self._clock.monotonic()):
+                await self._robots.check(plan)
+        except TimeoutError:
+            raise FetchError("timeout", f"no robots.txt of {plan.url.host} within {plan.timeout:g} seconds") from None
+
     async def _travel(self, trip: _Trip, session: Session) -> Answer:
         """All hops of a trip; the answer of the last. ``trip.plan`` is always the hop that is on its way."""
         first = trip.plan
         while True:
             plan = trip.plan
             if plan.robots:
-                await self._robots.check(plan)
+                await self._obey_robots(trip, plan)
             if trip.history or plan.robots:
                 left = trip.started + first.timeout - self._clock.monotonic()
                 if left <= 0:

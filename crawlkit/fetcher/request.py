@@ -28,6 +28,7 @@ _UNCLEAN = re.compile("[\r\n\0]")
 #: Ours to write: what a task says about them is ignored.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
                       "proxy-connection", "expect"})  # fmt: skip
+MOST_REDIRECTS = 100  # a task may not ask for more: each hop is remembered
 ROBOTS_TIMEOUT = 30.0  # seconds [F10]
 ROBOTS_CONNECT_TIMEOUT = 10.0
 ROBOTS_BODY = 564 * 1024  # bytes, a little over what is read of it
@@ -90,7 +91,9 @@ def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgett
                                  settings.max_timeout),
         validate_cert=settings.validate_cert if fetch.validate_cert is None else fetch.validate_cert,
         follow=fetch.allow_redirects is not False,
-        max_redirects=settings.max_redirects if fetch.max_redirects is None else max(0, fetch.max_redirects),
+        max_redirects=settings.max_redirects
+        if fetch.max_redirects is None
+        else max(0, min(fetch.max_redirects, MOST_REDIRECTS)),
         max_body=settings.max_body if fetch.max_size is None else max(0, min(fetch.max_size, settings.max_body)),
         robots=bool(fetch.robots_txt),
         user_agent=special["user-agent"],

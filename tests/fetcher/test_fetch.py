@@ -13,6 +13,9 @@ import pytest
 import zstandard
 
 from crawlkit.database.registry import connect_blobdb
+from crawlkit.fetcher.fetch import Fetcher
+from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.messages import MAX_INLINE_BODY
 from tests.fetcher.helpers import answer, dispatch, fetch, fetcher, in_loop, raw_server, read_request, site
@@ -441,6 +444,27 @@ async def test_robots_that_are_not_there(reply: bytes, status: int) -> None:
         fetched = await fetch(f"http://127.0.0.1:{port}/page", robots_txt=True)
     assert fetched.status_code == status
     assert fetched.error_kind == (None if status == 200 else "robots")
+
+
+@in_loop
+async def test_a_silent_robots_takes_no_more_than_the_time_of_the_task() -> None:
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        line, _, _ = await read_request(reader)
+        asked += 1
+        assert "robots" in line
+        await reader.read()
+
+    async with raw_server(serve) as port:
+        one = Fetcher(FetcherSettings(), SystemClock(), "node")
+        tasks = [dispatch(f"http://127.0.0.1:{port}/", robots_txt=True, timeout=time) for time in (0.3, 0.5)]
+        found = await asyncio.gather(*[one.fetch(task) for task in tasks])
+        assert [fetched.error_kind for fetched in found] == ["timeout", "timeout"]
+        assert all(fetched.time < 2 for fetched in found)
+        assert asked == 1
+        await one.close()  # and what still waits for it
 
 
 @in_loop

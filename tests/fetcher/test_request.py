@@ -51,6 +51,7 @@ def test_what_holds_when_nothing_is_said() -> None:  # F03
         ({"timeout": 1e9}, "timeout", 600),
         ({"connect_timeout": 7.0}, "connect_timeout", 7),
         ({"max_redirects": 10}, "max_redirects", 10),
+        ({"max_redirects": 10**9}, "max_redirects", 100),
         ({"max_redirects": -1}, "max_redirects", 0),
         ({"allow_redirects": False}, "follow", False),
         ({"validate_cert": False}, "validate_cert", False),
