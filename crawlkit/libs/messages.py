@@ -97,6 +97,7 @@ class Fetched(Struct, array_like=True):
     js_script_result: Any = None  # what a browser's script returned [H51]
     jar: list[str] | None = None  # cookies of fetch.session after the fetch; None: no session
     recorded: list[tuple[int, str]] = []  # kind RESUME: (0: the fetched page, else number of the await; blob)
+    file: dict[str, Any] | None = None  # of self.download: path, bytes, sha256; content is empty then
 
 
 class FetchedHead(Struct, array_like=True):

@@ -74,6 +74,8 @@ class Response:
     """(status, URL) of each redirect followed."""
     traceback: str | None = None
     js_script_result: Any = None
+    file: dict[str, Any] | None = None
+    """Of a download: ``path``, ``bytes`` and ``sha256`` of the whole file."""
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class Response:
             "save": fetched.task.fetch.save,
             "history": fetched.history,
             "js_script_result": fetched.js_script_result,
+            "file": fetched.file,
         }
         return self
 

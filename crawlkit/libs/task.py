@@ -77,6 +77,7 @@ class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
     load_images: bool | None = None
     save: Any = None  # JSON-able; arrives as response.save
     session: str | None = None  # a named cookie jar of the project, kept between tasks
+    download: dict[str, Any] | None = None  # the body becomes a file: to, sha256, size
 
 
 class Process(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
