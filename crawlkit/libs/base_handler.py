@@ -6,15 +6,15 @@ A handler only collects: it sends, fetches and stores nothing. Import cost matte
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, Unpack, overload
 
 from crawlkit.libs import crawl_args
 from crawlkit.libs.collector import Collector
-from crawlkit.libs.crawl_args import CrawlArgs
+from crawlkit.libs.crawl_args import CrawlArgs, FetchArgs
 from crawlkit.libs.crawler import OUTSIDE, Callback, Crawler, TaskDict, urls_of
-from crawlkit.libs.errors import InvalidTask
+from crawlkit.libs.errors import DropTask, InvalidTask
 from crawlkit.libs.every import crons_of, every
 from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.jsonable import NotJSON, jsonable
@@ -121,25 +121,6 @@ class BaseHandler:
             asked += found if isinstance(found, list) else [found]
         return asked
 
-    def download(
-        self,
-        url: str | Iterable[str] | None,
-        to: str = "{name}",
-        callback: Callback = None,
-        *,
-        sha256: str | None = None,
-        size: int | None = None,
-        **kwargs: Unpack[CrawlArgs],
-    ) -> TaskDict | list[TaskDict] | None:
-        """Asks for the file at ``url``; the callback's ``response.file`` tells its path, bytes and sha256.
-
-        ``to`` is a path below the project's files; ``{name}`` in its last part is what the server calls the file. The
-        file is there only when it is whole; ``sha256`` and ``size`` (bytes) are checked when given. Other arguments
-        are those of :meth:`crawl`, and so is what is raised and returned.
-        """
-        wish = {name: value for name, value in (("to", to), ("sha256", sha256), ("size", size)) if value is not None}
-        return self.crawl(url, callback, **{**kwargs, "download": wish})  # type: ignore[arg-type]
-
     def send_message(self, project: str, msg: Any, url: str = "data:,on_message") -> None:
         """Gives ``msg`` (JSON-able) to a project's ``on_message``, as a task of that project [H18].
 
@@ -149,20 +130,33 @@ class BaseHandler:
             raise TypeError("send_message(): name the project that is to receive the message")
         _collector_of(self).message(project, msg, "" if url == "data:,on_message" else url)
 
-    def fetch(self, url: str, **kwargs: Any) -> Any:
-        """Awaiting a response inside a callback is not supported yet; raises :class:`NotImplementedError`."""
-        raise NotImplementedError("self.fetch() is not supported yet; use self.crawl(url, callback=...)")
+    def fetch(self, url: str, **kwargs: Unpack[FetchArgs]) -> Coroutine[Any, Any, Response]:
+        """Awaits the answer inside an async callback: ``response = await self.fetch(url)``.
+
+        The request goes the way of any other, with the project's rate and ``crawl_config``; meanwhile nobody waits: the
+        run ends here, and when the answer is there the callback runs again from its top with all answers so far. It
+        must ask for the same pages in the same order then. Several at once: ``asyncio.gather``. A status of 404 is a
+        response too; :class:`HTTPError` is raised when nothing came at all, :class:`RuntimeError` outside of an async
+        callback, and what :meth:`crawl` raises for its arguments.
+        """
+        if self._crawlkit is None:
+            raise RuntimeError(OUTSIDE)
+        return self._crawlkit.fetch(url, kwargs)  # type: ignore[arg-type]
+
+    def drop(self, reason: str = "") -> NoReturn:
+        """Ends the callback; the task is over, neither done nor failed, and counted as dropped under ``reason``.
+
+        Follow-ups asked for before are kept, results are not. It passes an ``except Exception``.
+        """
+        raise DropTask(str(reason))
 
     def get_taskid(self, task: TaskDict) -> str:
         """The identity of ``task``; override to let URLs that differ be one task, or one URL be several [H16].
 
-        The default is the md5 of the URL for a GET without a body, else of (URL, method, body), and for a download of
-        (URL, target).
+        The default is the md5 of the URL for a GET without a body, else of (URL, method, body).
         """
         fetch = task.get("fetch") or {}
         body = fetch.get("data")
-        if fetch.get("download"):  # a page and its file are two tasks, and so are two files of one URL
-            return taskid_of(task["url"], "DOWNLOAD", f"{fetch['download']['to']}\n{body or ''}".encode())
         return taskid_of(task["url"], fetch.get("method"), body.encode() if isinstance(body, str) else body)
 
     def is_debugger(self) -> bool:
@@ -170,6 +164,19 @@ class BaseHandler:
         return bool(self.__env__.get("debugger"))
 
     # ---- what a script may override
+
+    def before_request(self, task: TaskDict) -> None:
+        """Called before each fetch with the task, whose ``task["fetch"]`` it may change: to sign it, to log in.
+
+        Runs in a worker, so each fetch takes a round more. May end the task by :meth:`drop`; no :meth:`crawl` here.
+        """
+
+    def after_response(self, response: Response) -> Response | None:
+        """Called with each response before its callback, also with one that is an error.
+
+        May return another response for the callback, raise, or call ``response.retry()`` or :meth:`drop`.
+        """
+        return None
 
     def on_message(self, project: str, msg: Any) -> Any:
         """Called with what another project sent; ``__command__`` is the command line [H19]."""
@@ -197,6 +204,7 @@ class BaseHandler:
             crawl_config=_crawl_config(self.crawl_config),
             has_on_finished=cls.on_finished is not BaseHandler.on_finished,
             has_on_start=callable(getattr(self, "on_start", None)),
+            has_before_request=cls.before_request is not BaseHandler.before_request,
         )
 
 

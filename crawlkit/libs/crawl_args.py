@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
-from crawlkit.libs import filenames, multipart
+from crawlkit.libs import multipart
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
@@ -20,8 +20,8 @@ File = Content | tuple[str, Content] | tuple[str, Content, str] | Mapping[str, C
 FETCH_TYPES = ("browser", "http", "js", "phantomjs", "puppeteer", "splash")
 
 
-class CrawlArgs(TypedDict, total=False):
-    """The arguments of ``self.crawl`` beside the URL [H42-H54]."""
+class FetchArgs(TypedDict, total=False):
+    """The arguments of ``self.fetch`` beside the URL, in ``self.crawl`` the same [H42-H52]."""
 
     params: Mapping[str, Any] | Iterable[tuple[str, Any]] | str | None
     data: str | bytes | Mapping[str, Any] | list[tuple[str, Any]] | None
@@ -50,11 +50,16 @@ class CrawlArgs(TypedDict, total=False):
     js_viewport_height: int | None
     load_images: bool | None
     save: Any
+    priority: int
+    retries: int
+
+
+class CrawlArgs(FetchArgs, total=False):
+    """The arguments of ``self.crawl`` beside URL and callback [H42-H54]."""
+
     taskid: str | None
     process_time_limit: float | None
-    priority: int
     exetime: float
-    retries: int
     age: float
     itag: str | int | float | None
     auto_recrawl: bool
@@ -66,7 +71,8 @@ SCHEDULE_FIELDS = frozenset(Schedule.__struct_fields__) - {"retried"}
 FETCH_FIELDS = frozenset(Fetch.__struct_fields__)
 PROCESS_FIELDS = frozenset(Process.__struct_fields__)
 PARTS = SCHEDULE_FIELDS | FETCH_FIELDS | PROCESS_FIELDS
-KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback", "download"}
+KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback"}
+KNOWN_TO_FETCH = frozenset(FetchArgs.__annotations__)
 _YES_OR_NO = (
     *("use_gzip", "validate_cert", "allow_redirects", "robots_txt", "load_images"),
     *("auto_recrawl", "force_update", "cancel"),
@@ -87,11 +93,11 @@ def joined(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]
     return both
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raises :class:`TypeError` that names the arguments ``self.crawl`` does not know."""
-    unknown = sorted(set(names) - KNOWN)
+def check_names(names: Iterable[str], method: str = "crawl", known: frozenset[str] = KNOWN) -> None:
+    """Raises :class:`TypeError` that names the arguments ``self.crawl`` (or ``method``) does not know."""
+    unknown = sorted(set(names) - known)
     if unknown:
-        raise TypeError(f"crawl() got unexpected arguments: {', '.join(unknown)}")
+        raise TypeError(f"{method}() got unexpected arguments: {', '.join(unknown)}")
 
 
 def parts_of(args: Mapping[str, Any]) -> tuple[Schedule | None, Fetch | None, Process | None]:
@@ -139,8 +145,6 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     fetch_type = values.get("fetch_type")
     if fetch_type not in (None, "", "https", *FETCH_TYPES):
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
-    if "download" in values:
-        values["download"] = filenames.download_args(values["download"])
     if "save" in values:
         try:
             values["save"] = jsonable(values["save"], "fetch.save")

@@ -5,8 +5,8 @@ Collects only. It is called twenty times a page: what does not change from call 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crawlkit.libs import crawl_args
 from crawlkit.libs.collector import Collector
@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 TaskDict = dict[str, Any]
 Callback = str | Callable[..., Any] | None
+NOT_AWAITABLE = (
+    "self.fetch() works only inside an async callback (async def ...: await self.fetch(url));"
+    " use self.crawl(url, callback=...)"
+)
 OUTSIDE = "this works only inside a callback, while the project runs"
 _MAX_PLANS = 500
 _HTTP = ("http://", "https://")
 _MAYBE_CURL = frozenset("c \t\r\n")
 _SHAPE = {"project", "taskid", "url", "schedule", "fetch", "process"}
+
+
+class Fetches(Protocol):
+    """What makes requests for a callback that waits for the answer."""
+
+    def fetch(self, task: Task) -> Coroutine[Any, Any, Response]:
+        """``task.taskid`` says which request it is."""
 
 
 class _Plan:
@@ -38,7 +49,7 @@ class _Plan:
         self.plain = crawl_args.is_plain(self.schedule)
         self.simple = not args.get("params") and not args.get("taskid")
         fetch = self.fetch
-        if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET") or fetch.download):
+        if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET")):
             self.simple = False
         parts = crawl_args.as_dict(self.schedule, self.fetch, self.process)
         self._schedule, self._fetch, self._process = parts["schedule"], parts["fetch"], parts["process"]
@@ -65,6 +76,7 @@ class Crawler:
         "_plans",
         "_project",
         "collector",
+        "fetches",
         "handler",
         "has_save",
         "response",
@@ -77,6 +89,8 @@ class Crawler:
         self.handler = handler
         self.collector: Collector | None = None
         self.response: Response | None = None
+        self.fetches: Fetches | None = None
+        """There is one while an async callback runs."""
         self._joiner: Joiner | None = None
         self._plans: dict[Any, _Plan] = {}
         self._planned_for: dict[str, Any] | None = None
@@ -128,6 +142,29 @@ class Crawler:
         params = args.get("params")
         return self._take(with_params(url, params) if params else url, _Plan(args), args.get("taskid"))
 
+    def fetch(self, url: str, kwargs: dict[str, Any]) -> Coroutine[Any, Any, Response]:
+        """A request whose answer the callback awaits; raises as ``crawl`` does."""
+        if self.fetches is None:
+            raise RuntimeError(NOT_AWAITABLE)
+        if not isinstance(url, str):
+            raise TypeError(f"fetch(): the URL is text, not {type(url).__name__}")
+        crawl_args.check_names(kwargs, "fetch", crawl_args.KNOWN_TO_FETCH)
+        if is_curl(url):
+            urls, said = curl_args(url)
+            if len(urls) > 1:
+                raise TypeError("fetch(): one URL at a time; use asyncio.gather for several")
+            url, kwargs = urls[0], crawl_args.joined(said, kwargs)
+        if kwargs.get("params"):
+            url = with_params(url, kwargs["params"])
+        url = task_url(str.__str__(url)) or "/"
+        if not has_scheme(url):
+            url = self._resolved(url)
+        if len(url) > MAX_URL:
+            raise too_long(url)
+        schedule, fetch, _ = crawl_args.parts_of(kwargs)
+        method, body = (fetch.method, fetch.data) if fetch is not None else (None, None)
+        return self.fetches.fetch(Task(self._project, taskid_of(url, method, body), url, schedule, fetch))
+
     def _plan_for(self, callback: Callback) -> _Plan:
         plan = _Plan(self._joined_args(callback, {}))
         if len(self._plans) < _MAX_PLANS:
@@ -165,7 +202,7 @@ class Crawler:
         if not url.startswith(_HTTP) and not has_scheme(url):
             url = self._resolved(url)
         if len(url) > MAX_URL:
-            raise InvalidTask("url", f"is {len(url):,} characters, over the limit of {MAX_URL:,}")
+            raise too_long(url)
         project = self._project
         if taskid is None and self._own_taskid and plan.simple:
             taskid = taskid_of(url)
@@ -194,6 +231,10 @@ def is_asked(value: Any, project: str) -> bool:
     if type(value) is list:
         return bool(value) and all(type(each) is dict and is_asked(each, project) for each in value)
     return type(value) is dict and len(value) == 6 and value.keys() == _SHAPE and value["project"] == project
+
+
+def too_long(url: str) -> InvalidTask:
+    return InvalidTask("url", f"is {len(url):,} characters, over the limit of {MAX_URL:,}")
 
 
 def urls_of(urls: Iterable[str | None]) -> Iterable[str]:

@@ -111,6 +111,22 @@ FETCH_ERROR_KINDS = frozenset(
 )
 
 
+class EndOfCallback(BaseException):
+    """A callback ended itself. No ``Exception``, so that ``except Exception`` in a script lets it pass."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetryTask(EndOfCallback):
+    """``response.retry(reason)``: try the task again by the rules for retries."""
+
+
+class DropTask(EndOfCallback):
+    """``self.drop(reason)``: the task is over, neither done nor failed."""
+
+
 class ScriptError(CrawlkitError):
     """A handler script does not load: show ``message`` at ``lineno`` of the script."""
 

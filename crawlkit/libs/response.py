@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
 
 from crawlkit.libs import charset
+from crawlkit.libs.errors import RetryTask
 from crawlkit.libs.headers import Headers
 from crawlkit.libs.messages import Fetched
 from crawlkit.libs.url import Joiner, without_fragment
@@ -169,6 +170,13 @@ class Response:
         if status >= 300:
             return None
         return self.error
+
+    def retry(self, reason: str = "") -> NoReturn:
+        """Ends the callback; the task is tried again by the rules for retries, counted under ``retry``.
+
+        Follow-ups asked for before are kept, results are not. It passes an ``except Exception``.
+        """
+        raise RetryTask(str(reason))
 
     # ---- head
 

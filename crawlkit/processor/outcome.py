@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from crawlkit.libs import charset
 from crawlkit.libs.errors import ScriptError
-from crawlkit.libs.messages import INFO, NIL, Fetched, Outcome, ProjectInfo, TrackFetch, TrackProcess, pack
+from crawlkit.libs.messages import (
+    INFO,
+    NIL,
+    RESUME,
+    TASK,
+    Fetched,
+    Outcome,
+    ProjectInfo,
+    TrackFetch,
+    TrackProcess,
+    pack,
+)
 from crawlkit.libs.response import Response
 
 MAX_CONTENT = 500  # characters of the body kept after a failure [P07]
@@ -52,6 +63,40 @@ def validators(fetched: Fetched) -> tuple[str | None, str | None]:
     return etag, last_modified
 
 
+def ended(fetched: Fetched, *, node: str) -> Outcome:
+    """The only part of an attempt of which there is nothing to tell; the cookies of its session are kept."""
+    task = fetched.task
+    outcome = Outcome(
+        project=task.project,
+        taskid=task.taskid,
+        run=task.run,
+        attempt=task.attempt,
+        kind=kind_of(task.kind),
+        part=0,
+        last=True,
+        results=[],
+        first_result=0,
+        url=task.url,
+        node=node,
+        ok=True,
+        follows=[],
+        messages=[],
+    )
+    keep_jar(outcome, fetched)
+    return outcome
+
+
+def kind_of(kind: int) -> int:
+    """A task that went on from its record ends like any other."""
+    return TASK if kind == RESUME else kind
+
+
+def keep_jar(outcome: Outcome, fetched: Fetched) -> None:
+    """The cookies of a named session, as the fetch left them, go back to the scheduler."""
+    if fetched.jar is not None and fetched.task.fetch.session is not None:
+        outcome.session, outcome.jar = fetched.task.fetch.session, fetched.jar
+
+
 def failure(
     fetched: Fetched,
     *,
@@ -67,25 +112,15 @@ def failure(
     ``part`` is the number of parts that went out before.
     """
     task = fetched.task
-    return Outcome(
-        project=task.project,
-        taskid=task.taskid,
-        run=task.run,
-        attempt=task.attempt,
-        kind=task.kind,
-        part=part,
-        last=True,
-        results=[],
-        first_result=0,
-        url=task.url,
-        node=node,
-        ok=False,
-        follows=[],
-        messages=[],
-        fetch=track_fetch(fetched, Response.of(fetched), False),
-        process=TrackProcess(ok=False, time=seconds, logs=logs, exception=exception[:MAX_EXCEPTION], reason=reason),
-        info=pack(ProjectInfo(error=exception[:MAX_EXCEPTION])) if task.kind == INFO else NIL,
+    outcome = ended(fetched, node=node)
+    outcome.ok = False
+    outcome.part = part
+    outcome.fetch = track_fetch(fetched, Response.of(fetched), False)
+    outcome.process = TrackProcess(
+        ok=False, time=seconds, logs=logs, exception=exception[:MAX_EXCEPTION], reason=reason
     )
+    outcome.info = pack(ProjectInfo(error=exception[:MAX_EXCEPTION])) if task.kind == INFO else NIL
+    return outcome
 
 
 def script_failure(fetched: Fetched, error: ScriptError, *, node: str) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -21,11 +21,13 @@ from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import shown_body
 from crawlkit.libs.crawler import Crawler, TaskDict, is_asked
-from crawlkit.libs.errors import FETCH_ERROR_KINDS, InvalidTask
+from crawlkit.libs.errors import FETCH_ERROR_KINDS, DropTask, EndOfCallback, InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import (
     INFO,
     NIL,
+    PREPARE,
+    RESUME,
     Dispatch,
     Fetched,
     Follow,
@@ -39,10 +41,13 @@ from crawlkit.libs.response import HTTPError, Response
 from crawlkit.libs.task import Fetch
 from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
+from crawlkit.processor.preparing import prepare
 from crawlkit.processor.project_loader import LoadedProject
+from crawlkit.processor.replay import Diverged, IdleSelector, Parked, Replay
 
 PRELOADED = (document, selector)  # what callbacks will want, loaded before workers are forked
 
+_NO_RESPONSE = ("data:,on_", "data:,_on_")  # of the scheduler's own tasks
 _MSGPACK_NIL = b"\xc0"
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -98,18 +103,40 @@ class Runner:
         self._clock = clock
         self._signatures: dict[str | None, _Signature] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._selector = IdleSelector()
+        self._looks_first = type(self._handler).after_response is not BaseHandler.after_response
         on_result = type(self._handler).on_result
         self._own_on_result = on_result is not BaseHandler.on_result
         self._on_result_wants = _wanted(self._handler.on_result)
 
-    def run(self, fetched: Fetched, emit: Emit) -> None:
-        """Runs the callback of one task; the last part that ``emit`` gets has ``last`` set. User code cannot raise."""
+    def run(
+        self,
+        fetched: Fetched,
+        emit: Emit,
+        recorded: Mapping[int, Fetched | None] | None = None,
+        keep: Callable[[], str] | None = None,
+    ) -> None:
+        """Runs the callback of one task; the last part that ``emit`` gets has ``last`` set. User code cannot raise.
+
+        ``recorded``: what a callback that waits begins again with, the page under 0 and the answers under the numbers
+        of their awaits. ``keep`` stores ``fetched`` for that and returns the blob.
+        """
         self.blocked_seconds = 0.0
         self.parts = 0
         if fetched.task.kind == INFO:
             self._emit(emit, self._info(fetched))
             return
-        run = _Run(self, fetched, emit)
+        if fetched.task.kind == PREPARE:
+            self._emit(emit, self._prepare(fetched))
+            return
+        if fetched.task.kind == RESUME:
+            page = recorded.get(0) if recorded is not None else None
+            if page is None:
+                gone = "the page that the callback began with is gone from the store"
+                self._emit(emit, outcomes.failure(fetched, node=self._node, reason="record_lost", exception=gone))
+                return
+            fetched = msgspec.structs.replace(page, task=fetched.task, jar=None)
+        run = _Run(self, fetched, emit, recorded or {}, keep)
         with capturing(run.capture):
             run.execute()
         self._emit(emit, run.outcome())
@@ -138,26 +165,53 @@ class Runner:
                 self._signatures[name] = known
         return known
 
-    def _run_async(self, coroutine: Any) -> Any:
-        """``coroutine`` to its end; what it started and did not await is cancelled, so no task sees another's."""
-        if asyncio._get_running_loop() is not None:  # callbacks run inside a service: then in a thread of their own
-            with ThreadPoolExecutor(1) as pool:
-                return pool.submit(copy_context().run, self._run_in_loop, coroutine).result()
-        return self._run_in_loop(coroutine)
+    def _run_async(self, coroutine: Any, run: _Run) -> Any:
+        """``coroutine`` to its end; what it started and did not await is cancelled, so no task sees another's.
 
-    def _run_in_loop(self, coroutine: Any) -> Any:
+        Raises :class:`Parked` when it can go no further.
+        """
+        self._crawler.fetches = run.replay
+        try:
+            if asyncio._get_running_loop() is not None:  # callbacks run inside a service: then in a thread of their own
+                with ThreadPoolExecutor(1) as pool:
+                    return pool.submit(copy_context().run, self._run_in_loop, coroutine, run).result()
+            return self._run_in_loop(coroutine, run)
+        finally:
+            self._crawler.fetches = None
+            if run.replay.diverged is not None:  # a script may have caught it
+                raise run.replay.diverged
+
+    def _run_in_loop(self, coroutine: Any, run: _Run) -> Any:
         loop = self._loop
         if loop is None:
-            loop = self._loop = asyncio.new_event_loop()
+            self._selector = IdleSelector()
+            loop = self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._selector.replay = run.replay
+        main = loop.create_task(coroutine)
         try:
-            return loop.run_until_complete(coroutine)
+            return loop.run_until_complete(main)
+        except RuntimeError:
+            if not run.replay.parked or main.done():
+                raise
+            # From here on the callback is unwound: what it still says has been said or will be said again
+            self._crawler.collector = Collector()
+            raise Parked from None
         finally:
+            self._selector.replay = None
             left = asyncio.all_tasks(loop)
             if left:
                 for task in left:
                     task.cancel()
                 loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _prepare(self, fetched: Fetched) -> Outcome:
+        handler, shown = self._handler, _task_dict(fetched.task)
+        handler.task = shown
+        try:
+            return prepare(fetched, shown, handler.before_request, Capture(self._settings.max_logs), self._node)
+        finally:
+            handler.task = None  # type: ignore[assignment]
 
     def _info(self, fetched: Fetched) -> Outcome:
         capture = Capture(self._settings.max_logs)
@@ -180,8 +234,18 @@ class Runner:
 class _Run:
     """One task on its way through its callback."""
 
-    def __init__(self, runner: Runner, fetched: Fetched, emit: Emit) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        fetched: Fetched,
+        emit: Emit,
+        recorded: Mapping[int, Fetched | None],
+        keep: Callable[[], str] | None,
+    ) -> None:
         self.runner = runner
+        self.replay = Replay(fetched.task, recorded)
+        self.keep = keep
+        self.drop: str | None = None
         self.fetched = fetched
         self.emit = emit
         self.response = Response.of(fetched)
@@ -203,6 +267,10 @@ class _Run:
         try:
             self._call()
             self.ok = True
+        except Parked:
+            self.ok = True
+        except EndOfCallback as end:
+            self._ended_itself(end)
         except BaseException as error:  # user code: SystemExit and KeyboardInterrupt fail the task, not the worker
             self._failed(error)
         finally:
@@ -221,6 +289,8 @@ class _Run:
         try:
             signature = runner._signature(dispatch.callback)
             self.send_status = not signature.silent
+            if runner._looks_first and not dispatch.url.startswith(_NO_RESPONSE):
+                self._look_first()
             if not signature.catches:
                 if self.response.status_code == 304:
                     self.not_modified = True
@@ -228,8 +298,17 @@ class _Run:
                 self.response.raise_for_status()
             self._results(signature.function(*self._arguments(signature.arguments)))
         finally:
-            if runner._crawler.has_save:
+            if runner._crawler.has_save and not self.replay.parked:
                 self._keep_save(handler.save, before)
+
+    def _look_first(self) -> None:
+        runner = self.runner
+        changed = runner._handler.after_response(self.response)
+        if changed is None:
+            return
+        if not isinstance(changed, Response):
+            raise TypeError(f"after_response() returns a Response or None, not {type(changed).__name__}")
+        self.response = runner._crawler.response = runner._handler.response = changed
 
     def _arguments(self, wanted: int, *first: Any) -> tuple[Any, ...]:
         return (*first, self.response, self.shown)[:wanted]
@@ -242,9 +321,9 @@ class _Run:
                 if item is not None:
                     self._result(item)
         elif inspect.iscoroutine(returned):
-            self._result(self.runner._run_async(returned))
+            self._result(self.runner._run_async(returned, self))
         elif inspect.isasyncgen(returned):
-            self.runner._run_async(self._drain(returned))
+            self.runner._run_async(self._drain(returned), self)
         else:
             self._result(returned)
 
@@ -273,7 +352,19 @@ class _Run:
         if after_bytes != before:
             self.save = after
 
+    def _ended_itself(self, end: EndOfCallback) -> None:
+        """The callback called ``self.drop()`` or ``response.retry()``."""
+        if isinstance(end, DropTask):
+            self.ok, self.drop = True, end.reason
+            return
+        self.ok, self.reason, self.exception = False, "retry", f"retry: {end.reason}" if end.reason else "retry"
+        self.capture.write(self.exception + "\n")
+
     def _failed(self, error: BaseException) -> None:
+        end = _end_in(error) if isinstance(error, BaseExceptionGroup) else None
+        if end is not None:
+            self._ended_itself(end)
+            return
         self.ok = False
         self.exception = described(error)
         self.reason = _reason(error, self.response)
@@ -294,7 +385,7 @@ class _Run:
             task.taskid,
             task.run,
             task.attempt,
-            task.kind,
+            outcomes.kind_of(task.kind),
             0,  # numbered when it goes out
             last,
             results,
@@ -311,15 +402,18 @@ class _Run:
     def outcome(self) -> Outcome:
         """The last part."""
         collector, fetched = self.collector, self.fetched
-        results = collector.results if self.ok else []
-        first = collector.result_count - len(results) if self.ok else 0
+        if self.replay.parked:
+            return self._parked()
+        kept = self.ok and self.drop is None
+        results = collector.results if kept else []
+        first = collector.result_count - len(results) if kept else 0
         outcome = self._outcome(True, results, first, collector.follows, collector.messages)
         outcome.fetch = outcomes.track_fetch(fetched, self.response, self.ok)
         outcome.process = TrackProcess(
             ok=self.ok,
             time=self.seconds,
             follows=collector.follow_count + len(collector.follows),
-            results=collector.result_count if self.ok else 0,
+            results=collector.result_count if kept else 0,
             result=collector.result_head,
             logs=self.capture.text() or None,
             exception=self.exception,
@@ -327,11 +421,34 @@ class _Run:
         )
         outcome.save = self.save
         outcome.lastcrawltime = self.runner._clock.time()
-        if self.ok:
+        outcomes.keep_jar(outcome, fetched)
+        if self.drop is not None:
+            outcome.drop = self.drop
+        elif self.ok:
             outcome.result_count = collector.result_count
             if not self.not_modified:
                 outcome.etag, outcome.last_modified = outcomes.validators(fetched)
         return outcome
+
+    def _parked(self) -> Outcome:
+        """The callback waits. It will run again from its top, and what it collects goes out then, once."""
+        collector = self.collector
+        outcome = self._outcome(True, [], 0, [], [])
+        outcome.ok = collector.result_count == len(collector.results)  # else what was handed on is to be given again
+        outcome.awaits = self.replay.awaits
+        if self.fetched.task.kind != RESUME and self.keep is not None:
+            outcome.record = self.keep()
+        outcomes.keep_jar(outcome, self.fetched)
+        return outcome
+
+
+def _end_in(group: BaseExceptionGroup[Any]) -> EndOfCallback | None:
+    """What ended the callback inside an ``asyncio.TaskGroup``."""
+    for error in group.exceptions:
+        found = _end_in(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, EndOfCallback):
+            return found
+    return None
 
 
 def _filed_under(task: Dispatch) -> str:
@@ -380,6 +497,8 @@ def _reason(error: BaseException, response: Response) -> str:
         return "memory_limit"
     if isinstance(error, HTTPError) and error.response is response:
         return "fetch_error" if error.kind in FETCH_ERROR_KINDS or response.status_code == 599 else "http_status"
+    if isinstance(error, Diverged):
+        return "diverged"
     if isinstance(error, NotJSON):
         return "result" if error.path.startswith("result") else error.path.partition(".")[0].partition("[")[0]
     if isinstance(error, InvalidTask):

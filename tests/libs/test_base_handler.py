@@ -561,8 +561,12 @@ def test_unknown_names_in_crawl_config_are_left_out() -> None:
 
 
 def test_fetch_is_refused_in_words() -> None:
-    with pytest.raises(NotImplementedError, match="not supported yet"):
+    with pytest.raises(RuntimeError, match="only inside a callback"):
         Bare().fetch("http://a.com/")
+    handler = Bare()
+    begun(handler)
+    with pytest.raises(RuntimeError, match=r"only inside an async callback .*use self\.crawl"):
+        handler.fetch("http://a.com/")
 
 
 def test_the_front_door() -> None:
