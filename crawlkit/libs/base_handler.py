@@ -121,6 +121,26 @@ class BaseHandler:
             asked += found if isinstance(found, list) else [found]
         return asked
 
+    def download(
+        self,
+        url: str | Iterable[str] | None,
+        to: str = "{name}",
+        callback: Callback = None,
+        *,
+        sha256: str | None = None,
+        size: int | None = None,
+        **kwargs: Unpack[CrawlArgs],
+    ) -> TaskDict | list[TaskDict] | None:
+        """Asks for the file at ``url``; the callback's ``response.file`` tells its path, bytes and sha256.
+
+        ``to`` is a path below the project's files; ``{name}`` in its last part is what the server calls the file. The
+        file is there only when it is whole; ``sha256`` and ``size`` (bytes) are checked when given. Other arguments
+        are those of :meth:`crawl`, and so is what is raised and returned.
+        """
+        wish = {name: value for name, value in (("to", to), ("sha256", sha256), ("size", size)) if value is not None}
+        crawl: Callable[..., TaskDict | list[TaskDict] | None] = self.crawl
+        return crawl(url, callback, **kwargs, download=wish)
+
     def send_message(self, project: str, msg: Any, url: str = "data:,on_message") -> None:
         """Gives ``msg`` (JSON-able) to a project's ``on_message``, as a task of that project [H18].
 
@@ -153,10 +173,13 @@ class BaseHandler:
     def get_taskid(self, task: TaskDict) -> str:
         """The identity of ``task``; override to let URLs that differ be one task, or one URL be several [H16].
 
-        The default is the md5 of the URL for a GET without a body, else of (URL, method, body).
+        The default is the md5 of the URL for a GET without a body, else of (URL, method, body), and for a download of
+        (URL, target).
         """
         fetch = task.get("fetch") or {}
         body = fetch.get("data")
+        if fetch.get("download"):  # a page and its file are two tasks, and so are two files of one URL
+            return taskid_of(task["url"], "DOWNLOAD", f"{fetch['download']['to']}\n{body or ''}".encode())
         return taskid_of(task["url"], fetch.get("method"), body.encode() if isinstance(body, str) else body)
 
     def is_debugger(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
-from crawlkit.libs import multipart
+from crawlkit.libs import filenames, multipart
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
@@ -71,7 +71,7 @@ SCHEDULE_FIELDS = frozenset(Schedule.__struct_fields__) - {"retried"}
 FETCH_FIELDS = frozenset(Fetch.__struct_fields__)
 PROCESS_FIELDS = frozenset(Process.__struct_fields__)
 PARTS = SCHEDULE_FIELDS | FETCH_FIELDS | PROCESS_FIELDS
-KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback"}
+KNOWN = frozenset(CrawlArgs.__annotations__) | {"callback", "download"}
 KNOWN_TO_FETCH = frozenset(FetchArgs.__annotations__)
 _YES_OR_NO = (
     *("use_gzip", "validate_cert", "allow_redirects", "robots_txt", "load_images"),
@@ -145,6 +145,8 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     fetch_type = values.get("fetch_type")
     if fetch_type not in (None, "", "https", *FETCH_TYPES):
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
+    if "download" in values:
+        values["download"] = filenames.download_args(values["download"])
     if "save" in values:
         try:
             values["save"] = jsonable(values["save"], "fetch.save")

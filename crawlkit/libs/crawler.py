@@ -49,7 +49,7 @@ class _Plan:
         self.plain = crawl_args.is_plain(self.schedule)
         self.simple = not args.get("params") and not args.get("taskid")
         fetch = self.fetch
-        if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET")):
+        if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET") or fetch.download):
             self.simple = False
         parts = crawl_args.as_dict(self.schedule, self.fetch, self.process)
         self._schedule, self._fetch, self._process = parts["schedule"], parts["fetch"], parts["process"]
