@@ -76,8 +76,6 @@ class Window:
             raise IndexError("pop from an empty window")
         taskid = heapq.heappop(self._heap)[2]
         del self._rows[taskid]
-        if self._asked:
-            self._touched.add(taskid)
         return row
 
     def discard(self, taskid: str) -> bool:

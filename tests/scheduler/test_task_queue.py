@@ -154,6 +154,75 @@ def test_a_read_that_began_before_the_boundary_moved_back_is_void() -> None:
     assert ids(window) == ["first", "t0", "t1"]
 
 
+def test_a_row_put_again_and_taken_while_the_store_is_read_is_not_taken_twice() -> None:
+    window = Window()
+    window.refill([row("a", 0, 1)], 1)
+    window.ask()
+    window.add(row("b", -5, 9))  # the read still shows it at (0, 2)
+    assert window.pop().taskid == "b"
+    assert window.refill([row("b", 0, 2)], 5) == 0
+    assert ids(window) == ["a"]
+
+
+def test_a_row_that_is_put_and_cancelled_while_the_store_is_read_is_gone() -> None:
+    window = Window()
+    window.refill([row("a", 0, 1)], 1)
+    window.ask()
+    window.add(row("b", 0, 9))
+    assert not window.discard("b")
+    window.refill([], 5)
+    assert ids(window) == ["a"]
+
+
+def test_asking_again_forgets_the_first_question() -> None:
+    window = Window(4)
+    window.refill([row(f"t{n}", 0, n) for n in range(4)], 4)
+    window.ask()
+    window.add(row("late", 0, 8))
+    window.add(row("first", -1, 9))  # the boundary moves back
+    assert window.ask() == (0, 1)
+    assert window.refill([row("t2", 0, 2)], 1) == 1
+    assert window.ask() == (0, 2)
+    window.add(row("t3", 0, 3))
+    window.ask()
+    assert [window.pop().taskid for _ in range(4)] == ["first", "t0", "t1", "t2"]
+    assert window.refill([row("t3", 0, 3), row("late", 0, 8)], 5) == 2
+    assert ids(window) == ["t3", "late"]
+
+
+def test_more_changes_than_fit_make_a_read_void() -> None:
+    window = Window(2)
+    window.refill([row("a", 0, 1)], 1)
+    window.ask()
+    for number in range(3):
+        window.add(row(f"late{number}", 0, 5 + number))
+    assert window.refill([], 5) == 0
+    assert window.needs_refill(2)
+
+
+def test_refill_says_how_many_came() -> None:
+    window = Window()
+    assert window.refill([row("a", 0, 1), row("b", 0, 2)], 2) == 2
+    assert window.refill([row("b", 0, 2), row("c", 0, 3)], 2) == 1
+
+
+def test_exactly_full_is_not_too_full() -> None:
+    window = loaded(capacity=4)
+    for number in range(4):
+        window.add(row(f"t{number}", 0, number))
+    assert (len(window), window.complete) == (4, True)
+    assert {r.taskid for r in window.rows()} == {"t0", "t1", "t2", "t3"}
+
+
+def test_putting_again_for_ever_does_not_fill_the_memory() -> None:
+    window = loaded()
+    for number in range(20_000):
+        window.add(row(f"t{number % 10}", -number, number))
+    assert len(window) == 10
+    assert len(window._heap) < 1_000
+    assert ids(window) == [f"t{number % 10}" for number in range(9, -1, -1)]
+
+
 def test_clear_starts_anew() -> None:
     window = loaded(row("a", 0, 1))
     window.ask()
@@ -185,7 +254,7 @@ class Store:
         return waiting[0].taskid if waiting else None
 
 
-OPS = ["put"] * 6 + ["pop"] * 5 + ["done"] * 2 + ["return"] * 2 + ["discard", "read", "read", "arrive", "arrive"]
+OPS = ["put"] * 6 + ["pop"] * 5 + ["done"] * 2 + ["return"] * 2 + ["discard", "discard", "read", "read", "arrive"]
 
 
 class History:
@@ -250,7 +319,7 @@ class History:
 @given(capacity=st.integers(1, 12), limit=st.integers(1, 6), names=st.integers(2, 25), seed=st.integers(0, 10**6))
 def test_the_order_is_that_of_the_store(capacity: int, limit: int, names: int, seed: int) -> None:
     history = History(capacity, limit, names, seed)
-    for _ in range(150):
+    for _ in range(250):
         history.step()
     store = history.store
     while (expected := store.first()) is not None:
