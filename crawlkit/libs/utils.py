@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from crawlkit.libs.errors import UsageError
+from crawlkit.libs.crawl_args import curl_args
 from crawlkit.libs.response import Response
 from crawlkit.libs.url import quote_non_ascii as quote_chinese
 
@@ -50,5 +50,6 @@ def rebuild_response(result: Mapping[str, Any]) -> Response:
 
 
 def curl_to_arguments(command: str) -> dict[str, Any]:
-    """Reading curl command strings is not supported yet; raises :class:`UsageError`."""
-    raise UsageError("curl command strings are not supported yet; give the URL and its arguments")
+    """What ``self.crawl`` takes, out of a curl command, the URLs as ``urls``; raises :class:`InvalidTask` [H80]."""
+    urls, arguments = curl_args(command)
+    return {"urls": urls, **arguments}
