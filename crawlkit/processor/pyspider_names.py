@@ -19,6 +19,12 @@ NAMES: dict[str, str | None] = {
     "pyspider.libs.url": "crawlkit.libs.url",
 }
 
+#: Where pyspider has names that are in our ``utils``.
+MOVED = {
+    "pyspider.libs.response": ("rebuild_response",),
+    "pyspider.libs.url": ("curl_to_arguments", "quote_chinese"),
+}
+
 
 def fill(module: types.ModuleType) -> None:
     """Gives ``module`` (a key of :data:`NAMES`) the public names of ours, and those that leaked out of pyspider's."""
@@ -31,6 +37,9 @@ def fill(module: types.ModuleType) -> None:
         name for name, value in vars(source).items() if getattr(value, "__module__", None) == source.__name__
     ]
     module.__dict__.update({name: getattr(source, name) for name in offered if not name.startswith("_")})
+    if module.__name__ in MOVED:
+        utils = importlib.import_module("crawlkit.libs.utils")
+        module.__dict__.update({name: getattr(utils, name) for name in MOVED[module.__name__]})
     if module.__name__ == "pyspider.libs.base_handler":
         module.__dict__.update(_leaked())
 

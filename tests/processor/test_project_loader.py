@@ -78,8 +78,10 @@ def test_names_that_leaked_out_of_pyspider() -> None:  # H01
         """
         from pyspider.libs.base_handler import *
         import pyspider.libs.utils as utils
-        from pyspider.libs.response import Response
+        from pyspider.libs.response import Response, rebuild_response
+        from pyspider.libs.url import curl_to_arguments, quote_chinese
         from pyspider.libs.utils import md5string, timeout
+        assert curl_to_arguments("curl http://a.com/")["urls"] == ["http://a.com/"]
         assert md5string("x") == utils.md5string(b"x") == "9dd4e461268c8034f5c8564e155c67a6"
         assert quote_chinese("é") == "%C3%A9"
         assert sys and inspect and functools and pprint and six and iteritems and add_metaclass
