@@ -246,7 +246,7 @@ class Transfer:
         try:
             if not self._raw:
                 self._begin_body()
-            if self._engine.inflight.must_wait(self, self._body.size, len(chunk)):
+            if self._body.full or self._engine.inflight.must_wait(self, self._body.size, len(chunk)):
                 self.paused = True
                 self._engine.pause(self)
                 pause: int = pycurl.WRITEFUNC_PAUSE  # curl keeps the chunk and brings it again
@@ -284,10 +284,13 @@ class Transfer:
                     raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
         if self._plan.follow and is_redirect(status, location):
             self._skipping = True
-        elif codings:
+            return
+        if self._plan.sink is not None:
+            self._body = self._plan.sink.begin(status, headers) or self._body
+        if codings and not self._body.raw:
             names = codings_of(codings)
             if names:
-                self._chain = Chain(names, self._body.write, self._plan.max_body + OVERHEAD)
+                self._chain = Chain(names, self._body.write, self._body.limit + OVERHEAD)
 
     def _head(self) -> tuple[int, str, Headers]:
         if self._parsed is None:

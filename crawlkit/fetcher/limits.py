@@ -60,6 +60,9 @@ class Body:
 
     __slots__ = ("_chunks", "_inflight", "limit", "size")
 
+    full = False  # whether the transfer is to pause until there is room
+    raw = False  # whether a Content-Encoding stays as it is
+
     def __init__(self, limit: int, inflight: Inflight) -> None:
         self.limit = limit
         self.size = 0

@@ -18,7 +18,7 @@ STATUSES = frozenset({301, 302, 303, 307, 308})
 #: (Authorization, Cookie, X-Api-Key, Host, ...) stays with the origin that the task named.
 HARMLESS = frozenset(
     {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "dnt", "if-modified-since",
-     "if-none-match", "pragma", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform",
+     "if-none-match", "if-range", "pragma", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform",
      "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user", "sec-gpc", "upgrade-insecure-requests",
      "user-agent"}
 )  # fmt: skip

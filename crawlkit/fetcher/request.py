@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
+from typing import Protocol
 
 from crawlkit.fetcher import proxy as proxies
 from crawlkit.fetcher import url as urls
+from crawlkit.fetcher.limits import Body
 from crawlkit.fetcher.proxy import Proxy
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.fetcher.url import Url
@@ -33,6 +35,15 @@ ROBOTS_TIMEOUT = 30.0  # seconds [F10]
 ROBOTS_CONNECT_TIMEOUT = 10.0
 ROBOTS_BODY = 564 * 1024  # bytes, a little over what is read of it
 NO_COOKIES: dict[str, str] = {}
+
+
+class Sink(Protocol):
+    """Where the body of an answer goes that is not to be held in memory."""
+
+    def begin(self, status: int, headers: list[tuple[str, str]]) -> Body | None:
+        """Called with the head of the last hop, before its body; ``None``: into memory. May raise FetchError."""
+
+
 Choose = Callable[[Sequence[Proxy]], Proxy]
 
 
@@ -58,6 +69,7 @@ class Plan:
     cut: bool = False  # a body over max_body is cut off there instead of refused
     robots: bool = False
     user_agent: str = ""
+    sink: Sink | None = None
 
 
 def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgetter(0)) -> Plan:

@@ -39,3 +39,4 @@ class FetcherSettings:
     heartbeat: float = 2
     stop_grace: float = 5  # for running fetches at stop
     http2: bool = True  # offered over TLS
+    files_path: str | None = None  # where downloads go, a folder for each project; None: there are none here

@@ -1,0 +1,259 @@
+"""The folder of a project's files: where a file goes, who works on it, and how it gets there whole.
+
+What has its proper name there is whole; what is not yet lies in ``.crawlkit-files``. Blocking: called in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from crawlkit.files.book import Entry, FileBook
+from crawlkit.files.part import Part, hash_of, read_note, sync_folder
+from crawlkit.libs.errors import FetchError
+from crawlkit.libs.filenames import PLACE, marked
+
+INNER = ".crawlkit-files"
+BROKEN = ".broken"
+
+
+class Lock:
+    """A lock among all tasks and processes on this machine; the system frees it when its process dies."""
+
+    def __init__(self, file: Path, fd: int) -> None:
+        self._file = file
+        self._fd = fd
+
+    def release(self) -> None:
+        """Its file goes first: who waits looks whether the file it has locked is still the one that is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._file.unlink()
+        os.close(self._fd)
+
+
+class FileArea:
+    """The files of one project below ``root``. Raises ``OSError`` as the file system does."""
+
+    def __init__(self, root: Path, project: str) -> None:
+        self.folder = Path(os.path.abspath(root)) / project
+        self.inner = self.folder / INNER
+        self.book = FileBook(self.inner / "files.db")
+
+    def make(self) -> None:
+        """Makes the folders, once."""
+        make_folder(self.inner)
+
+    def place(self, path: str) -> Path:
+        """The absolute path for one below the project's files.
+
+        Raises :class:`FetchError` of kind ``file`` when it leads out of the folder, by a link for example.
+        """
+        made = self.folder / path
+        real = Path(os.path.realpath(made.parent))
+        folder = Path(os.path.realpath(self.folder))
+        if os.path.isabs(path) or ".." in Path(path).parts or not real.is_relative_to(folder):
+            raise FetchError("file", f"{path!r:.200} leads out of the project's files")
+        if real.is_relative_to(folder / INNER):
+            raise FetchError("file", f"{path!r:.200} is crawlkit's own")
+        return made
+
+    # -- who works on what -------------------------------------------------------------------------------------------
+
+    def key(self, url: str, target: str) -> str:
+        """The name of a part of this URL for this target."""
+        return hashlib.sha256(f"{target}\0{url}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def try_lock(self, url: str, target: str) -> Lock | None:
+        """The lock on a target (one that takes the server's name: with its URL); ``None`` while another has it."""
+        self.make()
+        name = self.key(url if PLACE in target else "", target)
+        return _lock(self.inner / f"{name}.lock", wait=False)
+
+    # -- what is there -----------------------------------------------------------------------------------------------
+
+    def finished(self, url: str, target: str, run: int, now: float) -> Entry | None:
+        """The finished file for a URL and a target, if it is there as the book says.
+
+        One that was whole when a crash came is put into its place first (see :meth:`settle`).
+        """
+        part_file = self._part_file(url, target)
+        note = read_note(part_file.with_suffix(".json"))
+        if note is not None and note.sha256:
+            part = Part.open(part_file, url, target)
+            if part_file.exists() or self.place(note.path).is_file():
+                return self.settle(part, run, now)
+            part.discard()
+        entry = self.book.find(url, target)
+        if entry is None and PLACE not in target:
+            entry = self.book.at(target)
+        if entry is None:
+            return None
+        if not self.is_there(entry):
+            self.book.remove(entry.path)
+            return None
+        return entry
+
+    def is_there(self, entry: Entry) -> bool:
+        """Whether the file has the length that the book says."""
+        with contextlib.suppress(OSError):
+            found = self.place(entry.path)
+            return found.is_file() and found.stat().st_size == entry.bytes
+        return False
+
+    def open_part(self, url: str, target: str) -> Part:
+        """What there is of a file that is not finished."""
+        self.make()
+        return Part.open(self._part_file(url, target), url, target)
+
+    def _part_file(self, url: str, target: str) -> Path:
+        return self.inner / f"{self.key(url, target)}.part"
+
+    # -- how it gets there -------------------------------------------------------------------------------------------
+
+    def settle(self, part: Part, run: int, now: float) -> Entry:
+        """Puts a whole part (see :meth:`Part.finish`) into its place and into the book.
+
+        May be done again after a crash. Raises :class:`FetchError` of kind ``file`` when the place belongs to another.
+        """
+        with self._one_at_a_time():
+            note = part.note
+            entry = Entry(
+                path=self._free_path(part), bytes=note.bytes, sha256=note.sha256, url=note.url, target=note.target,
+                etag=note.etag, last_modified=note.last_modified, final_url=note.final_url,
+                content_type=note.content_type, run=run, checked=now,
+            )  # fmt: skip
+            if entry.path != note.path:
+                part.note_path(entry.path)
+            place = self.place(entry.path)
+            if part.file.exists():
+                make_folder(place.parent)
+                os.replace(part.file, place)
+                sync_folder(place.parent)
+            # else a crash came between the line above and the one below
+            if place.stat().st_size != entry.bytes:
+                part.discard()
+                raise FetchError("file", f"{place}: has changed while it was put into its place")
+            self.book.put(entry)
+            part.discard()
+            return entry
+
+    def set_apart(self, part: Part) -> Path:
+        """Moves a part whose length or hash is wrong to its name with ``.broken``; an older one goes."""
+        with self._one_at_a_time():
+            place = self.place(part.note.path + BROKEN)
+            make_folder(place.parent)
+            os.replace(part.file, place)
+            sync_folder(place.parent)
+            part.discard()
+            return place
+
+    def _free_path(self, part: Part) -> str:
+        """Where the part goes: never over a file that is another's."""
+        path = part.note.path
+        for _ in range(2):
+            place = self.place(path)
+            if not os.path.lexists(place):
+                return path
+            if not place.is_file():
+                raise FetchError("file", f"{place}: is there and is no file")
+            owner = self.book.at(path)
+            if owner is not None and owner.url in ("", part.note.url):
+                return path
+            if self._is_this(place, part):
+                return path
+            if owner is None:
+                raise FetchError(
+                    "file", f"{place}: is there, and nothing is known of it; remove it, or take it over by"
+                    " crawlkit files adopt"
+                )  # fmt: skip
+            if PLACE not in part.note.target:
+                raise FetchError("file", f"{place}: is the file of another URL, {owner.url:.200}")
+            path = marked(part.note.path, hashlib.sha256(part.note.url.encode("utf-8", "replace")).hexdigest()[:8])
+        raise FetchError("file", f"{place}: is the file of another URL")
+
+    def _is_this(self, place: Path, part: Part) -> bool:
+        return place.stat().st_size == part.note.bytes and hash_of(place) == (part.note.bytes, part.note.sha256)
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Files are put into their places one after the other, whoever does it."""
+        self.make()
+        lock = _lock(self.inner / "settle.lock", wait=True)
+        assert lock is not None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- what was there before ---------------------------------------------------------------------------------------
+
+    def adopt(self, source: Path, path: str, *, url: str = "", now: float = 0) -> Entry:
+        """Takes over a whole file from elsewhere, or one that lies in its place already; the source stays.
+
+        Raises :class:`FetchError` of kind ``file`` when the place has another file.
+        """
+        self.make()
+        size, digest = hash_of(source)
+        place = self.place(path)
+        entry = Entry(path=path, bytes=size, sha256=digest, url=url, checked=now)
+        with self._one_at_a_time():
+            if not os.path.lexists(place):
+                self._bring(source, place)
+            elif not place.is_file() or (place.stat().st_size != size or hash_of(place) != (size, digest)):
+                raise FetchError("file", f"{place}: is there already, and it is another file")
+            known = self.book.at(path)
+            if known is not None and known.sha256 == digest and not url:
+                return known
+            self.book.put(entry)
+        return entry
+
+    def _bring(self, source: Path, place: Path) -> None:
+        make_folder(place.parent)
+        try:
+            os.link(source, place)
+        except OSError:  # another file system, or one without links
+            draft = self.inner / f"{place.name[:100]}.adopted"
+            shutil.copy2(source, draft)
+            with draft.open("rb") as copied:
+                os.fsync(copied.fileno())
+            os.replace(draft, place)
+        sync_folder(place.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """A folder with all above it, for good."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        sync_folder(folder.parent)
+    if not folder.is_dir():
+        raise FileExistsError(17, "is there and is no folder", str(folder))
+
+
+def _lock(file: Path, *, wait: bool) -> Lock | None:
+    while True:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_same_file(fd, file):
+                return Lock(file, fd)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # its holder has removed it meanwhile: once more with the new one
+
+
+def _is_same_file(fd: int, file: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(fd), os.stat(file))
+    return False
