@@ -1,6 +1,6 @@
 """CPU of the scheduler alone: lease, dispatch, commit an outcome, admit 20 follow-ups of which 19 are known.
 
-    python -m benchmarks.scheduler [--pages 20000] [--batch 40] [--store sqlite|memory]
+python -m benchmarks.scheduler [--pages 20000] [--batch 40] [--store sqlite|memory]
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from pathlib import Path
 
 import click
 
-from crawlkit.libs.messages import INFO, Follow, Outcome, ProjectInfo, TrackFetch, TrackProcess, decode_status, encode, pack
+from crawlkit.libs.messages import (
+    INFO,
+    Follow,
+    Outcome,
+    ProjectInfo,
+    TrackFetch,
+    TrackProcess,
+    decode_status,
+    encode,
+    pack,
+)
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.libs.task import Process, Task, taskid_of
 from crawlkit.scheduler.engine import Engine, command
