@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from crawlkit import wiring
+from crawlkit.scheduler.control import ControlClient
 from crawlkit.settings import Settings
 from tests.e2e.commands import Crawl, environment, run, until
 from tests.e2e.parity_runs import crawl
@@ -89,16 +89,46 @@ def test_S05_what_comes_for_a_stopped_project_waits(site: Site, everything: Ever
 
 
 def test_H61_a_changed_crawl_config_holds_for_waiting_tasks(site: Site, everything: Everything) -> None:
-    everything.put("config", RESTS, "--status", "RUNNING")
-    due = time.time() + 4
-    for path, exetime in (("now", "0"), ("later", str(due))):
-        everything.say("submit", "config", f"{site.base}/page/config-{path}", "--exetime", exetime)
+    """The second task waits for the rate, not for its time."""
+    everything.put("config", RESTS, "--status", "RUNNING", "--rate", "0.001", "--burst", "1")
+    everything.say("submit", "config", f"{site.base}/page/config-now", f"{site.base}/page/config-later")
     until(lambda: "/page/config-now" in site.paths(), 20, "the first page")
-    everything.put("config", RESTS.replace("Before", "After"))
-    assert time.time() < due, "the machine is too slow for this test"
+    everything.put("config", RESTS.replace("Before", "After"), "--rate", "unlimited")
     until(lambda: "/page/config-later" in site.paths(), 20, "the second page")
     agents = {path: headers["user-agent"] for _, path, headers in site.requests if "config" in path}
     assert agents == {"/page/config-now": "Before/1", "/page/config-later": "After/1"}
+
+
+def test_S67_recent_tasks_are_copies(everything: Everything, site: Site) -> None:
+    """Also S71 and S72: what is told of a task is little, and asking changes nothing."""
+    everything.put("recent", RESTS, "--status", "RUNNING")
+    for number in (1, 2):
+        everything.say("submit", "recent", f"{site.base}/page/recent-{number}")
+        until(lambda: len(everything.results("recent")) == number, 20, "the page is done")  # noqa: B023
+    client = ControlClient.at(everything.folder / "d")
+    until(lambda: len(client.active_tasks("recent")) >= 4, 20, "both were sent and done")
+    asked = client.active_tasks("recent")
+    assert client.active_tasks("recent") == asked
+    times = [moment for moment, _ in asked]
+    assert times == sorted(times, reverse=True)
+    assert {task["project"] for _, task in asked} == {"recent"}
+    assert asked[0][1]["url"].endswith("/recent-2")
+    assert not {"script", "save", "content"} & set(asked[0][1])
+    assert len(client.active_tasks("recent", limit=1)) == 1
+    assert client.counters("all")["recent"]["success"] >= 2
+    client.close()
+
+
+def test_C02_a_logging_configuration_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(RESTS)
+    (tmp_path / "logging.conf").write_text(
+        "[loggers]\nkeys=root\n[handlers]\nkeys=file\n[formatters]\nkeys=plain\n[logger_root]\nlevel=DEBUG\n"
+        "handlers=file\n[handler_file]\nclass=FileHandler\nformatter=plain\nargs=('said.log',)\n"
+        "[formatter_plain]\nformat=%(levelname)s %(name)s\n"
+    )
+    done = run(["--logging-config", "logging.conf", "one", "asks.py"], tmp_path, environment(""))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "said.log").exists()
 
 
 def test_C14_modules_beside_the_script(tmp_path: Path) -> None:
