@@ -16,12 +16,15 @@ from crawlkit.libs.crawl_args import CrawlArgs, FetchArgs
 from crawlkit.libs.crawler import OUTSIDE, Callback, Crawler, TaskDict, urls_of
 from crawlkit.libs.errors import DropTask, InvalidTask
 from crawlkit.libs.every import crons_of, every
+from crawlkit.libs.forms import Form, FormRequest
 from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import ProjectInfo
 from crawlkit.libs.task import taskid_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from crawlkit.libs.response import Response
 
 __all__ = ["BaseHandler", "catch_status_code_error", "config", "every", "not_send_status"]
@@ -89,20 +92,21 @@ class BaseHandler:
 
     @overload
     def crawl(  # type: ignore[overload-overlap]  # text is an iterable of text too
-        self, url: str, callback: Callback = None, **kwargs: Unpack[CrawlArgs]
+        self, url: str | Form | FormRequest, callback: Callback = None, **kwargs: Unpack[CrawlArgs]
     ) -> TaskDict: ...
     @overload
     def crawl(self, url: Iterable[str], callback: Callback = None, **kwargs: Unpack[CrawlArgs]) -> list[TaskDict]: ...
     @overload
     def crawl(self, url: None, callback: Callback = None, **kwargs: Unpack[CrawlArgs]) -> None: ...
     def crawl(
-        self, url: str | Iterable[str] | None, callback: Callback = None, **kwargs: Any
+        self, url: str | Form | FormRequest | Iterable[str] | None, callback: Callback = None, **kwargs: Any
     ) -> TaskDict | list[TaskDict] | None:
         """Asks for ``url`` to be crawled; returns the task, or a list of tasks for several URLs [H40-H56].
 
         A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out. A curl
-        command, as browsers copy it, stands for its URLs with its arguments [H80]. A task may be yielded. Explicit
-        arguments win over the callback's ``@config``, and that over ``crawl_config``, also key by key inside dicts.
+        command, as browsers copy it, stands for its URLs with its arguments [H80], and a form of a page for what
+        submitting it sends. A task may be yielded. Explicit arguments win over the callback's ``@config``, and that
+        over ``crawl_config``, also key by key inside dicts.
         Raises :class:`TypeError` for an unknown argument, :class:`InvalidTask` for a wrong value,
         :class:`NotImplementedError` for an unknown callback.
         """
@@ -121,6 +125,9 @@ class BaseHandler:
             asked += found if isinstance(found, list) else [found]
         return asked
 
+        if isinstance(url, Form | FormRequest):
+            url, said = url.request() if isinstance(url, Form) else url
+            return crawler.crawl(url, callback, crawl_args.joined(said, kwargs))
     def download(
         self,
         url: str | Iterable[str] | None,
@@ -150,7 +157,46 @@ class BaseHandler:
             raise TypeError("send_message(): name the project that is to receive the message")
         _collector_of(self).message(project, msg, "" if url == "data:,on_message" else url)
 
-    def fetch(self, url: str, **kwargs: Unpack[FetchArgs]) -> Coroutine[Any, Any, Response]:
+    def crawl_sitemap(
+        self,
+        url: str | Iterable[str],
+        callback: Callback = None,
+        *,
+        follow: str | None = None,
+        since: str | date | None = None,
+        **kwargs: Unpack[CrawlArgs],
+    ) -> list[TaskDict]:
+        """Asks for every page that a sitemap lists; also sitemap indexes, gzip, text, and the sitemaps of a robots.txt.
+
+        ``follow`` is a regular expression that the pages' URLs are searched for; ``since`` (a date, a time, or ISO
+        text, UTC unless said) leaves out what has not changed since. The rest goes to each page, as :meth:`crawl` takes
+        it. The sitemap itself is always fetched anew. Returns the tasks of the sitemaps; raises what :meth:`crawl`
+        raises, and :class:`ValueError` for a wrong ``follow`` or ``since``.
+        """
+        from crawlkit.libs.sitemap import wish
+
+        if self._crawlkit is None:
+            raise RuntimeError(OUTSIDE)
+        said = wish(self._crawlkit.callback_name(callback), follow, since, kwargs)
+        return [self._crawl_sitemap(each, said) for each in urls_of([url] if isinstance(url, str) else url)]
+
+    def _crawl_sitemap(self, url: str, said: dict[str, Any]) -> TaskDict:
+        from crawlkit.libs.sitemap import task_args
+
+        asked: TaskDict = self.crawl(url, "_on_sitemap", **task_args(url, said))
+        return asked
+
+    def _on_sitemap(self, response: Response) -> None:
+        from crawlkit.libs.sitemap import pages
+
+        said = response.save
+        for url, is_index in pages(response, said):
+            if is_index:
+                self._crawl_sitemap(url, {**said, "depth": said["depth"] + 1})
+            else:
+                self.crawl(url, said["callback"], **said["args"])
+
+    def fetch(self, url: str | Form | FormRequest, **kwargs: Unpack[FetchArgs]) -> Coroutine[Any, Any, Response]:
         """Awaits the answer inside an async callback: ``response = await self.fetch(url)``.
 
         The request goes the way of any other, with the project's rate and ``crawl_config``; meanwhile nobody waits: the
@@ -161,7 +207,11 @@ class BaseHandler:
         """
         if self._crawlkit is None:
             raise RuntimeError(OUTSIDE)
-        return self._crawlkit.fetch(url, kwargs)  # type: ignore[arg-type]
+        args: Mapping[str, Any] = kwargs
+        if isinstance(url, Form | FormRequest):
+            url, said = url.request() if isinstance(url, Form) else url
+            args = crawl_args.joined(said, args)
+        return self._crawlkit.fetch(url, args)
 
     def drop(self, reason: str = "") -> NoReturn:
         """Ends the callback; the task is over, neither done nor failed, and counted as dropped under ``reason``.

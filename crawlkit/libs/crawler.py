@@ -142,7 +142,11 @@ class Crawler:
         params = args.get("params")
         return self._take(with_params(url, params) if params else url, _Plan(args), args.get("taskid"))
 
-    def fetch(self, url: str, kwargs: dict[str, Any]) -> Coroutine[Any, Any, Response]:
+    def callback_name(self, callback: Callback) -> str | None:
+        """The callback's name; raises :class:`NotImplementedError` when there is no such one."""
+        return self._callback(callback)[0]
+
+    def fetch(self, url: str, kwargs: Mapping[str, Any]) -> Coroutine[Any, Any, Response]:
         """A request whose answer the callback awaits; raises as ``crawl`` does."""
         if self.fetches is None:
             raise RuntimeError(NOT_AWAITABLE)

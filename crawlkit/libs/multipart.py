@@ -23,9 +23,12 @@ class Field(NamedTuple):
     kind: str | None = None
 
 
-def encode(fields: Iterable[Field], files: Iterable[Field]) -> tuple[bytes, str]:
-    """The body, and the Content-Type with its boundary, which is made of the content."""
-    parts = [(_head(field), _octets(field.content)) for field in (*fields, *files)]
+def encode(fields: Iterable[Field], files: Iterable[Field], codec: str = "utf-8") -> tuple[bytes, str]:
+    """The body, and the Content-Type with its boundary, which is made of the content.
+
+    Text is written in ``codec``; what that does not have becomes ``&#n;``, as browsers do it.
+    """
+    parts = [(_head(field, codec), octets(field.content, codec)) for field in (*fields, *files)]
     digest = hashlib.md5(usedforsecurity=False)
     for head, content in parts:
         digest.update(b"%d:%d:%b%b" % (len(head), len(content), head, content))
@@ -84,7 +87,7 @@ def _content(name: Any, content: Any) -> str | bytes:
     raise InvalidTask(f"files.{name}", f"the content is text or bytes, not {type(content).__name__}")
 
 
-def _head(field: Field) -> bytes:
+def _head(field: Field, codec: str) -> bytes:
     head = f'Content-Disposition: form-data; name="{_quoted(field.name)}"'
     if field.filename is not None:
         head += f'; filename="{_quoted(field.filename)}"'
@@ -92,7 +95,7 @@ def _head(field: Field) -> bytes:
     kind = field.kind or (OCTETS if field.filename is not None else None)
     if kind is not None:
         head += f"Content-Type: {' '.join(kind.split())}\r\n"
-    return _octets(head)
+    return octets(head, codec)
 
 
 def _quoted(text: str) -> str:
@@ -100,5 +103,6 @@ def _quoted(text: str) -> str:
     return text.replace("\r\n", "%0D%0A").replace("\n", "%0A").replace("\r", "%0D").replace('"', "%22")
 
 
-def _octets(content: str | bytes) -> bytes:
-    return content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+def octets(content: str | bytes, codec: str) -> bytes:
+    """``content`` as bytes."""
+    return content if isinstance(content, bytes) else content.encode(codec, "xmlcharrefreplace")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from parsel import Selector, SelectorList
 
     from crawlkit.libs.document import Doc
+    from crawlkit.libs.forms import Form
 
 T = TypeVar("T")
 _decode_json = msgspec.json.Decoder().decode
@@ -259,6 +260,16 @@ class Response:
     def xpath(self, query: str, **kwargs: Any) -> SelectorList[Any]:
         """What an XPath expression finds: ``response.xpath("//a/@href").getall()``."""
         return self.selector.xpath(query, **kwargs)
+
+    def form(self, css: str | None = None) -> Form:
+        """The first form of the page, or the one that a CSS selector finds or finds something in.
+
+        ``self.crawl(response.form("#login").fill(user="me", password="x"), callback=...)`` fills it in and submits it
+        with its hidden fields. Raises :class:`ValueError` that lists the forms when there is no such one.
+        """
+        from crawlkit.libs.forms import find
+
+        return find(self, css)
 
     # ---- links
 
