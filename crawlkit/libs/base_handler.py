@@ -119,15 +119,15 @@ class BaseHandler:
             return None
         if isinstance(url, str):  # of a subclass: what lxml found knows its parent
             return crawler.crawl(str.__str__(url), callback, kwargs)
+        if isinstance(url, Form | FormRequest):
+            url, said = url.request() if isinstance(url, Form) else url
+            return crawler.crawl(url, callback, crawl_args.joined(said, kwargs))
         asked: list[TaskDict] = []
         for each in urls_of(url):
             found = crawler.crawl(each, callback, kwargs)
             asked += found if isinstance(found, list) else [found]
         return asked
 
-        if isinstance(url, Form | FormRequest):
-            url, said = url.request() if isinstance(url, Form) else url
-            return crawler.crawl(url, callback, crawl_args.joined(said, kwargs))
     def download(
         self,
         url: str | Iterable[str] | None,
