@@ -217,10 +217,12 @@ def test_exactly_full_is_not_too_full() -> None:
 def test_putting_again_for_ever_does_not_fill_the_memory() -> None:
     window = loaded()
     for number in range(20_000):
-        window.add(row(f"t{number % 10}", -number, number))
+        window.add(row(f"t{number % 10}", number, number))
+        first = window.get(f"t{(number + 1) % 10}") if number > 9 else None
+        assert first is None or number % 7 or window.peek() is first
     assert len(window) == 10
     assert len(window._heap) < 1_000
-    assert ids(window) == [f"t{number % 10}" for number in range(9, -1, -1)]
+    assert ids(window) == [f"t{number}" for number in range(10)]
 
 
 def test_clear_starts_anew() -> None:
