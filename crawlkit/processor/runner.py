@@ -218,7 +218,7 @@ class Runner:
         exception = None
         with capturing(capture):
             try:
-                info = self._handler.project_info()
+                info = BaseHandler.project_info(self._handler)  # a script may have a method of that name
             except BaseException as error:  # user attributes: a property may do anything
                 exception = described(error)
                 info = ProjectInfo(error=exception)

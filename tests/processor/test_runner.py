@@ -525,6 +525,7 @@ def test_info() -> None:  # S06, T52
         @every(minutes=1)
         def tick(self): pass
         def on_start(self): pass
+        def project_info(self, response): pass  # a callback of the script's own
         """,
         fetched("_on_get_info", kind=INFO),
     )
