@@ -36,6 +36,7 @@ KINDS_UP = frozenset({*range(OUTCOME, OUTCOME + 4), ASK, BAD_TASK, GOODBYE, SKIP
 
 ASK_SCRIPT = "script"  # the script of another project; an answer of none: no such project
 ASK_BLOB = "blob"  # the body of the task: it goes from the store when the task's round has ended
+ASK_KEEP = "keep"  # stores the message of the running task, for a callback that waits; the answer is the blob
 ASK_RECORD = "record"  # something else from the blob store, which stays there
 
 Frame = tuple[int, int, bytes]  # (kind, number, payload)

@@ -123,6 +123,18 @@ def failure(
     return outcome
 
 
+def answer(fetched: Fetched, record: str | None, *, node: str, now: float) -> Outcome:
+    """What came of a request of ``self.fetch``. ``record``: the blob of it; without one nothing came."""
+    response = Response.of(fetched)
+    outcome = ended(fetched, node=node)
+    outcome.ok = response.ok and record is not None
+    outcome.answer = record
+    outcome.fetch = track_fetch(fetched, response, outcome.ok)
+    outcome.process = TrackProcess(ok=outcome.ok, reason=None if record is not None else "record_lost")
+    outcome.lastcrawltime = now
+    return outcome
+
+
 def script_failure(fetched: Fetched, error: ScriptError, *, node: str) -> Outcome:
     """The outcome of any task of a project whose script does not load [T54]."""
     where = f"line {error.lineno}: " if error.lineno else ""

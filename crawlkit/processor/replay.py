@@ -17,6 +17,7 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import Await, Dispatch, Fetched, pack
 from crawlkit.libs.response import HTTPError, Response
 from crawlkit.libs.task import Task, check_task
+from crawlkit.processor.records import RecordLost
 
 AT_ONCE = 500  # requests sent together
 BYTES_AT_ONCE = 2**20
@@ -43,7 +44,8 @@ class Replay:
         self.awaits: list[Await] = []
         """What the callback waits for, once it is parked."""
         self.parked = False
-        self.diverged: Diverged | None = None
+        self.broken: RuntimeError | None = None
+        """Why the record does not fit the run, whatever the script makes of it."""
 
     @property
     def used(self) -> bool:
@@ -62,14 +64,18 @@ class Replay:
         raw = pack(task)
         if len(raw) > BYTES_AT_ONCE:
             raise InvalidTask("task", f"is {len(raw):,} bytes with the body it sends, over {BYTES_AT_ONCE:,}")
-        known = self._recorded.get(number)
+        try:
+            known = self._recorded.get(number)
+        except RecordLost as error:
+            self.broken = error
+            raise
         if known is not None and known.task.taskid != task.taskid:
-            self.diverged = Diverged(
+            self.broken = Diverged(
                 f"{where}: await number {number} asks for {_named(task)}, but when the callback ran before, it was"
                 f" {_named(known.task)}. A callback that awaits is run again with what was answered, so it must ask"
                 " for the same pages in the same order"
             )
-            raise self.diverged
+            raise self.broken
         return self._answer(number, Await(number, raw, where), task.url)
 
     def _taskid(self, number: int, request: str) -> str:

@@ -43,6 +43,7 @@ from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
 from crawlkit.processor.preparing import prepare
 from crawlkit.processor.project_loader import LoadedProject
+from crawlkit.processor.records import RecordLost
 from crawlkit.processor.replay import Diverged, IdleSelector, Parked, Replay
 
 PRELOADED = (document, selector)  # what callbacks will want, loaded before workers are forked
@@ -130,9 +131,12 @@ class Runner:
             self._emit(emit, self._prepare(fetched))
             return
         if fetched.task.kind == RESUME:
-            page = recorded.get(0) if recorded is not None else None
+            gone = "the page that the callback began with is not recorded"
+            try:
+                page = recorded.get(0) if recorded is not None else None
+            except RecordLost as error:
+                page, gone = None, str(error)
             if page is None:
-                gone = "the page that the callback began with is gone from the store"
                 self._emit(emit, outcomes.failure(fetched, node=self._node, reason="record_lost", exception=gone))
                 return
             fetched = msgspec.structs.replace(page, task=fetched.task, jar=None)
@@ -178,8 +182,8 @@ class Runner:
             return self._run_in_loop(coroutine, run)
         finally:
             self._crawler.fetches = None
-            if run.replay.diverged is not None:  # a script may have caught it
-                raise run.replay.diverged
+            if run.replay.broken is not None:  # a script may have caught it
+                raise run.replay.broken
 
     def _run_in_loop(self, coroutine: Any, run: _Run) -> Any:
         loop = self._loop
@@ -497,8 +501,8 @@ def _reason(error: BaseException, response: Response) -> str:
         return "memory_limit"
     if isinstance(error, HTTPError) and error.response is response:
         return "fetch_error" if error.kind in FETCH_ERROR_KINDS or response.status_code == 599 else "http_status"
-    if isinstance(error, Diverged):
-        return "diverged"
+    if isinstance(error, Diverged | RecordLost):
+        return "diverged" if isinstance(error, Diverged) else "record_lost"
     if isinstance(error, NotJSON):
         return "result" if error.path.startswith("result") else error.path.partition(".")[0].partition("[")[0]
     if isinstance(error, InvalidTask):

@@ -16,15 +16,15 @@ from typing import Any
 from crawlkit import __version__
 from crawlkit.database.base import BlobStore, ProjectStore
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError
-from crawlkit.libs.messages import Fetched, FetchedHead, Heartbeat, decode, encode
+from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError, StoreUnavailable
+from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, decode, encode
 from crawlkit.message_queue.base import Delivery, MessageQueue
-from crawlkit.processor import frames
+from crawlkit.processor import frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
 from crawlkit.processor.held import Held, HeldKey, key_of
 from crawlkit.processor.orders import MAX_SCRIPT
 from crawlkit.processor.outbox import Outbox
-from crawlkit.processor.outcome import failure
+from crawlkit.processor.outcome import answer, failure
 from crawlkit.processor.pool import Pool
 from crawlkit.processor.scripts import Scripts
 from crawlkit.processor.settings import ProcessorSettings
@@ -158,6 +158,9 @@ class ProcessorService:
             return
         held = self._held[key] = Held((delivery.id,), delivery.body, head, key)
         self._held_bytes += len(delivery.body)
+        if head.kind == AWAIT:
+            self._spawn(self._answer_await(held))
+            return
         text = self._scripts.known(head.project, head.script)
         if text is not None and len(text) <= MAX_SCRIPT:
             held.script = text
@@ -221,6 +224,9 @@ class ProcessorService:
         if what == frames.ASK_SCRIPT:
             self._spawn(self._answer_script(worker, name))
             return
+        if what == frames.ASK_KEEP:
+            self._spawn(self._keep(worker, held))
+            return
         if what == frames.ASK_BLOB:
             held.blob = name
         self._spawn(self._answer_blob(worker, name))
@@ -252,6 +258,54 @@ class ProcessorService:
         else:
             worker.send(frames.ANSWER_END if sent or pieces is not None else frames.ANSWER_NONE, 0, b"")
         worker.flush()
+
+    async def _answer_await(self, held: Held) -> None:
+        """An answer that a callback waits for: it is stored, and no callback runs."""
+        try:
+            fetched: Fetched = decode(held.body, Fetched)
+        except BadMessage as error:
+            self.bad_task(held, str(error))
+            return
+        held.blob = fetched.blob
+        record = await self._store(held, fetched)
+        self._counts["processed"] += 1
+        self._forward(encode(answer(fetched, record, node=self._node, now=self._clock.time())), held, True)
+
+    async def _keep(self, worker: WorkerHandle, held: Held) -> None:
+        """A callback waits for the first time: what it began with is stored."""
+        try:
+            record = await self._store(held, decode(held.body, Fetched))
+        except BadMessage:  # the worker has read it, so it can be read
+            record = None
+        if record is None:
+            worker.send(frames.ANSWER_NONE, 0, b"")
+        else:
+            worker.send(frames.ANSWER, 0, record.encode())
+            worker.send(frames.ANSWER_END, 0, b"")
+        worker.flush()
+
+    async def _store(self, held: Held, fetched: Fetched) -> str | None:
+        """The blob of a record of the message; waits while the store is away. ``None``: there is nothing to keep."""
+        blobs, task = self._blobs, fetched.task
+        if blobs is None:
+            return None
+
+        def create() -> str:
+            body = blobs.read(fetched.blob) if fetched.blob is not None else ()
+            return blobs.create(records.pieces(held.body, body), f"{task.project}/{task.taskid}/{task.run}")
+
+        said = False
+        while True:
+            try:
+                return await asyncio.to_thread(create)
+            except StoreUnavailable as error:
+                if not said:
+                    log.warning("blobs: %s; callbacks that await wait", error)
+                    said = True
+                await asyncio.sleep(RETRY)
+            except (KeyError, StoreError) as error:
+                log.warning("%s: %s cannot be kept: %s", task.project, task.url, error)
+                return None
 
     async def _answer_script(self, worker: WorkerHandle, project: str) -> None:
         try:

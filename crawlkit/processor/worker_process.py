@@ -26,7 +26,7 @@ import pyquery
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
-from crawlkit.libs.messages import Dispatch, Fetched, Outcome, decode, encode
+from crawlkit.libs.messages import RESUME, Dispatch, Fetched, Outcome, decode, encode
 from crawlkit.processor import frames
 from crawlkit.processor.board import LAST_WORDS, Board
 from crawlkit.processor.capture import described, route_streams
@@ -34,6 +34,7 @@ from crawlkit.processor.masking import Mask
 from crawlkit.processor.orders import WHERE_SIGNAL, Script, Settings, WorkerConfig
 from crawlkit.processor.outcome import failure, script_failure
 from crawlkit.processor.project_loader import load_project
+from crawlkit.processor.records import Records
 from crawlkit.processor.runner import Runner, RunnerSettings
 from crawlkit.processor.sanity import Sanity
 from crawlkit.processor.slots import MAX_SCRIPTS
@@ -160,7 +161,19 @@ class Worker:
                 self._fail(fetched, "body_lost", f"the body {fetched.blob} is gone from the store")
                 return
             fetched.content = body
-        self._runner(fetched.task).run(fetched, self._emit)
+        runner = self._runner(fetched.task)
+        if fetched.task.kind == RESUME:
+            records = Records(fetched.recorded, lambda blob: self._ask(frames.ASK_RECORD, blob))
+            runner.run(fetched, self._emit, records)
+        else:
+            runner.run(fetched, self._emit, keep=self._keep)
+
+    def _keep(self) -> str:
+        """Has the service store the task's message, so that its callback can begin again with it."""
+        blob = self._ask(frames.ASK_KEEP, "")
+        if blob is None:
+            raise RuntimeError("what a callback has seen before its first await cannot be stored: no blob store")
+        return blob.decode()
 
     def _runner(self, task: Dispatch) -> Runner:
         runner = self._runners.get(task.script)
