@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -44,15 +45,21 @@ def main() -> int:
     if not options.folder.is_dir():
         print(f"{options.folder} is not a folder", file=sys.stderr)
         return 2
+    handler = functools.partial(Handler, directory=str(options.folder))
     try:
-        server = Server(("127.0.0.1", options.port), functools.partial(Handler, directory=str(options.folder)))
+        server = Server(("127.0.0.1", options.port), handler)
     except OSError as error:
-        print(f"cannot serve on 127.0.0.1:{options.port}: {error.strerror}; choose another --port", file=sys.stderr)
-        return 2
-    print(f"serving {options.folder} on http://127.0.0.1:{server.server_port}/", file=sys.stderr, flush=True)
+        if not command:
+            print(f"cannot serve on 127.0.0.1:{options.port}: {error.strerror}; choose another --port", file=sys.stderr)
+            return 2
+        server = Server(("127.0.0.1", 0), handler)  # the command is told where
+    url = f"http://127.0.0.1:{server.server_port}/"
+    print(f"serving {options.folder} on {url}", file=sys.stderr, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    # What the examples look at for their first page.
+    env = {**os.environ, "START_URL": url, "POSTGRES_MANUAL_URL": f"{url}index.html"}
     try:
-        return subprocess.run(command).returncode if command else threading.Event().wait()
+        return subprocess.run(command, env=env).returncode if command else threading.Event().wait()
     except KeyboardInterrupt:
         return 130
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,7 +88,9 @@ def test_fetch_and_shell_show_what_the_page_has(quotes: Site, tmp_path: Path) ->
 
 
 def test_the_server_of_the_examples_runs_a_command_and_ends_with_it() -> None:
-    server = [sys.executable, str(ROOT / "examples" / "serve.py"), "--port", "0", "--"]
-    for code in (0, 3):
-        done = subprocess.run([*server, sys.executable, "-c", f"raise SystemExit({code})"], check=False)
-        assert done.returncode == code
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = [sys.executable, str(ROOT / "examples" / "serve.py"), "--port", str(taken.getsockname()[1]), "--"]
+        look = "import os, urllib.request as u; assert b'Quotations' in u.urlopen(os.environ['START_URL']).read()"
+        for code in (0, 3):
+            done = subprocess.run([*server, sys.executable, "-c", f"{look}; raise SystemExit({code})"], check=False)
+            assert done.returncode == code
