@@ -286,7 +286,7 @@ class Transfer:
             self._skipping = True
             return
         if self._plan.sink is not None:
-            self._body = self._plan.sink.begin(status, headers) or self._body
+            self._body = self._plan.sink.begin(self._plan.url.full, status, headers) or self._body
         if codings and not self._body.raw:
             names = codings_of(codings)
             if names:

@@ -16,6 +16,7 @@ from crawlkit.database.base import BlobStore
 from crawlkit.fetcher import browser_client, cookie_jar, data_url, redirects, request
 from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.curl import Answer, Engine, Session
+from crawlkit.fetcher.download import Downloader
 from crawlkit.fetcher.proxy import Proxy
 from crawlkit.fetcher.proxy_turns import ProxyTurns
 from crawlkit.fetcher.request import Plan
@@ -40,6 +41,7 @@ class Fetcher:
         self._blobs = blobs
         self._engine: Engine | None = None
         self._browser_engine: Engine | None = None
+        self._downloader = Downloader(settings, clock, lambda: self.engine)
         self._turns = ProxyTurns()
         self._robots = RobotsCache(
             self._load_robots, clock.monotonic, settings.robots_ttl, settings.robots_error_ttl, settings.robots_hosts
@@ -67,6 +69,8 @@ class Fetcher:
         started = self._clock.monotonic()
         trip = None
         try:
+            if task.fetch.download is not None:
+                self._downloader.wish(task)
             if task.url[:5].lower() == "data:":
                 return data_url.answer(task, self._node)
             trip = _Trip(request.plan_of(task, self.settings, self._choose), started)
@@ -86,6 +90,7 @@ class Fetcher:
     async def close(self) -> None:
         """Breaks off what still runs and closes all connections."""
         await self._robots.close()
+        self._downloader.close()
         for engine in (self._engine, self._browser_engine):
             if engine is not None:
                 engine.close()
@@ -96,12 +101,43 @@ class Fetcher:
         try:
             if task.fetch.session is not None:
                 session.plant(self._open_jar(task, trip))
+            if task.fetch.download is not None:
+                return await self._download(task, trip, session)
             answer = await self._travel(trip, session)
             return await self._answered(task, trip, answer, session)
         finally:
             if trip.jar is not None:
                 trip.jar = cookie_jar.settle(trip.jar, session.cookies(), self._clock.time())
             session.close()
+
+    async def _download(self, task: Dispatch, trip: _Trip, session: Session) -> Fetched:
+        begun = trip.started
+
+        async def send(plan: Plan) -> tuple[Answer, str]:
+            """One request with its redirects; there may be many until a file is whole."""
+            trip.plan, trip.history, trip.started = plan, [], self._clock.monotonic()
+            answer = await self._travel(trip, session)
+            return answer, trip.plan.url.full
+
+        try:
+            got = await self._downloader.fetch(task, trip.plan, send)
+        finally:
+            trip.started = begun
+        if isinstance(got, Answer):
+            return await self._answered(task, trip, got, session)
+        return Fetched(
+            task=task,
+            status_code=200,
+            url=got.url or task.url,
+            orig_url=task.url,
+            headers=got.headers,
+            cookies=request.sent_cookies(trip.plan) | cookie_jar.values(session.cookies(), trip.hosts()),
+            time=self._clock.monotonic() - begun,
+            history=trip.history,
+            node=self._node,
+            size=got.file["bytes"],
+            file=got.file,
+        )
 
     def _open_jar(self, task: Dispatch, trip: _Trip) -> list[str]:
         """The session's cookies and the task's own in one jar; the plan keeps only what no jar can hold."""

@@ -40,8 +40,11 @@ NO_COOKIES: dict[str, str] = {}
 class Sink(Protocol):
     """Where the body of an answer goes that is not to be held in memory."""
 
-    def begin(self, status: int, headers: list[tuple[str, str]]) -> Body | None:
-        """Called with the head of the last hop, before its body; ``None``: into memory. May raise FetchError."""
+    def begin(self, url: str, status: int, headers: list[tuple[str, str]]) -> Body | None:
+        """Called with the head of the last hop, before its body and perhaps twice; ``None``: into memory.
+
+        May raise :class:`FetchError`, which ends the transfer.
+        """
 
 
 Choose = Callable[[Sequence[Proxy]], Proxy]

@@ -65,6 +65,10 @@ class Part:
         return part
 
     @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    @property
     def unsynced(self) -> int:
         """Bytes that a crash of the machine may take."""
         return self.size - self.note.bytes

@@ -106,6 +106,8 @@ FETCH_ERROR_KINDS = frozenset(
         "bad_request",  # the task asks for something that cannot be sent
         "no_browser",  # a browser fetch type and no browser service (status 501)
         "overload",  # no memory left for bodies in flight
+        "file",  # a download's place on the disk: full, not allowed, or another's
+        "file_broken",  # a download's length or hash is wrong
         "internal",
     }
 )

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trustme
@@ -28,6 +29,8 @@ REPLIES: dict[str, bytes] = {
     "robots": answer(b"User-agent: *\nDisallow: /\n"),
     "address": answer(b"x"),
     "proxy": answer(b"no", "502 Bad Gateway"),
+    "file": answer(b"x"),
+    "file_broken": answer(b"x"),
 }
 TASKS: dict[str, dict[str, object]] = {
     "timeout": {"timeout": 0.3},
@@ -35,12 +38,15 @@ TASKS: dict[str, dict[str, object]] = {
     "robots": {"robots_txt": True},
     "bad_request": {"method": "no method"},
     "no_browser": {"fetch_type": "js"},
+    "file": {"download": {"to": "x"}},
+    "file_broken": {"download": {"to": "x", "size": 2}},
 }
 SETTINGS: dict[str, dict[str, object]] = {
     "too_large": {"max_body": 1_000_000},
     "overload": {"max_inflight_bytes": 1_000_000},
     "too_slow": {"low_speed_limit": 1000, "low_speed_time": 0.2},
     "address": {"allow_private": False},
+    "file": {"files_path": "/dev/null"},
 }
 URLS = {"dns": "http://no-such-host.invalid/", "connect": "http://127.0.0.1:1/", "bad_url": "ftp://127.0.0.1/"}
 
@@ -90,9 +96,10 @@ async def misbehaving(kind: str) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("kind", sorted(FETCH_ERROR_KINDS - {"internal"}))
 @in_loop
-async def test_every_kind(kind: str) -> None:
+async def test_every_kind(kind: str, tmp_path: Path) -> None:
     options = dict(TASKS.get(kind, {}))
-    async with misbehaving(kind) as url, fetcher(**SETTINGS.get(kind, {})) as one:
+    settings: dict[str, object] = {"files_path": str(tmp_path), **SETTINGS.get(kind, {})}
+    async with misbehaving(kind) as url, fetcher(**settings) as one:
         if kind == "proxy":
             options["proxy"], url = url, "https://a.example/"
         fetched = await one.fetch(dispatch(url, save={"a": 1}, **options))
