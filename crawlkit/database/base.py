@@ -163,14 +163,21 @@ class ProjectStore(Protocol):
 class ResultStore(Protocol):
     """The resultdb: per task the results of its newest run."""
 
-    def save(self, sets: Sequence[ResultSet]) -> None:
-        """Stores all sets in one durable transaction.
+    def save(self, sets: Sequence[ResultSet]) -> list[int]:
+        """Stores all sets in one durable transaction; returns for each how many results were not kept for their key.
 
         A set becomes visible as a whole with its last part, and gets its ``seq`` numbers then; it replaces those of
         earlier runs. If the same (project, taskid, run) is visible already, or a later run, the set is ignored:
         the same run never becomes visible twice. Parts of an older attempt are dropped when a newer one comes.
         An empty ``results`` with ``last`` removes the results of earlier runs.
+
+        Of the results of a project with the same key there is one, whichever task or run it came from: with the policy
+        ``replace`` the newest, with another one the first. It stays until then, also when its task is crawled again
+        and does not give it. A set without a policy replaces all that its task has.
         """
+
+    def known_keys(self, project: str, taskid: str, run: int, keys: Sequence[str]) -> set[str]:
+        """Those of ``keys`` that a visible result of another task or run has."""
 
     def get(self, project: str, taskid: str) -> list[ResultRow]: ...
 
@@ -183,7 +190,7 @@ class ResultStore(Protocol):
     def count(self, project: str) -> int: ...
 
     def counts_by_task(self, project: str, taskids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """taskid -> (run, how many results)."""
+        """taskid -> (run, how many results it gave, those included that were not kept for their key)."""
 
     def projects(self) -> list[str]: ...
 

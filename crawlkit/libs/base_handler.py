@@ -73,6 +73,12 @@ class BaseHandler:
     retry_delay: ClassVar[Any] = {}
     """Seconds to wait by tries so far, ``''`` for the rest; a plain number for all [H11]."""
 
+    result_key: ClassVar[str | tuple[str, ...]] = ()
+    """Fields that make results of the project one when their values are equal, also across tasks and runs."""
+
+    result_key_policy: ClassVar[str] = "replace"
+    """``replace``: the newer result holds; ``keep_first``: the older; ``stop``: so too, and no link behind counts."""
+
     project_name: str = ""
     project: Mapping[str, Any] | None = None
 

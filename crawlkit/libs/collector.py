@@ -14,6 +14,7 @@ from msgspec import Raw
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.messages import FOLLOWS_PER_PART, MAX_OUTCOME_PART, Follow, Message
+from crawlkit.libs.result_key import ResultKey
 from crawlkit.libs.task import Task
 
 PART_BYTES = 2**20
@@ -22,30 +23,38 @@ MAX_FOLLOW = MAX_OUTCOME_PART // 2  # bytes of a task with its save and the body
 REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
 _FOLLOW_OVERHEAD = 40  # bytes of taskid and framing beside the task itself
 
+HandOn = Callable[[list[str], int, list[Follow], list[Message], list[str], list[int]], None]
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Collector:
     """Follow-ups, messages and results of one run, in the order they came.
 
-    ``hand_on(results, first_result, follows, messages)`` is called when a part is full; it may block.
+    ``hand_on(results, first_result, follows, messages, keys, places)`` is called when a part is full; it may block.
+    ``keys`` and ``places`` are parallel to the results when there is a ``key``: the key of each, and how many
+    follow-ups of the part came before it.
     """
 
     __slots__ = (
         "_bytes",
         "_hand_on",
+        "_key",
         "_seen",
         "_seen_before",
         "follow_count",
         "follows",
+        "keys",
         "messages",
+        "places",
         "result_count",
         "result_head",
         "results",
     )
 
-    def __init__(self, hand_on: Callable[[list[str], int, list[Follow], list[Message]], None] | None = None) -> None:
+    def __init__(self, hand_on: HandOn | None = None, key: ResultKey | None = None) -> None:
         self._hand_on = hand_on
+        self._key = key
         self._seen: set[str] = set()
         self._seen_before: set[str] = set()
         self._bytes = 0
@@ -55,6 +64,8 @@ class Collector:
         self.follows: list[Follow] = []
         self.messages: list[Message] = []
         self.results: list[str] = []
+        self.keys: list[str] = []
+        self.places: list[int] = []
 
     def follow(self, taskid: str, task: Task, plain: bool) -> bool:
         """Takes a follow-up; ``False`` when the run has given this taskid before [H56].
@@ -97,7 +108,11 @@ class Collector:
         data = to_json(value, name)
         if len(data) > MAX_RESULT:
             raise NotJSON(name, f"is {len(data):,} bytes of JSON, over the limit of {MAX_RESULT:,} for one result")
+        key = None if self._key is None else self._key.of(data, name)
         self._make_room(len(data))
+        if key is not None:
+            self.keys.append(key)
+            self.places.append(len(self.follows))
         text = data.decode()
         if self.result_head is None:
             self.result_head = text[:100]
@@ -116,8 +131,9 @@ class Collector:
         if self._hand_on is None:
             return
         results, follows, messages = self.results, self.follows, self.messages
+        keys, places = self.keys, self.places
         first = self.result_count - len(results)
         self.follow_count += len(follows)
-        self.results, self.follows, self.messages = [], [], []
+        self.results, self.follows, self.messages, self.keys, self.places = [], [], [], [], []
         self._bytes = 0
-        self._hand_on(results, first, follows, messages)
+        self._hand_on(results, first, follows, messages, keys, places)

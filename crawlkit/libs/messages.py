@@ -196,6 +196,11 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     session: str | None = None  # whose cookies are in jar
     jar: list[str] | None = None
     prepared: Raw = NIL  # kind PREPARE: msgpack of the Fetch to use
+    keys: list[str] = []  # canonical JSON of each result's key, parallel to results; empty without result_key
+    key_policy: str = ""  # replace, keep_first, stop; "": no keys
+    key_places: list[int] = []  # policy stop: how many of this part's follow-ups came before each result
+    known: int = 0  # results that were not kept, because their key was known; from the result worker
+    behind: int = 0  # policy stop: follow-ups that the result worker took out, behind a result with a known key
 
 
 class OutcomeForStore(Struct, array_like=True, tag="outcome"):
@@ -233,6 +238,11 @@ class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     session: str | None = None
     jar: list[str] | None = None
     prepared: Raw = NIL
+    keys: list[str] = []
+    key_policy: str = ""
+    key_places: list[int] = []
+    known: int = 0
+    behind: int = 0
 
 
 class FetchEnded(Struct, array_like=True, tag="fetch_ended"):

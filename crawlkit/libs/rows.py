@@ -210,6 +210,8 @@ class ResultSet(Struct):
     results: list[str]  # JSON texts
     last: bool  # the set is whole with this part
     updatetime: float
+    keys: list[str] = []  # canonical JSON of each result's key, "" for one without; parallel to results
+    key_policy: str = ""  # replace, keep_first (stop is the same here); "": results without keys
 
 
 class ResultRow(Struct):

@@ -18,6 +18,7 @@ from typing import Any
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
+from crawlkit.libs.result_key import ResultKey, result_key
 from crawlkit.processor.capture import Capture, ScriptLogger, captured_print, capturing, described, formatted
 
 Resolver = Callable[[str], str | None]
@@ -28,7 +29,7 @@ _LOADED = "crawlkit_project"  # what a loaded script is called; nobody can impor
 class LoadedProject:
     """A script that is loaded: its module, its handler, and which scripts of other projects it imported."""
 
-    __slots__ = ("group", "handler", "imports", "logs", "md5", "module", "name")
+    __slots__ = ("group", "handler", "imports", "logs", "md5", "module", "name", "result_key")
 
     def __init__(
         self, name: str, script: str, group: str, module: types.ModuleType, handler: BaseHandler, logs: str
@@ -39,6 +40,7 @@ class LoadedProject:
         self.module = module
         self.handler = handler
         self.logs = logs  # what loading printed
+        self.result_key: ResultKey | None = None
         self.imports: dict[str, str] = {}  # project -> md5 of the script it came from
 
 
@@ -72,6 +74,7 @@ def load_project(
             if handler_class is None:
                 raise ScriptError("the script defines no class that subclasses BaseHandler")
             handler = _new(handler_class, settings if settings is not None else HandlerSettings(name))
+            key = result_key(handler.result_key, handler.result_key_policy)
         except ScriptError:
             raise
         except BaseException as error:  # a script may raise anything, SystemExit too; the worker lives on
@@ -83,7 +86,19 @@ def load_project(
     handler.logger = module.__dict__["logger"]
     loaded = LoadedProject(name, script, group, module, handler, capture.text())
     loaded.imports = finder.imported
+    loaded.result_key = key
     return loaded
+
+
+def project_of(handler_class: type[BaseHandler], settings: HandlerSettings) -> LoadedProject:
+    """A handler class that was imported in the ordinary way, as a project; for tests of handlers."""
+    name = handler_class.__name__
+    handler = _new(handler_class, settings)
+    handler.project_name, handler.project = name, {"name": name, "group": "", "script": ""}
+    handler.logger = ScriptLogger(name)
+    project = LoadedProject(name, "", "", sys.modules[handler_class.__module__], handler, "")
+    project.result_key = result_key(handler.result_key, handler.result_key_policy)
+    return project
 
 
 def _new(handler_class: type[BaseHandler], settings: HandlerSettings) -> BaseHandler:

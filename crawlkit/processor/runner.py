@@ -38,6 +38,7 @@ from crawlkit.libs.messages import (
     pack,
 )
 from crawlkit.libs.response import HTTPError, Response
+from crawlkit.libs.result_key import STOP
 from crawlkit.libs.task import Fetch
 from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
@@ -253,7 +254,7 @@ class _Run:
         self.fetched = fetched
         self.emit = emit
         self.response = Response.of(fetched)
-        self.collector = Collector(self._part)
+        self.collector = Collector(self._part, runner.project.result_key)
         self.capture = Capture(runner._settings.max_logs, runner._mask)
         self.ok = False
         self.not_modified = False
@@ -376,9 +377,26 @@ class _Run:
             self.runner._on_failure(error)
         self.capture.write(formatted(error))
 
-    def _part(self, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]) -> None:
+    def _part(
+        self,
+        results: list[str],
+        first_result: int,
+        follows: list[Follow],
+        messages: list[Message],
+        keys: list[str],
+        places: list[int],
+    ) -> None:
         """A full part, in the middle of the callback."""
-        self.runner._emit(self.emit, self._outcome(False, results, first_result, follows, messages))
+        outcome = self._outcome(False, results, first_result, follows, messages)
+        self.runner._emit(self.emit, self._keyed(outcome, keys, places))
+
+    def _keyed(self, outcome: Outcome, keys: list[str], places: list[int]) -> Outcome:
+        """``outcome`` with the keys of its results, when the handler says a ``result_key``."""
+        key = self.runner.project.result_key
+        if key is not None:
+            outcome.key_policy, outcome.keys = key.policy, keys
+            outcome.key_places = places if key.policy == STOP else []
+        return outcome
 
     def _outcome(
         self, last: bool, results: list[str], first_result: int, follows: list[Follow], messages: list[Message]
@@ -412,6 +430,7 @@ class _Run:
         results = collector.results if kept else []
         first = collector.result_count - len(results) if kept else 0
         outcome = self._outcome(True, results, first, collector.follows, collector.messages)
+        self._keyed(outcome, *((collector.keys, collector.places) if kept else ([], [])))
         outcome.fetch = outcomes.track_fetch(fetched, self.response, self.ok)
         outcome.process = TrackProcess(
             ok=self.ok,

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,11 +22,13 @@ from crawlkit.libs import messages
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, QueueError, QueueUnavailable, StoreUnavailable
 from crawlkit.libs.messages import Heartbeat, OutcomeForStore
+from crawlkit.libs.result_key import STOP
 from crawlkit.libs.rows import ResultSet
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.result.late import AttemptKey, Late
 from crawlkit.result.worker import ResultWorker
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BEAT = 2.0  # seconds between heartbeats
@@ -46,6 +48,7 @@ class Counts:
     hook_errors: int = 0  # calls of on_result that raised
     store_errors: int = 0  # saves that did not work
     store_down: int = 0  # 1: the resultdb does not answer now
+    known: int = 0  # results that were not kept, because their key was known
     late: int = 0  # outcomes that wait because on_result raised
 
 
@@ -55,7 +58,9 @@ class _Item:
     key: AttemptKey
     outcome: OutcomeForStore
     texts: list[str]  # what goes into the resultdb
+    keys: list[str]  # of these; "": none
     error: Exception | None = None  # what on_result raised
+    cut: bool = False  # what is behind a known result was looked for
 
 
 class ResultService:
@@ -86,6 +91,7 @@ class ResultService:
         self._started = clock.time()
         self._held: dict[int, AttemptKey] = {}  # delivery id -> the attempt it belongs to
         self._late: Late[_Item] = Late(FIRST_DELAY, LAST_DELAY)
+        self._met_known: set[AttemptKey] = set()  # a part met a known key under the policy stop, the last is to come
         self._dropped: dict[AttemptKey, int] = {}  # results of earlier parts that were not kept
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -168,7 +174,7 @@ class ResultService:
                 await self._put_aside(delivery.id, str(error))
                 continue
             key = (outcome.project, outcome.taskid, outcome.run, outcome.attempt)
-            item = _Item(delivery.id, key, outcome, outcome.results)
+            item = _Item(delivery.id, key, outcome, outcome.results, outcome.keys)
             self._held[item.id] = key
             if key in self._late:
                 self._late.add(key, item, self.clock.monotonic())  # behind the part that failed
@@ -213,11 +219,13 @@ class ResultService:
 
     async def _store(self, resultdb: ResultStore, items: list[_Item]) -> list[_Item]:
         """Saves the batch in one transaction, however long it takes; returns what is to be passed on."""
-        pending = [self._set_of(item) for item in items if _is_stored(item)]
+        storable = [item for item in items if _is_stored(item)]
+        pending = [self._set_of(item) for item in storable]
         delay = FIRST_DELAY
         while pending:
             try:
-                await self._in_thread(lambda: resultdb.save(pending))
+                await self._in_thread(lambda: self._stop_behind_known(resultdb, items))
+                known = await self._in_thread(lambda: resultdb.save(pending))
                 break
             except StoreUnavailable as error:
                 self.counts.store_down = 1
@@ -238,7 +246,34 @@ class ResultService:
         self.counts.store_down = 0
         self._over("store")
         self.counts.results += sum(len(found.results) for found in pending)
+        if pending:
+            for item, count in zip(storable, known, strict=True):
+                item.outcome.known = count
+            self.counts.known += sum(known)
         return items
+
+    def _stop_behind_known(self, resultdb: ResultStore, items: Sequence[_Item]) -> None:
+        """Policy stop: takes out the follow-ups behind the first result whose key is known, also of later parts.
+
+        What is known is asked before anything of these is stored. When this process ends between two parts, the later
+        one only stops at a known result of its own.
+        """
+        for item in items:
+            outcome = item.outcome
+            if outcome.key_policy != STOP or item.cut:
+                continue
+            keep: int | None = 0 if item.key in self._met_known else None
+            if keep is None and outcome.keys:
+                known = resultdb.known_keys(outcome.project, outcome.taskid, outcome.run, outcome.keys)
+                keep = next(
+                    (place for key, place in zip(outcome.keys, outcome.key_places, strict=False) if key in known), None
+                )
+            item.cut = True
+            if keep is not None:
+                self._met_known.add(item.key)
+                follows = msgspec.msgpack.decode(outcome.follows, type=list[msgspec.Raw])
+                outcome.behind = len(follows[keep:])
+                outcome.follows = messages.pack(follows[:keep])
 
     def _set_of(self, item: _Item) -> ResultSet:
         outcome = item.outcome
@@ -252,6 +287,8 @@ class ResultService:
             results=item.texts,
             last=outcome.last,
             updatetime=self.clock.time(),
+            keys=item.keys,
+            key_policy=outcome.key_policy,
         )
 
     async def _forward(self, items: list[_Item]) -> None:
@@ -283,16 +320,17 @@ class ResultService:
         self.counts.discarded += outcome.discarded
         dropped = self._dropped.pop(item.key, 0) + outcome.discarded
         if outcome.last:
+            self._met_known.discard(item.key)
             outcome.result_count = max(0, outcome.result_count - dropped)
         elif dropped:
             self._dropped[item.key] = dropped
-        outcome.results = []
+        outcome.results, outcome.keys, outcome.key_places = [], [], []
         return outcome
 
     # Helpers of the loop.
 
-    async def _in_thread(self, call: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _put_aside(self, delivery: int, reason: str) -> None:
         self.counts.rejected += 1
@@ -364,13 +402,14 @@ def _call_hook(worker: ResultWorker, items: Sequence[_Item]) -> None:
         if item.key in failed or not _is_stored(item):
             continue
         try:
-            item.texts = _texts_after_hook(worker, item.outcome)
+            item.texts, item.keys = _after_hook(worker, item.outcome)
         except (Exception, SystemExit) as error:  # the user's code: anything may come out of it
             item.error = error if isinstance(error, Exception) else RuntimeError(repr(error))
             failed.add(item.key)
 
 
-def _texts_after_hook(worker: ResultWorker, outcome: OutcomeForStore) -> list[str]:
+def _after_hook(worker: ResultWorker, outcome: OutcomeForStore) -> tuple[list[str], list[str]]:
+    """The texts that the hook keeps, and their keys: what is kept of one result has its key, if it is one result."""
     task: dict[str, Any] = {
         "project": outcome.project,
         "taskid": outcome.taskid,
@@ -382,7 +421,13 @@ def _texts_after_hook(worker: ResultWorker, outcome: OutcomeForStore) -> list[st
         results = [msgspec.json.decode(text) for text in outcome.results]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadMessage(f"a result is not JSON: {error}") from None
+    texts: list[str] = []
+    keys: list[str] = []
     worker.take_kept()
-    for n, result in enumerate(results, outcome.first_result):
-        worker.on_result({**task, "n": n}, result)
-    return [msgspec.json.encode(result).decode() for result in worker.take_kept()]
+    for n, result in enumerate(results):
+        worker.on_result({**task, "n": outcome.first_result + n}, result)
+        kept = worker.take_kept()
+        texts += [msgspec.json.encode(each).decode() for each in kept]
+        if outcome.keys:
+            keys += [outcome.keys[n]] if len(kept) == 1 else [""] * len(kept)
+    return texts, keys

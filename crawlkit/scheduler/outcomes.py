@@ -57,6 +57,10 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
         turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
     if outcome.discarded:
         turn.writes.count(outcome.project, "discarded", "result", outcome.discarded)
+    if outcome.known:
+        turn.writes.count(outcome.project, "ignored", "known_key", outcome.known)
+    if outcome.behind:
+        turn.writes.count(outcome.project, "ignored", "behind_known_key", outcome.behind)
     if outcome.last:
         out.last = outcome
     if out.parts is not None:

@@ -58,8 +58,14 @@ def results(
     first: int = 0,
     last: bool = True,
     updatetime: float = 1.0,
+    keys: str = "",
+    policy: str = "",
 ) -> ResultSet:
-    return ResultSet(project, taskid, run, attempt, f"http://x/{taskid}", first, list(texts), last, updatetime)
+    """``keys``: the keys of the results, blank-separated, ``-`` for none; or those are the texts when only a policy is
+    given."""
+    key_texts = [key.replace("-", "") for key in keys.split()] if keys else list(texts) if policy else []
+    place = (project, taskid, run, attempt, f"http://x/{taskid}", first)
+    return ResultSet(*place, list(texts), last, updatetime, key_texts, policy)
 
 
 DONE = {"status": Status.SUCCESS, "queue": None}

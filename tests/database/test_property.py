@@ -193,11 +193,18 @@ class Results(RuleBasedStateMachine):
             whole = [f'"{run}.{number}.{n}"' for n in range(draw(st.integers(0, 4)))]
             cut = draw(st.integers(0, len(whole)))
             parts = [(0, whole[:cut], False), (cut, whole[cut:], True)] if cut else [(0, whole, True)]
-            made = [ResultSet(project, taskid, run, number, "u", first, some, last, 1.5) for first, some, last in parts]
+            policy = draw(st.sampled_from(["", "", "replace", "keep_first", "stop"]))
+            keys = [draw(st.sampled_from(["k1", "k2", "k3", "k4", ""])) if policy else "" for _ in whole]
+            made = [
+                ResultSet(
+                    project, taskid, run, number, "u", first, some, last, 1.5,
+                    keys[first : first + len(some)] if policy else [], policy,
+                )
+                for first, some, last in parts
+            ]  # fmt: skip
             self.sent += made
             sets.append(draw(st.sampled_from(made)))
-        self.memory.save(sets)
-        self.sqlite.save(sets)
+        both(self, "save", sets)
 
     @rule()
     def reopen(self) -> None:
@@ -222,8 +229,8 @@ class Results(RuleBasedStateMachine):
             both(self, "counts_by_task", project, ["a", "b", "c"])
             for taskid in "ab":
                 rows = both(self, "get", project, taskid)
-                assert len({(row.run) for row in rows}) <= 1
-                assert [row.n for row in rows] == list(range(len(rows)))
+                assert rows == [row for row in reversed(list(self.memory.select(project))) if row.taskid == taskid]
+                both(self, "known_keys", project, taskid, 2, ["k1", "k2", "k3", "k4", "k5", ""])
 
 
 relaxed = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

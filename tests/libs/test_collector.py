@@ -8,9 +8,10 @@ from crawlkit.libs.collector import MAX_FOLLOW, MAX_RESULT, PART_BYTES, REMEMBER
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON
 from crawlkit.libs.messages import FOLLOWS_PER_PART
+from crawlkit.libs.result_key import ResultKey
 from crawlkit.libs.task import Fetch, Task
 
-Part = tuple[list[str], int, list[Any], list[Any]]
+Part = tuple[list[str], int, list[Any], list[Any], list[str], list[int]]
 
 
 def collecting() -> tuple[Collector, list[Part]]:
@@ -39,7 +40,7 @@ def test_results_are_numbered_over_all_parts() -> None:
     collector, parts = collecting()
     for n in range(5):
         collector.result({"n": n, "text": "x" * 400_000})
-    numbers = [n for results, first, _, _ in parts for n in range(first, first + len(results))]
+    numbers = [n for results, first, *_ in parts for n in range(first, first + len(results))]
     numbers += range(collector.result_count - len(collector.results), collector.result_count)
     assert numbers == list(range(5))
     assert all(sum(map(len, part[0])) <= PART_BYTES for part in parts)
@@ -109,3 +110,17 @@ def test_without_somebody_to_hand_to_everything_is_kept() -> None:
     for n in range(FOLLOWS_PER_PART + 1):
         collector.follow(str(n), Task("p", str(n), "http://a.com/"), True)
     assert len(collector.follows) == FOLLOWS_PER_PART + 1
+
+
+def test_keys_and_places_go_with_their_results() -> None:
+    parts: list[Part] = []
+    collector = Collector(lambda *part: parts.append(part), ResultKey(("sku",), "stop"))
+    collector.result({"sku": 1})
+    collector.follow("1", Task("p", "1", "http://a.com/"), True)
+    collector.result({"sku": 2, "text": "x" * (PART_BYTES - 1000)})
+    collector.result({"sku": 3, "text": "x" * 2000})
+    assert [(part[4], part[5]) for part in parts] == [(["[1]", "[2]"], [0, 1])]
+    assert (collector.keys, collector.places) == (["[3]"], [0])
+    with pytest.raises(NotJSON, match=r"result 4\.sku: is missing, and result_key names it"):
+        collector.result({"name": "x"})
+    assert len(collector.keys) == len(collector.results) == 1

@@ -36,6 +36,7 @@ class Store:
             raise ValueError("a row nobody can store")
         self.transactions += 1
         self.saved += sets
+        return [0] * len(sets)
 
 
 def outcome(taskid: str, *results: Any, part: int = 0, last: bool = True, first: int = 0, **more: Any) -> Outcome:

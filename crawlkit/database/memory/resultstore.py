@@ -11,6 +11,7 @@ from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
 from crawlkit.database.base import Key, ResultRow, ResultSet
 from crawlkit.database.rules import whole_set
+from crawlkit.libs.result_key import REPLACE
 
 PAGE = 500  # rows read under one hold of the lock
 
@@ -22,27 +23,28 @@ class MemoryResultStore:
         self._lock = threading.RLock()
         self._seq = 0
         self._rows: dict[str, SortedDict] = {}  # project -> seq -> ResultRow
-        self._runs: dict[Key, tuple[int, int, int]] = {}  # (run, seq of the first, how many)
+        self._runs: dict[Key, tuple[int, int, int, int]] = {}  # (run, seq of the first, how many, known of them)
+        self._keys: dict[tuple[str, str], tuple[str, int, int]] = {}  # (project, key) -> (taskid, run, seq)
+        self._keyed: dict[Key, set[str]] = {}  # task -> keys of its results
         self._parts: dict[Key, dict[int, ResultSet]] = {}  # of the newest run and attempt, by first
         self._positions: dict[str, tuple[int, int]] = {}
 
-    def save(self, sets: Sequence[ResultSet]) -> None:
+    def save(self, sets: Sequence[ResultSet]) -> list[int]:
         with self._lock:
-            for part in sets:
-                self._save(part)
+            return [self._save(part) for part in sets]
 
-    def _save(self, part: ResultSet) -> None:
+    def _save(self, part: ResultSet) -> int:
         if not part.results and not part.last:
-            return
+            return 0
         key = (part.project, part.taskid)
         visible = self._runs.get(key)
         if visible is not None and visible[0] >= part.run:
-            return
+            return visible[3] if visible[0] == part.run and part.last else 0
         staged = self._parts.get(key)
         if staged:
             known = next(iter(staged.values()))
             if (known.run, known.attempt) > (part.run, part.attempt):
-                return
+                return 0
             if (known.run, known.attempt) < (part.run, part.attempt):
                 staged = None
         staged = {} if staged is None else staged
@@ -50,30 +52,65 @@ class MemoryResultStore:
         whole = whole_set(staged.values())
         if whole is None:
             self._parts[key] = staged
-            return
+            return 0
         self._parts.pop(key, None)
-        self._show(key, part.run, whole)
+        return self._show(key, part.run, whole)
 
-    def _show(self, key: Key, run: int, whole: list[ResultSet]) -> None:
-        rows = self._rows.setdefault(key[0], SortedDict())
-        _, first, count = self._runs.get(key, (0, 0, 0))
-        for seq in range(first, first + count):
-            del rows[seq]
-        first = self._seq + 1
-        n = 0
+    def _show(self, task: Key, run: int, whole: list[ResultSet]) -> int:
+        """Makes a set visible; returns how many of its results were not kept for their key."""
+        project, policy = task[0], whole[-1].key_policy
+        rows = self._rows.setdefault(project, SortedDict())
+        self._remove_run(task, rows, keep_keyed=bool(policy))
+        first, n, ignored = self._seq + 1, 0, 0
         for part in whole:
-            for text in part.results:
+            keys = part.keys if policy and part.keys else [""] * len(part.results)
+            for text, key in zip(part.results, keys, strict=True):
                 self._seq += 1
-                rows[self._seq] = ResultRow(*key, run, n, part.url, text, part.updatetime, self._seq)
+                owner = self._keys.get((project, key)) if key else None
+                if owner is not None and policy != REPLACE:
+                    ignored += 1
+                else:
+                    if owner is not None:
+                        del rows[owner[2]]
+                        self._forget_key(project, key)
+                    if key:
+                        self._keys[project, key] = (task[1], run, self._seq)
+                        self._keyed.setdefault(task, set()).add(key)
+                    rows[self._seq] = ResultRow(*task, run, n, part.url, text, part.updatetime, self._seq)
                 n += 1
-        self._runs[key] = (run, first, n)
+        self._runs[task] = (run, first, n, ignored)
         if not rows:
-            del self._rows[key[0]]
+            del self._rows[project]
+        return ignored
+
+    def _remove_run(self, task: Key, rows: SortedDict, keep_keyed: bool) -> None:
+        """Removes what the task has: the rows of its visible run, and those with keys unless these stay."""
+        _, first, count, _ = self._runs.get(task, (0, 0, 0, 0))
+        keyed = {self._keys[task[0], key][2] for key in self._keyed.get(task, ())}
+        gone = set(range(first, first + count))
+        for seq in gone - keyed if keep_keyed else gone | keyed:
+            rows.pop(seq, None)
+        if not keep_keyed:
+            for key in list(self._keyed.get(task, ())):
+                self._forget_key(task[0], key)
+
+    def _forget_key(self, project: str, key: str) -> None:
+        taskid = self._keys.pop((project, key))[0]
+        self._keyed[project, taskid].discard(key)
+
+    def known_keys(self, project: str, taskid: str, run: int, keys: Sequence[str]) -> set[str]:
+        with self._lock:
+            owners = {key: self._keys.get((project, key)) for key in keys if key}
+        return {key for key, owner in owners.items() if owner is not None and owner[:2] != (taskid, run)}
 
     def get(self, project: str, taskid: str) -> list[ResultRow]:
+        task = (project, taskid)
         with self._lock:
-            _, first, count = self._runs.get((project, taskid), (0, 0, 0))
-            return [copy(self._rows[project][seq]) for seq in range(first, first + count)]
+            _, first, count, _ = self._runs.get(task, (0, 0, 0, 0))
+            rows = self._rows.get(project, SortedDict())
+            seqs = set(range(first, first + count))
+            seqs |= {self._keys[project, key][2] for key in self._keyed.get(task, ())}
+            return [copy(rows[seq]) for seq in sorted(seqs) if seq in rows]
 
     def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
         left = limit
@@ -115,7 +152,7 @@ class MemoryResultStore:
 
     def drop(self, project: str) -> int:
         with self._lock:
-            for table in (self._runs, self._parts):
+            for table in (self._runs, self._parts, self._keys, self._keyed):
                 for key in [key for key in table if key[0] == project]:
                     del table[key]
             return len(self._rows.pop(project, ()))

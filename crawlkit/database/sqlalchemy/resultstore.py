@@ -1,6 +1,7 @@
 """The resultdb in SQL: per task the results of its newest run, in the order in which they became visible.
 
 A set's rows have consecutive numbers, so its row in ``result_runs`` finds them all and no second index is needed.
+Results with keys are found by ``result_keys``, across tasks and runs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from sqlalchemy.engine import Connection
 from crawlkit.database.base import Key, ResultRow, ResultSet
 from crawlkit.database.rules import whole_set
 from crawlkit.database.sqlalchemy.engine import Database
+from crawlkit.database.sqlalchemy.resultkeys import Keys, KeyStatements, Owner, ranges_without, stored_owners
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
-from crawlkit.database.sqlalchemy.tables import positions, result_marks, result_parts, result_runs, results
+from crawlkit.database.sqlalchemy.tables import positions, result_keys, result_marks, result_parts, result_runs, results
+from crawlkit.libs.result_key import REPLACE, digest_of
 
 PAGE = 500  # rows per query of a stream
 _COLUMNS = ResultRow.__struct_fields__
 _QUERY = sa.select(*(results.c[name] for name in _COLUMNS))
+
+
+Run = tuple[int, int, int, int]  # (run, first, how many, how many of them were known)
 
 
 class _Shown:
@@ -31,7 +37,7 @@ class _Shown:
     def __init__(self, seq: int) -> None:
         self.seq = seq
         self.rows: list[tuple[Any, ...]] = []
-        self.runs: dict[Key, tuple[int, int, int]] = {}  # (run, first, how many)
+        self.runs: dict[Key, Run] = {}
         self.replaced: list[tuple[int, int]] = []  # ranges of seq
 
 
@@ -42,6 +48,7 @@ class SqlResultStore:
         prepare(database)
         self._database = database
         dialect = database.engine.dialect
+        self._keys = KeyStatements(dialect)
         self._insert = Prepared(lambda: sa.insert(results).inline(), dialect, results.columns.keys())
         self._set_run = upsert(result_runs, dialect)
         self._stage = upsert(result_parts, dialect)
@@ -53,31 +60,46 @@ class SqlResultStore:
             lambda: sa.delete(result_parts).where(key_is(result_parts, "project", "taskid")), dialect
         )
 
-    def save(self, sets: Sequence[ResultSet]) -> None:
-        sets = [part for part in sets if part.results or part.last]
-        if not sets:
-            return
+    def save(self, sets: Sequence[ResultSet]) -> list[int]:
+        answers = [0] * len(sets)
+        numbered = [(n, part) for n, part in enumerate(sets) if part.results or part.last]
+        if not numbered:
+            return answers
         with self._database.write() as connection:
             # First of all: whoever holds this row makes the next numbers visible.
             mark = sa.select(result_marks.c.value).where(result_marks.c.name == "seq").with_for_update()
             shown = _Shown(connection.execute(mark).scalar() or 0)
-            runs = self._runs(connection, {(part.project, part.taskid) for part in sets})
+            runs = self._runs(connection, {(part.project, part.taskid) for _, part in numbered})
             any_staged = connection.execute(sa.select(result_parts.c.first).limit(1)).scalar() is not None
+            keys = Keys(connection, self._keys)
             before = shown.seq
-            for part in sets:
+            for n, part in numbered:
                 key = (part.project, part.taskid)
                 known = shown.runs.get(key) or runs.get(key)
                 if known is not None and known[0] >= part.run:
+                    answers[n] = known[3] if known[0] == part.run and part.last else 0
                     continue
                 whole: list[ResultSet] | None = [part]
                 if any_staged or not part.last or part.first:
                     any_staged = True
                     whole = self._stage_part(connection, part)
-                if whole is not None:
+                if whole is None:
+                    continue
+                if keys.used or part.key_policy:
+                    answers[n] = _show_keyed(shown, keys, key, known, part.run, whole)
+                else:
                     _show(shown, key, known, part.run, whole)
             self._write(connection, shown)
+            keys.write()
             if shown.seq != before:
                 connection.exec_driver_sql(self._mark.sql, ("seq", shown.seq))
+        return answers
+
+    def known_keys(self, project: str, taskid: str, run: int, keys: Sequence[str]) -> set[str]:
+        digests = {digest_of(key): key for key in keys if key}
+        with self._database.read() as connection:
+            owners = stored_owners(connection, project, digests)
+        return {digests[digest] for digest, owner in owners.items() if owner[:2] != (taskid, run)}
 
     def _write(self, connection: Connection, shown: _Shown) -> None:
         """Later runs of a task within one call were numbered too; only what is visible at the end is written."""
@@ -91,14 +113,14 @@ class SqlResultStore:
             rows = [(project, taskid, *run) for (project, taskid), run in shown.runs.items()]
             connection.exec_driver_sql(self._set_run.sql, rows)
 
-    def _runs(self, connection: Connection, keys: set[Key]) -> dict[Key, tuple[int, int, int]]:
+    def _runs(self, connection: Connection, keys: set[Key]) -> dict[Key, Run]:
         by_project: defaultdict[str, list[str]] = defaultdict(list)
         for project, taskid in keys:
             by_project[project].append(taskid)
         found = {}
         for project, taskids in by_project.items():
             for row in padded(connection, result_runs, project, taskids):
-                found[row[0], row[1]] = (row[2], row[3], row[4])
+                found[row[0], row[1]] = (row[2], row[3], row[4], row[5])
         return found
 
     def _stage_part(self, connection: Connection, part: ResultSet) -> list[ResultSet] | None:
@@ -114,7 +136,8 @@ class SqlResultStore:
             connection.exec_driver_sql(self._unstage.sql, (part.project, part.taskid))
         texts = msgspec.json.encode(part.results).decode()
         row = (part.project, part.taskid, *mine, part.first, len(part.results), part.last, part.url, texts)
-        connection.exec_driver_sql(self._stage.sql, (*row, part.updatetime))
+        key_texts = msgspec.json.encode(part.keys).decode() if part.keys else None
+        connection.exec_driver_sql(self._stage.sql, (*row, part.updatetime, key_texts, part.key_policy))
         if not self._is_whole(connection, part):
             return None
         whole = whole_set(_staged(connection, part))
@@ -136,8 +159,11 @@ class SqlResultStore:
             result_runs, results.c.seq.between(result_runs.c.first, result_runs.c.first + result_runs.c.results - 1)
         )
         with self._database.read() as connection:
-            rows = connection.execute(query.where(mine).order_by(results.c.seq)).all()
-        return [ResultRow(*row) for row in rows]
+            rows = {row.seq: row for row in connection.execute(query.where(mine))}
+            owner = sa.and_(result_keys.c.project == project, result_keys.c.taskid == taskid)
+            keyed = _QUERY.join(result_keys, results.c.seq == result_keys.c.seq).where(owner)
+            rows.update({row.seq: row for row in connection.execute(keyed)})  # also those of earlier runs
+        return [ResultRow(*rows[seq]) for seq in sorted(rows)]
 
     def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
         """Each page is a query of its own, so that a slow reader holds back no writer and no checkpoint."""
@@ -186,7 +212,7 @@ class SqlResultStore:
 
     def drop(self, project: str) -> int:
         with self._database.write() as connection:
-            for table in (result_runs, result_parts):
+            for table in (result_runs, result_parts, result_keys):
                 connection.execute(sa.delete(table).where(table.c.project == project))
             return connection.execute(sa.delete(results).where(results.c.project == project)).rowcount
 
@@ -204,7 +230,7 @@ class SqlResultStore:
         self._database.close()
 
 
-def _show(shown: _Shown, key: Key, known: tuple[int, int, int] | None, run: int, whole: list[ResultSet]) -> None:
+def _show(shown: _Shown, key: Key, known: Run | None, run: int, whole: list[ResultSet]) -> None:
     if known is not None and known[2]:
         shown.replaced.append((known[1], known[1] + known[2] - 1))
     first, n = shown.seq + 1, 0
@@ -213,7 +239,41 @@ def _show(shown: _Shown, key: Key, known: tuple[int, int, int] | None, run: int,
             shown.seq += 1
             shown.rows.append((shown.seq, *key, run, n, part.url, text, part.updatetime))
             n += 1
-    shown.runs[key] = (run, first, n)
+    shown.runs[key] = (run, first, n, 0)
+
+
+def _show_keyed(shown: _Shown, keys: Keys, task: Key, known: Run | None, run: int, whole: list[ResultSet]) -> int:
+    """The same where there are keys, in the set or of results that the task has; returns how many were not kept."""
+    policy = whole[-1].key_policy
+    mine = keys.of(task) if known is not None else {}
+    if not policy:
+        shown.replaced += ((seq, seq) for seq in mine.values())
+        keys.take(task[0], mine)
+        _show(shown, task, known, run, whole)
+        return 0
+    if known is not None:
+        shown.replaced += ranges_without(known[1], known[2], set(mine.values()))
+    texts = [key for part in whole for key in part.keys or [""] * len(part.results)]
+    digests = [digest_of(key) for key in texts]
+    owners = keys.owners(task[0], {digest for digest in digests if digest})
+    first, n, ignored = shown.seq + 1, 0, 0
+    for part in whole:
+        for text in part.results:
+            shown.seq += 1  # a number is used up also by what is not kept: the run's numbers stay in one piece
+            digest = digests[n]
+            owner = owners.get(digest)
+            if owner is not None and policy != REPLACE:
+                ignored += 1
+            else:
+                if owner is not None:
+                    shown.replaced.append((owner.seq, owner.seq))
+                if digest:
+                    owners[digest] = Owner(task[1], run, shown.seq)
+                    keys.give(task[0], digest, owners[digest])
+                shown.rows.append((shown.seq, *task, run, n, part.url, text, part.updatetime))
+            n += 1
+    shown.runs[task] = (run, first, n, ignored)
+    return ignored
 
 
 def _staged(connection: Connection, part: ResultSet) -> Iterator[ResultSet]:
@@ -222,4 +282,5 @@ def _staged(connection: Connection, part: ResultSet) -> Iterator[ResultSet]:
     for row in connection.execute(query.order_by(table.c.first)).all():
         texts = msgspec.json.decode(row.results, type=list[str])
         place = (part.project, part.taskid, row.run, row.attempt, row.url, row.first)
-        yield ResultSet(*place, texts, row.last, row.updatetime)
+        keys = msgspec.json.decode(row.key_texts, type=list[str]) if row.key_texts else []
+        yield ResultSet(*place, texts, row.last, row.updatetime, keys, row.key_policy)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0001", "projectdb": "0002", "resultdb": "0001", "blobdb": "0001"}
+HEADS = {"taskdb": "0001", "projectdb": "0002", "resultdb": "0002", "blobdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -216,7 +216,8 @@ results = sa.Table(
 )
 sa.Index("results_project", results.c.project, results.c.seq)
 
-# The visible run of a task. Its rows have the numbers first ... first + results - 1: a set comes in one piece.
+# The visible run of a task. Its rows have the numbers first ... first + results - 1: a set comes in one piece. Those of
+# results whose key was known, or came again later, are missing.
 result_runs = sa.Table(
     "result_runs",
     resultdb,
@@ -225,8 +226,22 @@ result_runs = sa.Table(
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("first", sa.BigInteger, nullable=False),
     sa.Column("results", sa.Integer, nullable=False),
+    sa.Column("known", sa.Integer, nullable=False, server_default="0"),  # not kept, because their key was known
     sqlite_with_rowid=False,
 )
+
+# Where the result with a key is.
+result_keys = sa.Table(
+    "result_keys",
+    resultdb,
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("digest", Name, primary_key=True),  # sha256 of the key
+    sa.Column("taskid", Name, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("result_keys_task", result_keys.c.project, result_keys.c.taskid)
 
 # Parts that wait for the rest of their set.
 result_parts = sa.Table(
@@ -242,6 +257,8 @@ result_parts = sa.Table(
     sa.Column("url", LongText, nullable=False),
     sa.Column("results", LongText, nullable=False),  # JSON list of JSON texts
     sa.Column("updatetime", Time, nullable=False),
+    sa.Column("key_texts", LongText),  # JSON list; NULL: no keys
+    sa.Column("key_policy", sa.String(16), nullable=False, server_default=""),
 )
 
 # One row "seq": the last number given out. Locked first by whoever saves, so numbers follow the order of commits.

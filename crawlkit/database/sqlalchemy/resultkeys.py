@@ -1,0 +1,117 @@
+"""The keys of results within one transaction of the resultdb: who has which, as it is and as it will be.
+
+Changes are collected and written at the end, so that a batch of sets costs a few statements.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crawlkit.database.base import Key
+from crawlkit.database.sqlalchemy.statements import Prepared, upsert
+from crawlkit.database.sqlalchemy.tables import result_keys
+
+CHUNK = 500  # keys that one query asks for
+
+
+class Owner(NamedTuple):
+    """The result that has a key."""
+
+    taskid: str
+    run: int
+    seq: int
+
+
+class KeyStatements:
+    """Compiled once a store."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self.put = upsert(result_keys, dialect)
+        mine = sa.and_(result_keys.c.project == sa.bindparam("p"), result_keys.c.digest == sa.bindparam("d"))
+        self.remove = Prepared(lambda: sa.delete(result_keys).where(mine), dialect)
+
+
+class Keys:
+    """Who has which key. Made anew for each transaction."""
+
+    def __init__(self, connection: Connection, statements: KeyStatements) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._changed: dict[tuple[str, str], Owner | None] = {}
+        self._given: defaultdict[Key, set[str]] = defaultdict(set)  # task -> keys it got in this transaction
+        any_key = sa.select(result_keys.c.seq).where(result_keys.c.project > "").limit(1)
+        self.used = connection.execute(any_key).scalar() is not None
+
+    def owners(self, project: str, digests: Collection[str]) -> dict[str, Owner]:
+        """The owners of those keys that have one."""
+        found = {}
+        asked = []
+        for digest in digests:
+            if (project, digest) not in self._changed:
+                asked.append(digest)
+            elif (owner := self._changed[project, digest]) is not None:
+                found[digest] = owner
+        return {**found, **stored_owners(self._connection, project, asked)}
+
+    def of(self, task: Key) -> dict[str, int]:
+        """key -> seq, of the results of one task."""
+        project, taskid = task
+        query = sa.select(result_keys.c.digest, result_keys.c.seq).where(
+            result_keys.c.project == project, result_keys.c.taskid == taskid
+        )
+        found = {
+            digest: seq for digest, seq in self._connection.execute(query) if (project, digest) not in self._changed
+        }
+        for digest in self._given[task]:
+            owner = self._changed[project, digest]
+            if owner is not None and owner.taskid == taskid:
+                found[digest] = owner.seq
+        return found
+
+    def give(self, project: str, digest: str, owner: Owner) -> None:
+        """From now on this result has the key."""
+        self.used = True
+        self._changed[project, digest] = owner
+        self._given[project, owner.taskid].add(digest)
+
+    def take(self, project: str, digests: Collection[str]) -> None:
+        """Nobody has these keys any more."""
+        self._changed.update({(project, digest): None for digest in digests})
+
+    def write(self) -> None:
+        """Writes what changed."""
+        gone = [key for key, owner in self._changed.items() if owner is None]
+        new = [(*key, *owner) for key, owner in self._changed.items() if owner is not None]
+        if gone:
+            self._connection.exec_driver_sql(self._statements.remove.sql, gone)
+        if new:
+            self._connection.exec_driver_sql(self._statements.put.sql, new)
+
+
+def stored_owners(connection: Connection, project: str, digests: Collection[str]) -> dict[str, Owner]:
+    """The owners of those keys that have one in the table."""
+    asked = sorted(digests)
+    found = {}
+    columns = (result_keys.c.digest, result_keys.c.taskid, result_keys.c.run, result_keys.c.seq)
+    for start in range(0, len(asked), CHUNK):
+        query = sa.select(*columns).where(
+            result_keys.c.project == project, result_keys.c.digest.in_(asked[start : start + CHUNK])
+        )
+        found.update({row[0]: Owner(*row[1:]) for row in connection.execute(query)})
+    return found
+
+
+def ranges_without(first: int, count: int, kept: Collection[int]) -> Iterator[tuple[int, int]]:
+    """The numbers from ``first`` on that are not among ``kept``, as ranges with both ends."""
+    start = first
+    for number in sorted(number for number in kept if first <= number < first + count):
+        if start < number:
+            yield start, number - 1
+        start = number + 1
+    if start < first + count:
+        yield start, first + count - 1
