@@ -312,7 +312,9 @@ def build_scheduler(
     )
 
 
-def build_fetcher(queues: Broker, blobs: BlobStore | None, options: Mapping[str, Any]) -> FetcherService:
+def build_fetcher(
+    queues: Broker, blobs: BlobStore | None, options: Mapping[str, Any], *, settings: Settings
+) -> FetcherService:
     """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.libs import messages
@@ -321,11 +323,16 @@ def build_fetcher(queues: Broker, blobs: BlobStore | None, options: Mapping[str,
         inqueue=queues.queue(messages.SCHEDULER2FETCHER),
         outqueue=queues.queue(messages.FETCHER2PROCESSOR),
         status_queue=queues.queue(messages.STATUS_QUEUE),
-        settings=fetcher_settings(options),
+        settings=fetcher_settings({**options, "files_path": files_path(settings, options)}),
         clock=clock(),
         node=node_name("fetcher"),
         blobs=blobs,
     )
+
+
+def files_path(settings: Settings, options: Mapping[str, Any]) -> str:
+    """Where the files of downloads are. ``options``: those of ``crawlkit fetcher``."""
+    return os.path.abspath(options.get("files_path") or settings.data_path / "files")
 
 
 def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
@@ -340,6 +347,7 @@ def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
         "splash_endpoint": "splash_endpoint",
         "puppeteer_endpoint": "browser_endpoint",
         "allow_private": "allow_private",
+        "files_path": "files_path",
     }
     values = {names[name]: value for name, value in options.items() if name in names and value is not None}
     if options.get("max_body") is not None:

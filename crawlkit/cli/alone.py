@@ -165,7 +165,7 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
     with wiring.open_stores(settings, ("blobdb",), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_fetcher(queues, stores.blobdb, options)
+            return wiring.build_fetcher(queues, stores.blobdb, options, settings=settings)
 
         return run_on_queues(settings, "fetcher", build)
 

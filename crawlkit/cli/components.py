@@ -5,6 +5,7 @@ What they start is in :mod:`crawlkit.cli.together` and :mod:`crawlkit.cli.alone`
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,6 +68,8 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
         help="Seconds for a fetch that names none.")  # fmt: skip
 @option("--max-body", type=click.IntRange(min=1), default=64, show_default=True,
         help="MiB of a body, after decompression.")  # fmt: skip
+@option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+        help="Where downloads go.  [default: files in the data path]")  # fmt: skip
 @option("--splash-endpoint", help="URL of Splash's /execute.")
 @option("--puppeteer-endpoint", help="URL of a browser service.")
 @option("--allow-private/--no-allow-private", default=True, show_default=True,

@@ -117,7 +117,7 @@ class Crawl:
             "scheduler": self._scheduler,
             "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
             "processor": self._build_processor(),
-            "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher),
+            "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher, settings=plan.settings),
         }
 
     def _build_processor(self) -> Any:

@@ -34,6 +34,8 @@ FORMATS = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
 @option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
         help="Results go to FILE.jsonl, .json or .csv.  [default: JSON lines on stdout]")  # fmt: skip
 @option("--rate", type=Rate(), help="Pages per second.  [default: 1, and none for loopback hosts]")
+@option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+        help="Where downloads go.  [default: files in the data path]")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), help="Stop after so many pages; the rest is for the next run.")
 @option("--forever", is_flag=True, help="Do not end when the crawl has drained: wait for what is due later.")
 @option("--pdb", is_flag=True, help="Stop in a callback that raises, in Python's debugger.")
@@ -45,6 +47,7 @@ def one(
     scripts: tuple[Path, ...],
     output: Path | None,
     rate: float | str | None,
+    files_path: Path | None,
     limit: int | None,
     forever: bool,
     pdb: bool,
@@ -72,7 +75,7 @@ def one(
         interactive=interactive,
         durable="data_path" in settings.given or "taskdb" in settings.given,
         engine=_engine_options(ctx),
-        fetcher=component_options(ctx, "fetcher"),
+        fetcher=_fetcher_options(ctx, files_path),
         processor=component_options(ctx, "processor"),
         result_cls=component_options(ctx, "result_worker").get("result_cls", ""),
     )
@@ -103,6 +106,11 @@ def _engine_options(ctx: click.Context) -> dict[str, Any]:
     """What is set about the scheduler; a crawl that somebody waits for is not paused unless that was said."""
     said = component_options(ctx, "scheduler", given_only=True)
     return {"fail_pause_num": 0, **{name: value for name, value in said.items() if name in ENGINE_OPTIONS}}
+
+
+def _fetcher_options(ctx: click.Context, files_path: Path | None) -> dict[str, Any]:
+    said = component_options(ctx, "fetcher")
+    return said if files_path is None else {**said, "files_path": files_path}
 
 
 ENGINE_OPTIONS = ("inqueue_limit", "active_tasks", "fail_pause_num", "lease")
