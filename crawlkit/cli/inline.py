@@ -20,9 +20,10 @@ from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.messages import Fetched, Outcome
+from crawlkit.processor import records
 from crawlkit.processor.grants import Unseal, no_key, opened
 from crawlkit.processor.masking import Mask
-from crawlkit.processor.outcome import script_failure
+from crawlkit.processor.outcome import answer, script_failure
 from crawlkit.processor.project_loader import LoadedProject, load_project
 from crawlkit.processor.runner import Runner, RunnerSettings
 
@@ -84,23 +85,37 @@ class InlineProcessor:
             return
         if fetched.blob is not None:
             fetched.content = b"".join(self._blobs.read(fetched.blob))
-        for outcome in self._outcomes(fetched):
+
+        def keep() -> str:
+            body = [fetched.content] if fetched.blob is not None else []
+            return self._blobs.create(records.pieces(delivery.body, body), f"{fetched.task.project}/kept")
+
+        for outcome in self._outcomes(fetched, keep):
             queue = self._results if outcome.results else self._status
             await queue.put_many([messages.encode(outcome)])
         await self._inqueue.ack([delivery.id])
         if fetched.blob is not None:
             self._blobs.remove([fetched.blob])
 
-    def _outcomes(self, fetched: Fetched) -> list[Outcome]:
+    def _outcomes(self, fetched: Fetched, keep: Callable[[], str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if fetched.task.kind == messages.AWAIT:
+            return [answer(fetched, keep(), node=self._node, now=self._clock.time())]
         try:
             runner = self._runner(fetched)
         except ScriptError as error:
             return [script_failure(fetched, error, node=self._node)]
-        runner.run(fetched, outcomes.append)
+        recorded = records.Records(fetched.recorded, self._record)
+        runner.run(fetched, outcomes.append, recorded, keep)
         for outcome in outcomes:
             self._masks[outcome.project].outcome(outcome)
         return outcomes
+
+    def _record(self, blob: str) -> bytes | None:
+        try:
+            return b"".join(self._blobs.read(blob))
+        except KeyError:
+            return None
 
     def _runner(self, fetched: Fetched) -> Runner:
         task = fetched.task
