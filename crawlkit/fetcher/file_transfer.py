@@ -94,6 +94,8 @@ class Work:
             misses = 0 if self._part.size - before >= rules.MIN_PROGRESS else misses + 1
             if misses > len(rules.PAUSES) or (self.action is not Action.AGAIN and not self._may_go_on()):
                 raise error or FetchError("reset", f"the file ended after {self._part.size:,} bytes")
+            if self._part.unsynced:
+                await self._in_thread(self._part.sync)
             await asyncio.sleep(rules.PAUSES[max(misses - 1, 0)])
         raise FetchError("reset", f"not whole after {rules.MAX_REQUESTS} requests")
 

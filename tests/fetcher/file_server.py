@@ -51,6 +51,7 @@ class FileServer:
         self.requests: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.sent = 0  # bytes of body
+        self.left = 0  # connections that their client left in the middle of a body
         self.delay = 0.0  # seconds before each piece
         self.port = 0
 
@@ -110,7 +111,7 @@ class FileServer:
         return int(wanted.removeprefix("bytes=").removesuffix("-"))
 
     async def _body(self, writer: asyncio.StreamWriter, first: int, end: int) -> bool:
-        stop = min(end, first + self.cuts.pop(0)) if self.cuts else end
+        stop = min(end, first + self.cuts[0]) if self.cuts else end
         writer.transport.set_write_buffer_limits(high=PIECE)
         at = first
         while at < stop:
@@ -120,7 +121,13 @@ class FileServer:
             self.sent += len(piece)
             if self.delay:
                 await asyncio.sleep(self.delay)
-            await writer.drain()
+            try:
+                await writer.drain()
+            except ConnectionError:
+                self.left += 1
+                raise
+        if self.cuts:
+            del self.cuts[0]  # a connection that its client left is none that was cut
         if stop == end and not self.lengths:
             writer.write(b"0\r\n\r\n")
         return stop == end
