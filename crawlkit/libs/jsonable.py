@@ -28,7 +28,7 @@ class NotJSON(TypeError):
 def to_json(value: Any, name: str = "result") -> bytes:
     """UTF-8 JSON of ``value``; raises :class:`NotJSON` that begins with ``name``.
 
-    Dataclasses and objects with ``model_dump`` (Pydantic) are taken as dicts; tuples as lists.
+    Dataclasses, objects with ``model_dump`` (Pydantic), of attrs and of msgspec are taken as dicts; tuples as lists.
     """
     if not _is_plain(value, 0):
         value = jsonable(value, name)
@@ -88,6 +88,11 @@ def _as_dict(value: Any, path: str) -> Any:
     dump = getattr(type(value), "model_dump", None)
     if dump is not None:
         return dump(value, mode="json")
+    fields = getattr(type(value), "__struct_fields__", None)  # of a msgspec.Struct
+    if fields is None and (attributes := getattr(type(value), "__attrs_attrs__", None)) is not None:
+        fields = [attribute.name for attribute in attributes]
+    if fields is not None:
+        return {name: getattr(value, name) for name in fields}
     raise NotJSON(path, _advice(value))
 
 
