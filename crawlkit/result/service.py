@@ -262,6 +262,8 @@ class ResultService:
             outcome = item.outcome
             if outcome.key_policy != STOP or item.cut:
                 continue
+            if not outcome.part:
+                self._met_known.discard(item.key)  # it comes again from its beginning
             keep: int | None = 0 if item.key in self._met_known else None
             if keep is None and outcome.keys:
                 known = resultdb.known_keys(outcome.project, outcome.taskid, outcome.run, outcome.keys)
@@ -274,6 +276,8 @@ class ResultService:
                 follows = msgspec.msgpack.decode(outcome.follows, type=list[msgspec.Raw])
                 outcome.behind = len(follows[keep:])
                 outcome.follows = messages.pack(follows[:keep])
+            if outcome.last:
+                self._met_known.discard(item.key)
 
     def _set_of(self, item: _Item) -> ResultSet:
         outcome = item.outcome
@@ -320,7 +324,6 @@ class ResultService:
         self.counts.discarded += outcome.discarded
         dropped = self._dropped.pop(item.key, 0) + outcome.discarded
         if outcome.last:
-            self._met_known.discard(item.key)
             outcome.result_count = max(0, outcome.result_count - dropped)
         elif dropped:
             self._dropped[item.key] = dropped
