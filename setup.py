@@ -21,6 +21,7 @@ BASE = [
     "ada-url>=1.15",
     "protego>=0.3",
     "cronsim>=2.6",
+    "tzdata>=2024.1",
     "pyquery>=2.0",
     "parsel>=1.9",
     "lxml>=5.2",
