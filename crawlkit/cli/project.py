@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from crawlkit.libs.rows import ProjectRow
 
 STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
+MAX_VALUE = 2**16  # bytes of a setting; all of a project go to a worker in one frame
+MAX_SETTINGS = 100
 RPC = "Address of a running scheduler.  [default: found in the data path]"
 
 
@@ -245,6 +247,8 @@ def set_setting(
                 raise UsageError(f"project {name} has no setting {key!r}; see crawlkit project settings {name}")
             say(f"project {name}: setting {key} removed")
             return
+        if old is None and len(known) >= MAX_SETTINGS:
+            raise UsageError(f"project {name} has {len(known)} settings already; put some into one, as JSON")
         secret = secret if secret is not None else (old is None or old.secret)
         box = wiring.secret_box(settings, make=not known)
         if box is None:
@@ -256,16 +260,20 @@ def set_setting(
 
 
 def _value(key: str, given: str | None) -> str:
-    if given is None:
-        prompted: str = click.prompt(key, hide_input=True, err=True)
-        return prompted
-    if given != "-":
-        return given
+    """The value as text that can be sent to workers; raises :class:`UsageError`."""
     try:
-        text = sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError:
-        raise UsageError("stdin: a setting is UTF-8 text") from None
-    return text.removesuffix("\n").removesuffix("\r")
+        if given is None:
+            text = str(click.prompt(key, hide_input=True, err=True))
+        elif given == "-":
+            text = sys.stdin.buffer.read(MAX_VALUE + 3).decode().removesuffix("\n").removesuffix("\r")
+        else:
+            text = given
+        size = len(text.encode())
+    except UnicodeError:
+        raise UsageError(f"setting {key}: the value is not UTF-8 text") from None
+    if size > MAX_VALUE:
+        raise UsageError(f"setting {key}: the value is over the limit of {MAX_VALUE:,} bytes")
+    return text
 
 
 @command(project, name="settings", example="crawlkit project settings quotes")

@@ -12,10 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 from crawlkit import datapath, wiring
+from crawlkit.cli import project as project_commands
 from crawlkit.cli import run
 from crawlkit.libs.errors import UsageError
 from crawlkit.libs.secrets import new_key
 from crawlkit.settings import Settings
+from tests.cli.site import Site, crawlkit, lines
 
 SCRIPT = "from crawlkit import BaseHandler\n\n\nclass Handler(BaseHandler):\n    pass\n"
 
@@ -114,6 +116,71 @@ def test_another_key_is_said_in_one_line(
     assert run(["project", "settings", "shop"]) == 0
     assert run(["project", "set", "shop", "user", "--remove"]) == 0
     assert "ann" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"\xff\xfe", "setting key: the value is not UTF-8 text"),
+        (b"x" * 70_000, "setting key: the value is over the limit of 65,536 bytes"),
+        ("ü".encode() * 32_768 + b"\nx", "over the limit"),
+    ],
+)
+def test_values_that_cannot_be(
+    value: bytes, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, value)
+    assert run(["project", "set", "shop", "key", "-"]) == 2
+    assert words in capsys.readouterr().err
+    assert run(["project", "set", "shop", "key", value.decode("utf-8", "surrogateescape")]) == 2
+    assert words in capsys.readouterr().err
+    feed(monkeypatch, b"x" * 65_536 + b"\r\n")
+    assert run(["project", "set", "shop", "key", "-"]) == 0
+    assert opened() == {"key": "x" * 65_536}
+
+
+def test_a_project_has_a_hundred_settings_at_most(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_commands, "MAX_SETTINGS", 2)
+    for key, code in (("a", 0), ("b", 0), ("c", 2), ("b", 0)):
+        assert run(["project", "set", "shop", key, "value"]) == code
+    assert "project shop has 2 settings already" in capsys.readouterr().err
+
+
+CRAWL = """
+from crawlkit import BaseHandler
+
+class Handler(BaseHandler):
+    retry_delay = 0
+
+    def on_start(self):
+        self.crawl("{base}/page/1", callback=self.page, user_agent=self.settings["agent"])
+        self.crawl("{base}/page/2", callback=self.fail, retries=0)
+
+    def page(self, response):
+        print("the agent is", self.settings["agent"])
+        return {{"names": list(self.settings)}}
+
+    def fail(self, response):
+        self.settings["missing"]
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--pdb"]])
+def test_a_crawl_uses_them_and_leaves_none_behind(more: list[str], site: Site, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(CRAWL.format(base=site.base))
+    assert crawlkit("project", "set", "shop", "agent", "hunter2-agent/1.0", cwd=tmp_path).returncode == 0
+    done = crawlkit("--data-path", "data", "one", "shop.py", *more, cwd=tmp_path)
+    assert "hunter2-agent/1.0" in site.agents
+    assert [line["result"] for line in lines(done.stdout)] == [{"names": ["agent"]}]
+    assert done.returncode == 1
+    assert "crawlkit project set shop missing" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    shown = crawlkit("tasks", "shop", "--json", cwd=tmp_path)
+    assert "hunter2" not in shown.stdout.replace('"user_agent": "hunter2-agent/1.0"', "").replace(
+        '"user_agent":"hunter2-agent/1.0"', ""
+    )
 
 
 @pytest.mark.parametrize(
