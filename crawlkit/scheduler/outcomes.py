@@ -354,8 +354,8 @@ def end_overdue(state: State, turn: Turn) -> None:
                 if out.node == name and not out.parked:
                     out.until = turn.mono
     for key, out in list(state.leases.items()):
-        if out.until > turn.mono:
-            continue
+        if out.parked or out.until > turn.mono:
+            continue  # a parked one waits for its own requests; a late word of its holder set a time to it
         if turn.inbox.queues_busy and turn.mono - out.sent < settings.lease_max:
             out.until = turn.mono + 5.0  # it may stand in one of the queues, which lose nothing
         else:

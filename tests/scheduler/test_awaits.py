@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from crawlkit.database.memory import MemoryProjectStore, MemoryTaskStore
-from crawlkit.libs.messages import AWAIT, INFO, PREPARE, RESUME, Await, Dispatch, Outcome, ProjectInfo, pack
+from crawlkit.libs.messages import (
+    AWAIT,
+    INFO,
+    PREPARE,
+    RESUME,
+    Await,
+    Dispatch,
+    FetchEnded,
+    Heartbeat,
+    Outcome,
+    ProjectInfo,
+    pack,
+)
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.libs.task import Fetch, Schedule, Task, task_from_dict
 from crawlkit.scheduler.engine import Engine
@@ -91,6 +105,26 @@ def test_two_awaits_at_once_and_two_after_each_other() -> None:
     (again,) = play.turn(answer(third)).resumes
     assert [number for number, _ in again.recorded] == [0, 1, 2, 3]
     assert again.task.attempt == 3
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda one: Heartbeat("n", "processor", "h", 1, "0", 0.0, [(one.project, one.taskid, one.run, one.attempt)]),
+        lambda one: FetchEnded(one.project, one.taskid, one.run, one.attempt, "h", 200, None, 1.0, None),
+    ],
+)
+def test_a_late_word_of_its_holder_sets_no_time_to_a_waiting_task(late: Any) -> None:
+    play = Play(lease=30.0)
+    parent = begin(play)
+    (child,) = play.turn(waits(parent, 1, record="blob0")).dispatches
+    play.turn(late(parent))
+    alive = Heartbeat("f", "fetcher", "h", 1, "0", 0.0, [(child.project, child.taskid, child.run, child.attempt)])
+    quiet = Heartbeat("n", "processor", "h", 1, "0", 0.0)
+    for _ in range(60):
+        assert play.turn(alive, quiet).dispatches == []
+    assert play.ledger("lost", "lease_expired") == 0
+    assert len(play.turn(answer(child)).resumes) == 1
 
 
 def test_a_waiting_task_survives_any_restart() -> None:
