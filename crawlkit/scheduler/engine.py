@@ -219,6 +219,7 @@ class Engine:
         self.projectdb.drop(name)
         if self._state is not None:
             self._forget(name)
+            self._state.forget(name)
             self._state.counters.drop(name)
         self.taskdb.drop(name)
         if self._drop_results is not None:

@@ -136,6 +136,13 @@ class State:
             return None
         return project.ready.get(key[1]) or project.time.get(key[1])
 
+    def forget(self, project: str) -> None:
+        """The project is removed: a later one of that name has none of its cookies, records, crons and submissions."""
+        shelves: tuple[dict[Key, Any], ...] = (self.postponed, self.parked, self.awaited, self.jars, self.last_ticks)
+        for shelf in shelves:
+            for key in [key for key in shelf if key[0] == project]:
+                del shelf[key]
+
     def enqueue(self, row: TaskRow) -> None:
         """Puts a waiting row where its queue, rank and seq say."""
         project = self.projects.get(row.project)

@@ -526,3 +526,19 @@ def test_S24_a_task_that_is_lost_again_and_again_fails_in_the_end() -> None:
     assert play.row().status is Status.FAILED
     assert play.ledger("failed", "lost") == 1
     play.check_books()
+
+
+def test_a_project_of_a_removed_ones_name_has_nothing_of_it() -> None:
+    play = running(on_finished=False)
+    play.submit()
+    assert play.submit(schedule=Schedule(force_update=True)).verdict == "postpone"
+    play.submit("http://h/2")
+    play.answer(url="http://h/2", session="s", jar=["secret=1"])
+    play.engine.drop("p")
+    play.out.clear()
+    play.project()
+    play.submit()
+    play.answer()
+    play.submit("http://h/2", fetch=Fetch(session="s"))
+    assert [(dispatch.url, dispatch.jar) for dispatch in play.out] == [("http://h/2", [])]
+    play.check_books()
