@@ -128,6 +128,10 @@ def task_from_dict(value: JSONDict) -> Task:
     """A checked :class:`Task` from a dict in pyspider's shape; raises :class:`InvalidTask`."""
     task = convert(value, Task, "task")
     check_task(task)
+    try:
+        msgspec.msgpack.encode(task)
+    except (OverflowError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidTask("task", f"cannot be sent: {error}") from None
     return task
 
 

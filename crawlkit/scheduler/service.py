@@ -94,17 +94,16 @@ class SchedulerService:
             asyncio.create_task(self._send()),
             asyncio.create_task(self._send_on()),
         ]
+        main = asyncio.create_task(self._turn_for_ever())
         try:
-            main = asyncio.create_task(self._turn_for_ever())
             done, _ = await asyncio.wait([main, *helpers], return_when=asyncio.FIRST_COMPLETED)
-            if main not in done:
-                main.cancel()
             for task in done:
                 task.result()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            self._stopping = True  # wait_for may swallow the cancel, and no turn may follow the end of the thread
+            for one in (main, *helpers):
+                one.cancel()
+            await asyncio.gather(main, *helpers, return_exceptions=True)
             await self._close()
 
     async def stop(self) -> None:
@@ -310,7 +309,7 @@ class SchedulerService:
             self._outbox_filled.clear()
             while self._outbox:
                 batch = self._outbox[:]
-                bodies = [body for dispatch in batch if (body := _encoded(dispatch)) is not None]
+                bodies = [body for dispatch in batch if (body := _encoded(dispatch, dispatch)) is not None]
                 try:
                     await self._out_queue.put_many(bodies)
                 except QueueUnavailable as error:
@@ -327,8 +326,9 @@ class SchedulerService:
             self._resumes_filled.clear()
             while self._resumes and self._resume_queue is not None:
                 batch = self._resumes[:SEND_AHEAD]
+                bodies = [body for fetched in batch if (body := _encoded(fetched, fetched.task)) is not None]
                 try:
-                    await self._resume_queue.put_many([encode(fetched) for fetched in batch])
+                    await self._resume_queue.put_many(bodies)
                 except QueueUnavailable as error:
                     log.warning("%s", error)
                     await asyncio.sleep(1.0)
@@ -446,10 +446,11 @@ class SchedulerService:
         return list(await self._in_thread(self.engine.recent, project, limit))
 
 
-def _encoded(dispatch: Dispatch) -> bytes | None:
+def _encoded(message: Dispatch | Fetched, dispatch: Dispatch) -> bytes | None:
     try:
-        return encode(dispatch)
-    except BadMessage as error:  # its lease ends without an answer, and after some of those it fails as lost
+        return encode(message)
+    except (BadMessage, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # its lease ends without an answer, and after some of those it fails as lost
         log.error("task %s of %s cannot be sent: %s", dispatch.taskid, dispatch.project, error)
         return None
 

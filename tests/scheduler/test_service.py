@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from crawlkit.database.memory import MemoryTaskStore
-from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.errors import InvalidTask, StoreUnavailable
 from crawlkit.libs.messages import INFO, Dispatch, NewTasks, Outcome, encode, pack
-from crawlkit.libs.task import Task
+from crawlkit.libs.task import Task, task_from_dict
 from tests.scheduler.rig import Rig, follow, outcome_of, running, task
 
 
@@ -150,6 +150,45 @@ def test_a_message_that_breaks_the_engine_is_put_aside(caplog: pytest.LogCapture
             await rig.until(lambda: rig.taskdb.ledger("p").get(("p", "done", ""), 0) >= 4)
             (letter,) = await rig.status.dead()
             assert b"poison" in letter.body
+
+    asyncio.run(play())
+
+
+def test_a_task_that_cannot_be_sent_takes_nobody_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        monkeypatch.setattr("crawlkit.libs.task.msgspec.msgpack.encode", lambda value: b"")  # let it in
+        async with running(rig):
+            (answer,) = await rig.service.submit([task("http://h/huge", fetch={"save": 10**30})])
+            assert answer["accepted"]
+            monkeypatch.undo()
+            await rig.service.submit([task("http://h/2")])
+            await rig.until(lambda: "http://h/2" in rig.urls())
+
+    asyncio.run(play())
+
+
+def test_a_number_that_no_message_can_hold_is_refused() -> None:
+    for part in ({"fetch": {"save": {"n": 10**30}}}, {"schedule": {"retries": 10**30}}, {"schedule": {"itag": 2**64}}):
+        with pytest.raises(InvalidTask):
+            task_from_dict(task("http://h/1", **part))
+
+
+def test_a_helper_that_fails_ends_the_service_at_once() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+
+        async def fail(bodies: Any, timeout: float | None = None) -> None:
+            raise ZeroDivisionError("a fault")
+
+        rig.out.put_many = fail  # type: ignore[method-assign]
+        service = asyncio.create_task(rig.service.run())
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(service, 5)
+        await asyncio.sleep(0.2)
+        assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(play())
 
