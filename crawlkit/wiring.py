@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawlkit import datapath
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.fetcher.settings import FetcherSettings
+    from crawlkit.files.area import FileArea
     from crawlkit.libs.clock import Clock
     from crawlkit.libs.messages import Fetched
     from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
@@ -333,6 +335,13 @@ def build_fetcher(
 def files_path(settings: Settings, options: Mapping[str, Any]) -> str:
     """Where the files of downloads are. ``options``: those of ``crawlkit fetcher``."""
     return os.path.abspath(options.get("files_path") or settings.data_path / "files")
+
+
+def file_area(settings: Settings, project: str, options: Mapping[str, Any]) -> FileArea:
+    """The files of a project. ``options``: those of ``crawlkit fetcher``."""
+    from crawlkit.files.area import FileArea
+
+    return FileArea(Path(files_path(settings, options)), project)
 
 
 def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:

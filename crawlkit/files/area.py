@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crawlkit.files.book import Entry, FileBook
@@ -192,29 +192,44 @@ class FileArea:
 
     # -- what was there before ---------------------------------------------------------------------------------------
 
-    def adopt(self, source: Path, path: str, *, url: str = "", now: float = 0) -> Entry:
-        """Takes over a whole file from elsewhere, or one that lies in its place already; the source stays.
+    def adopt(
+        self, source: Path, path: str, *, url: str = "", sha256: str | None = None, copy: bool = False, now: float = 0
+    ) -> Entry:
+        """A whole file from elsewhere, brought into its place, or one that lies there already; the source stays.
 
-        Raises :class:`FetchError` of kind ``file`` when the place has another file.
+        It counts as finished when :meth:`enter` has been called with it, for many at once.
+        It is linked when both are on one file system, unless ``copy``. Raises :class:`FetchError` of kind ``file`` when
+        the place has another file or somebody writes to this one, of kind ``file_broken`` when its hash is wrong.
         """
         self.make()
-        size, digest = hash_of(source)
         place = self.place(path)
+        before = source.stat()
+        size, digest = hash_of(source)
+        if _moved_on(before, source.stat(), size):
+            raise FetchError("file", "somebody writes to it")
+        if sha256 not in (None, digest):
+            raise FetchError("file_broken", f"has sha256 {digest}, {sha256} was expected")
         entry = Entry(path=path, bytes=size, sha256=digest, url=url, checked=now)
         with self._one_at_a_time():
             if not os.path.lexists(place):
-                self._bring(source, place)
-            elif not place.is_file() or (place.stat().st_size != size or hash_of(place) != (size, digest)):
+                self._bring(source, place, copy)
+            elif not place.is_file() or not (place.samefile(source) or hash_of(place) == (size, digest)):
                 raise FetchError("file", f"{place}: is there already, and it is another file")
             known = self.book.at(path)
-            if known is not None and known.sha256 == digest and not url:
-                return known
-            self.book.put(entry)
-        return entry
+        return known if known is not None and known.sha256 == digest and not url else entry
 
-    def _bring(self, source: Path, place: Path) -> None:
+    def enter(self, entries: Sequence[Entry]) -> None:
+        """Puts adopted files into the book, once their names are sure to last."""
+        for folder in {self.place(entry.path).parent for entry in entries}:
+            sync_folder(folder)
+        if entries:
+            self.book.put(*entries)
+
+    def _bring(self, source: Path, place: Path, copy: bool) -> None:
         make_folder(place.parent)
         try:
+            if copy:
+                raise OSError
             os.link(source, place)
         except OSError:  # another file system, or one without links
             draft = self.inner / f"{place.name[:100]}.adopted"
@@ -222,7 +237,10 @@ class FileArea:
             with draft.open("rb") as copied:
                 os.fsync(copied.fileno())
             os.replace(draft, place)
-        sync_folder(place.parent)
+
+
+def _moved_on(before: os.stat_result, after: os.stat_result, size: int) -> bool:
+    return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size
 
 
 def make_folder(folder: Path) -> None:
