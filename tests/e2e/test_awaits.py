@@ -1,0 +1,165 @@
+"""Callbacks that await pages, over real processes: many at once, a kill between two awaits, the rate held."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from crawlkit import wiring
+from crawlkit.settings import Settings
+from tests.e2e.commands import Crawl, environment, results, run, until
+
+
+class Site:
+    """Answers every path with its name, and counts; /held waits until ``gate`` is open."""
+
+    def __init__(self) -> None:
+        self.hits: Counter[str] = Counter()
+        self.times: list[float] = []
+        self.gate = threading.Event()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                site.hits[self.path] += 1
+                site.times.append(time.monotonic())
+                if self.path == "/held":
+                    site.gate.wait(60)
+                body = f"<h1>{self.path} {self.headers.get('X-Key')}</h1>".encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.base = f"http://127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.gate.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    served = Site()
+    yield served
+    served.close()
+
+
+MANY = """
+import asyncio, os
+from crawlkit import BaseHandler
+
+SITE = os.environ["SITE"]
+
+class Handler(BaseHandler):
+    def before_request(self, task):
+        task["fetch"]["headers"] = {"X-Key": "signed"}
+
+    def on_start(self):
+        for n in range(200):
+            yield self.crawl(f"{SITE}{n}", callback=self.page)
+
+    async def page(self, response):
+        first = await self.fetch(response.url + "/a")
+        rest = await asyncio.gather(self.fetch(response.url + "/b"), self.fetch(response.url + "/c"))
+        return {"texts": [each.text for each in (response, first, *rest)]}
+"""
+
+
+def test_200_callbacks_that_await_on_two_workers(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "many.py").write_text(MANY)
+    done = run(
+        ["--data-path", "d", "one", "many.py", "-o", "out.jsonl"], tmp_path, environment("", {"SITE": site.base})
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = results(tmp_path / "out.jsonl")
+    assert found == {
+        f"{site.base}{n}": {"texts": [f"<h1>/{n}{tail} signed</h1>" for tail in ("", "/a", "/b", "/c")]}
+        for n in range(200)
+    }
+    assert len(site.hits) == 800
+    assert set(site.hits.values()) == {1}
+
+
+KILLED = """
+import os
+from crawlkit import BaseHandler
+
+SITE = os.environ["SITE"]
+
+class Handler(BaseHandler):
+    def on_start(self):
+        self.crawl(SITE + "page", callback=self.page, taskid="page")
+
+    async def page(self, response):
+        print("began")
+        self.crawl(SITE + "follow", callback=self.leaf, force_update=True)
+        first = await self.fetch(SITE + "first")
+        print("has", first.text)
+        held = await self.fetch(SITE + "held", timeout=20)
+        return {"texts": [response.text, first.text, held.text]}
+
+    def leaf(self, response):
+        return {"leaf": response.text}
+"""
+
+
+def test_a_kill_between_two_awaits_goes_on_with_what_is_recorded(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = ["--data-path", "d", "one", "killed.py", "-o", "out.jsonl"]
+    env = environment("", {"SITE": site.base})
+    with Crawl(command, tmp_path, env) as crawl:
+        until(lambda: site.hits["/held"], 30, "the second await is asked for")
+        crawl.kill()
+    site.gate.set()
+    done = run(command, tmp_path, env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = results(tmp_path / "out.jsonl")
+    assert found[site.base + "page"] == {"texts": [f"<h1>/{name} None</h1>" for name in ("page", "first", "held")]}
+    assert found[site.base + "follow"] == {"leaf": "<h1>/follow None</h1>"}
+    assert {path: site.hits[path] for path in ("/page", "/first", "/follow")} == {"/page": 1, "/first": 1, "/follow": 1}
+    assert site.hits["/held"] <= 2
+    with wiring.open_stores(Settings(data_path=tmp_path / "d"), ("taskdb",)) as stores:
+        tracks = [json.loads(row.process) for row in stores.taskdb.attempts("killed", "page")]
+    assert "".join(track.get("logs") or "" for track in tracks) == "began\nhas <h1>/first None</h1>\n"
+
+
+RATED = """
+import asyncio, os
+from crawlkit import BaseHandler
+
+class Handler(BaseHandler):
+    def on_start(self):
+        self.crawl(os.environ["SITE"], callback=self.page)
+
+    async def page(self, response):
+        await asyncio.gather(*(self.fetch(f"/{n}") for n in range(23)))
+        return {"n": 23}
+"""
+
+
+def test_awaits_hold_the_rate(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "rated.py").write_text(RATED)
+    done = run(["one", "rated.py", "--rate", "10"], tmp_path, environment("", {"SITE": site.base}))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(site.hits) == 24
+    burst = 11  # at most: what a rate of 10 allows at once, and the page itself
+    assert site.times[-1] - site.times[0] > (24 - burst) / 10 * 0.9
