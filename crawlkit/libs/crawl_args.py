@@ -77,6 +77,14 @@ _YES_OR_NO = (
     *("use_gzip", "validate_cert", "allow_redirects", "robots_txt", "load_images"),
     *("auto_recrawl", "force_update", "cancel"),
 )
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(_YES_OR_NO, bool),
+    **dict.fromkeys(
+        ("priority", "retries", "max_redirects", "max_size", "js_viewport_width", "js_viewport_height"), int
+    ),
+    **dict.fromkeys(("timeout", "connect_timeout", "process_time_limit", "exetime", "age"), float),
+}
+_WORDS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 _NEVER_DROPPED = frozenset({"save"})
 MAX_SESSION = 64  # characters of its name
 
@@ -123,9 +131,10 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     values = {n: _exact(v) for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
     if args.get("last_modifed") is not None and "last_modified" not in values:
         values["last_modified"] = args["last_modifed"]
-    for name in _YES_OR_NO:
-        if values.get(name) in (0, 1):
-            values[name] = bool(values[name])
+    for name, value in values.items():
+        kind = _KINDS.get(name)
+        if kind is not None and type(value) is not kind:
+            values[name] = _as_meant(value, kind)
     for name in ("headers", "cookies"):
         if name in values:
             values[name] = _text_dict(values[name], name)
@@ -154,6 +163,22 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
         except NotJSON as error:
             raise InvalidTask(error.path, error.problem) from None
     return values
+
+
+def _as_meant(value: Any, kind: type) -> Any:
+    """``"3"``, ``3.0`` and ``"false"`` as the number or the yes or no they can only mean; all else as it is."""
+    if kind is bool:
+        if isinstance(value, str):
+            return _WORDS.get(value.strip().lower(), value)
+        return bool(value) if value in (0, 1) else value
+    if isinstance(value, str):
+        try:
+            value = float(value) if kind is float or "." in value else int(value)
+        except ValueError:
+            return value
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def _exact(value: Any) -> Any:

@@ -288,7 +288,7 @@ class _Run:
         save = {} if before == _MSGPACK_NIL else _decode(before)
         if not isinstance(save, dict):
             save = {}
-        self.shown = _task_dict(dispatch)
+        self.shown = {**_task_dict(dispatch), "track": {"fetch": {}, "process": {}, "save": save}}
         handler = runner._handler
         runner._crawler.begin(self.collector, self.response, self.shown, save)
         try:

@@ -264,7 +264,14 @@ def test_unknown_arguments_are_named() -> None:
         ({"priority": "high"}, "schedule.priority"),
         ({"age": "1 day"}, "schedule.age"),
         ({"itag": [1]}, "schedule.itag"),
-        ({"timeout": "3"}, "fetch.timeout"),
+        ({"priority": 1.5}, "schedule.priority"),
+        ({"priority": True}, "schedule.priority"),
+        ({"retries": "1e3"}, "schedule.retries"),
+        ({"retries": "2.5"}, "schedule.retries"),
+        ({"exetime": "soon"}, "schedule.exetime"),
+        ({"timeout": "3 s"}, "fetch.timeout"),
+        ({"load_images": "maybe"}, "fetch.load_images"),
+        ({"use_gzip": 2}, "fetch.use_gzip"),
         ({"headers": 5}, "fetch.headers"),
         ({"data": 5}, "fetch.data"),
         ({"fetch_type": "chrome"}, "fetch.fetch_type"),
@@ -287,6 +294,26 @@ def test_wrong_values_are_named_by_their_path(arguments: dict[str, Any], path: s
     with pytest.raises(InvalidTask) as caught:
         handler.crawl("http://a.com/", **arguments)
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ({"retries": 1.0, "priority": "3"}, {"retries": 1, "priority": 3}),
+        ({"retries": "2.0", "priority": " -4 "}, {"retries": 2, "priority": -4}),
+        ({"age": "60", "exetime": "1.5e9", "timeout": "2.5"}, {"age": 60.0, "exetime": 1.5e9, "timeout": 2.5}),
+        ({"connect_timeout": "7", "process_time_limit": "9"}, {"connect_timeout": 7.0, "process_time_limit": 9.0}),
+        ({"load_images": "false", "validate_cert": "True"}, {"load_images": False, "validate_cert": True}),
+        ({"use_gzip": "no", "robots_txt": "1", "force_update": 1}, {"use_gzip": False, "robots_txt": True}),
+        ({"js_viewport_width": "800", "max_redirects": 4.0}, {"js_viewport_width": 800, "max_redirects": 4}),
+    ],
+)
+def test_arguments_are_taken_as_what_they_can_only_mean(arguments: dict[str, Any], meant: dict[str, Any]) -> None:
+    task = crawled(Bare(), "http://a.com/", **arguments)
+    parts = [part for part in (task.schedule, task.fetch, task.process) if part is not None]
+    found = {name: getattr(part, name) for name in meant for part in parts if hasattr(part, name)}
+    assert found == meant
+    assert [type(value) for value in found.values()] == [type(value) for value in meant.values()]
 
 
 def test_unknown_fetch_types_list_the_known_ones() -> None:  # H50

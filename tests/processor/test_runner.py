@@ -131,11 +131,20 @@ def test_what_a_callback_sees() -> None:  # H13
             "schedule": {"priority": 1},
             "fetch": {"save": [1, 2]},
             "process": {"callback": "page"},
+            "track": {"fetch": {}, "process": {}, "save": {}},
         },
         "save": [1, 2],
         "name": "shop",
         "debug": False,
     }
+
+
+def test_the_track_of_a_task_holds_what_its_last_run_saved() -> None:  # H13
+    outcome = ran(
+        "def page(self, response, task): return [task['track']['save'], task['track']['save'] is self.save]",
+        fetched(save=msgspec.Raw(msgspec.msgpack.encode({"n": 1}))),
+    )
+    assert outcome.results == ['[{"n":1},true]']
 
 
 def test_what_a_callback_sees_is_gone_afterwards() -> None:
