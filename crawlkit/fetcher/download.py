@@ -24,7 +24,7 @@ from crawlkit.files.book import Entry
 from crawlkit.files.part import Part
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError, InvalidTask, StoreUnavailable
-from crawlkit.libs.filenames import download_args
+from crawlkit.libs.filenames import download_args, path_of
 from crawlkit.libs.messages import Dispatch
 
 THREADS = 4
@@ -120,30 +120,40 @@ class Downloader:
         self, task: Dispatch, wish: Wish, area: FileArea, plan: Plan, send: Send
     ) -> Finished | Answer:
         now = self._clock.time()
-        found = await self.in_thread(area.finished, wish.url, wish.to, task.run, now)
+        guess = path_of(wish.to, rules.url_name(wish.url))
+        found = await self.in_thread(area.finished, wish.url, wish.to, guess, task.run, now)
         if found is not None:
             if found.url not in ("", wish.url) and wish.sha256 != found.sha256:
                 raise FetchError("file", f"{area.place(found.path)}: is the file of another URL, {found.url:.200}")
             if wish.fits(found) and _is_current(found, wish, task.run, now):
-                return _finished(area, found)
+                return await self._keep(area, wish, found)
             if not wish.fits(found):
                 found = None
         part = await self.in_thread(area.open_part, wish.url, wish.to)
-        work = Work(self._engine(), self.in_thread, wish, part, found, plan)
+        work = Work(
+            self._engine(), self.in_thread, wish, part, found, plan, lambda path: _taken_over(area, path, guess)
+        )
         try:
             answer = await work.bring(send)
             now = self._clock.time()
             if answer is not None and work.action is Action.PAGE:
                 return answer
-            if work.action is Action.KEEP and found is not None:
-                found.run, found.checked = task.run, now
-                await self.in_thread(area.book.put, found)
-                return _finished(area, found, answer)
+            if work.action is Action.KEEP and work.found is not None:
+                work.found.run, work.found.checked = task.run, now
+                await self.in_thread(area.book.put, work.found)
+                return await self._keep(area, wish, work.found, answer)
             await self._check(area, wish, part)
             await self.in_thread(part.finish)
             return _finished(area, await self.in_thread(area.settle, part, task.run, now), answer)
         finally:
             await work.end()
+
+    async def _keep(self, area: FileArea, wish: Wish, entry: Entry, answer: Answer | None = None) -> Finished:
+        """A file that was taken over belongs to the first URL that asks for it."""
+        if not entry.url:
+            entry.url, entry.target = wish.url, wish.to
+            await self.in_thread(area.book.put, entry)
+        return _finished(area, entry, answer)
 
     async def _check(self, area: FileArea, wish: Wish, part: Part) -> None:
         """Puts a file aside whose length or hash is wrong, and raises."""
@@ -165,6 +175,11 @@ def _is_current(entry: Entry, wish: Wish, run: int, now: float) -> bool:
     if wish.sha256 is not None or not (entry.etag or entry.last_modified):
         return True
     return entry.run == run and 0 <= now - entry.checked < rules.FRESH
+
+
+def _taken_over(area: FileArea, path: str, looked_at: str) -> Entry | None:
+    """A file that was taken over and has the server's name. Reads a row in the event loop, seldom."""
+    return area.adopted(path) if path != looked_at else None
 
 
 def _finished(area: FileArea, entry: Entry, answer: Answer | None = None) -> Finished:

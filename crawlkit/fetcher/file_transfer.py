@@ -52,18 +52,20 @@ class Work:
     """The requests for one file, one after the other, until it is whole or there is no getting on."""
 
     def __init__(
-        self, engine: Engine, in_thread: InThread, wish: Wish, part: Part, found: Entry | None, plan: Plan
-    ) -> None:
+        self, engine: Engine, in_thread: InThread, wish: Wish, part: Part, found: Entry | None, plan: Plan,
+        taken_over: Callable[[str], Entry | None],
+    ) -> None:  # fmt: skip
         self._in_thread = in_thread
         self._engine = engine
         self._part = part
-        self._found = found
+        self._taken_over = taken_over
         self._syncing: asyncio.Task[None] | None = None
         self._asked = 0  # the first byte that the running request asks for
         self._started = False  # the running request's answer has begun
         self._restarts = 0
         self._body: _FileBody | None = None
         self.wish = wish
+        self.found = found  # the finished file that is looked at anew, or turned out to be the one
         self.trouble: FetchError | None = None  # of the disk
         self.action: Action | None = None
         self._plan = replace(
@@ -102,8 +104,8 @@ class Work:
     async def _ask(self, send: Send) -> Answer:
         have = self._have()
         known = None
-        if self._found is not None:
-            known = Have(self._found.bytes, etag=self._found.etag, last_modified=self._found.last_modified)
+        if self.found is not None:
+            known = Have(self.found.bytes, etag=self.found.etag, last_modified=self.found.last_modified)
         self._asked = have.size if have.resumable() else 0
         self._started, self._body, self.action = False, None, None
         headers = self._plan.headers + rules.request_headers(have, known)
@@ -151,8 +153,8 @@ class Work:
         self._started = True
         try:
             known = None
-            if self._found is not None and not self._asked:
-                known = Have(self._found.bytes, etag=self._found.etag, last_modified=self._found.last_modified)
+            if self.found is not None and not self._asked:
+                known = Have(self.found.bytes, etag=self.found.etag, last_modified=self.found.last_modified)
             start = rules.start_of(status, headers, self._asked, self._have(), known)
         except FetchError:
             if self._asked:  # never again by ranges
@@ -176,6 +178,13 @@ class Work:
         part = self._part
         name = rules.name_of(headers, url) or rules.url_name(self.wish.url)
         coding = rules.first_of(headers, "content-encoding") or ""
+        path = path_of(self.wish.to, name)
+        if start.at == 0 and self.found is None:
+            self.found = self._taken_over(path)
+            if self.found is not None and self.wish.fits(self.found):
+                self.action = Action.KEEP
+                raise FetchError("protocol", "the file was taken over")
+            self.found = None
         raw = start.at > 0 or not coding or rules.is_packed(headers, name)
         total = start.total if raw else None
         self._check_length(total)
@@ -183,7 +192,7 @@ class Work:
             if part.size:
                 part.restart()
             note = part.note
-            note.path = path_of(self.wish.to, name)
+            note.path = path
             note.etag = rules.first_of(headers, "etag")
             note.last_modified = rules.first_of(headers, "last-modified")
             note.final_url = url

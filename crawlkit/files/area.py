@@ -76,9 +76,10 @@ class FileArea:
 
     # -- what is there -----------------------------------------------------------------------------------------------
 
-    def finished(self, url: str, target: str, run: int, now: float) -> Entry | None:
+    def finished(self, url: str, target: str, guess: str, run: int, now: float) -> Entry | None:
         """The finished file for a URL and a target, if it is there as the book says.
 
+        ``guess``: the path if the server calls the file as the URL does; a file of which no URL is known counts there.
         One that was whole when a crash came is put into its place first (see :meth:`settle`).
         """
         part_file = self._part_file(url, target)
@@ -92,11 +93,16 @@ class FileArea:
         if entry is None and PLACE not in target:
             entry = self.book.at(target)
         if entry is None:
-            return None
+            return self.adopted(guess)
         if not self.is_there(entry):
             self.book.remove(entry.path)
             return None
         return entry
+
+    def adopted(self, path: str) -> Entry | None:
+        """A file that was taken over without a URL."""
+        entry = self.book.at(path)
+        return entry if entry is not None and not entry.url and self.is_there(entry) else None
 
     def is_there(self, entry: Entry) -> bool:
         """Whether the file has the length that the book says."""

@@ -550,3 +550,45 @@ async def test_a_note_that_cannot_be_trusted(tmp_path: Path, harm: str) -> None:
         net.server.cuts = []
         net.check(await net.get())
         assert net.server.ranges_asked()[-1] is None
+
+
+ADOPTED = [
+    ("x/a.bin", "x/a.bin", ""),  # by its place
+    ("x/a.bin", "x/{name}", "/a.bin"),  # by the URL's name
+    ("x/a.bin", "x/{name}", "/dl?f=1"),  # by the server's name: a head is fetched, and no more
+    ("y/other.bin", "x/{name}", "listed"),  # by the URL in a list
+]
+
+
+@pytest.mark.parametrize(("path", "to", "url"), ADOPTED)
+@in_loop
+async def test_a_file_that_was_taken_over(tmp_path: Path, path: str, to: str, url: str) -> None:
+    size = 40_000_000 if "dl" in url else SIZE
+    async with world(tmp_path / "files", size=size) as net:
+        net.server.headers = "Content-Disposition: attachment; filename=a.bin\r\n"
+        (tmp_path / "old").write_bytes(b"adopted")
+        area = FileArea(tmp_path / "files", "p")
+        asked = net.server.url if url in ("", "listed") else f"http://127.0.0.1:{net.server.port}{url}"
+        area.enter([area.adopt(tmp_path / "old", path, url=asked if url == "listed" else "")])
+        for run in (1, 2):
+            fetched = await net.get(to, url=asked, run=run)
+            assert fetched.file is not None, fetched.error
+            assert (fetched.file["path"], fetched.file["bytes"]) == (str(area.folder / path), 7)
+        assert len(net.server.requests) == (1 if "dl" in url else 0)
+        assert net.server.sent < 10_000_000
+        assert net.kept() == []
+        other = await net.get(to, url=asked + "&2")  # it belongs to one URL
+        if "{name}" in to:
+            assert other.file is not None, other.error
+            assert other.file["bytes"] == size
+        else:
+            assert other.error_kind == "file"
+
+
+@in_loop
+async def test_a_file_that_was_taken_over_and_is_another(tmp_path: Path) -> None:
+    async with world(tmp_path / "files") as net:
+        (tmp_path / "old").write_bytes(b"adopted")
+        area = FileArea(tmp_path / "files", "p")
+        area.enter([area.adopt(tmp_path / "old", "a.bin", copy=True)])
+        net.check(await net.get("a.bin", sha256=digest(SIZE)), "a.bin")
