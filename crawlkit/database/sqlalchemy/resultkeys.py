@@ -6,17 +6,16 @@ Changes are collected and written at the end, so that a batch of sets costs a fe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crawlkit.database.base import Key
-from crawlkit.database.sqlalchemy.statements import Prepared, upsert
+from crawlkit.database.base import Key, ResultSet
+from crawlkit.database.sqlalchemy.statements import Prepared, padded, upsert
 from crawlkit.database.sqlalchemy.tables import result_keys
-
-CHUNK = 500  # keys that one query asks for
+from crawlkit.libs.result_key import digest_of
 
 
 class Owner(NamedTuple):
@@ -42,31 +41,51 @@ class Keys:
     def __init__(self, connection: Connection, statements: KeyStatements) -> None:
         self._connection = connection
         self._statements = statements
+        self._stored: dict[tuple[str, str], Owner | None] = {}  # what was read
+        self._of: dict[Key, dict[str, int]] = {}  # likewise: task -> key -> seq
         self._changed: dict[tuple[str, str], Owner | None] = {}
         self._given: defaultdict[Key, set[str]] = defaultdict(set)  # task -> keys it got in this transaction
         any_key = sa.select(result_keys.c.seq).where(result_keys.c.project > "").limit(1)
         self.used = connection.execute(any_key).scalar() is not None
 
+    def load(self, sets: Iterable[ResultSet], tasks: Iterable[Key]) -> None:
+        """Reads at once what these sets, and the sets of tasks that have results already, will ask for."""
+        digests: defaultdict[str, set[str]] = defaultdict(set)
+        taskids: defaultdict[str, set[str]] = defaultdict(set)
+        for part in sets:
+            digests[part.project].update(digest_of(key) for key in part.keys if key)
+        for project, taskid in tasks:
+            taskids[project].add(taskid)
+            self._of[project, taskid] = {}
+        for project, asked in digests.items():
+            self._stored.update({(project, digest): None for digest in asked})
+            for digest, owner in stored_owners(self._connection, project, asked).items():
+                self._stored[project, digest] = owner
+        for project, wanted in taskids.items():
+            for row in padded(self._connection, result_keys, project, sorted(wanted)):
+                self._of[project, row[2]][row[1]] = row[4]
+
     def owners(self, project: str, digests: Collection[str]) -> dict[str, Owner]:
         """The owners of those keys that have one."""
+        unread = [digest for digest in digests if (project, digest) not in self._stored]
+        if unread:
+            self._stored.update({(project, digest): None for digest in unread})
+            for digest, owner in stored_owners(self._connection, project, unread).items():
+                self._stored[project, digest] = owner
         found = {}
-        asked = []
         for digest in digests:
-            if (project, digest) not in self._changed:
-                asked.append(digest)
-            elif (owner := self._changed[project, digest]) is not None:
-                found[digest] = owner
-        return {**found, **stored_owners(self._connection, project, asked)}
+            place = (project, digest)
+            now = self._changed[place] if place in self._changed else self._stored[place]
+            if now is not None:
+                found[digest] = now
+        return found
 
     def of(self, task: Key) -> dict[str, int]:
         """key -> seq, of the results of one task."""
         project, taskid = task
-        query = sa.select(result_keys.c.digest, result_keys.c.seq).where(
-            result_keys.c.project == project, result_keys.c.taskid == taskid
-        )
-        found = {
-            digest: seq for digest, seq in self._connection.execute(query) if (project, digest) not in self._changed
-        }
+        if task not in self._of:
+            self.load((), (task,))
+        found = {digest: seq for digest, seq in self._of[task].items() if (project, digest) not in self._changed}
         for digest in self._given[task]:
             owner = self._changed[project, digest]
             if owner is not None and owner.taskid == taskid:
@@ -95,15 +114,8 @@ class Keys:
 
 def stored_owners(connection: Connection, project: str, digests: Collection[str]) -> dict[str, Owner]:
     """The owners of those keys that have one in the table."""
-    asked = sorted(digests)
-    found = {}
-    columns = (result_keys.c.digest, result_keys.c.taskid, result_keys.c.run, result_keys.c.seq)
-    for start in range(0, len(asked), CHUNK):
-        query = sa.select(*columns).where(
-            result_keys.c.project == project, result_keys.c.digest.in_(asked[start : start + CHUNK])
-        )
-        found.update({row[0]: Owner(*row[1:]) for row in connection.execute(query)})
-    return found
+    rows = padded(connection, result_keys, project, sorted(digests), "digest")
+    return {row[1]: Owner(*row[2:]) for row in rows}
 
 
 def ranges_without(first: int, count: int, kept: Collection[int]) -> Iterator[tuple[int, int]]:

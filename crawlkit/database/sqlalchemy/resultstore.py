@@ -72,6 +72,9 @@ class SqlResultStore:
             runs = self._runs(connection, {(part.project, part.taskid) for _, part in numbered})
             any_staged = connection.execute(sa.select(result_parts.c.first).limit(1)).scalar() is not None
             keys = Keys(connection, self._keys)
+            keyed = [part for _, part in numbered if part.key_policy]
+            if keyed or keys.used:
+                keys.load(keyed, runs)
             before = shown.seq
             for n, part in numbered:
                 key = (part.project, part.taskid)

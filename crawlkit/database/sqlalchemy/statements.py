@@ -47,22 +47,25 @@ class Prepared:
 
 
 @lru_cache(maxsize=64)
-def _by_taskids(table: sa.Table, size: int, dialect: sa.Dialect) -> Prepared:
-    taskids = [sa.bindparam(f"t{number}", type_=table.c.taskid.type) for number in range(size)]
-    query = sa.select(table).where(key_is(table, "project"), table.c.taskid.in_(taskids))
+def _by_values(table: sa.Table, column: str, size: int, dialect: sa.Dialect) -> Prepared:
+    values = [sa.bindparam(f"t{number}", type_=table.c[column].type) for number in range(size)]
+    query = sa.select(table).where(key_is(table, "project"), table.c[column].in_(values))
     return Prepared(lambda: query, dialect)
 
 
 def padded(
-    connection: Connection, table: sa.Table, project: str, taskids: Sequence[str]
+    connection: Connection, table: sa.Table, project: str, asked: Sequence[str], column: str = "taskid"
 ) -> Iterator[Sequence[Any]]:  # fmt: skip
-    """The rows of those taskids. Queries come in a few sizes, filled up with repeats, so that each is compiled once."""
-    for start in range(0, len(taskids), SIZES[-1]):
-        chunk = list(taskids[start : start + SIZES[-1]])
+    """The rows with those taskids, or with those values in another column of an index that begins with the project.
+
+    Queries come in a few sizes, filled up with repeats, so that each is compiled once.
+    """
+    for start in range(0, len(asked), SIZES[-1]):
+        chunk = list(asked[start : start + SIZES[-1]])
         size = next(size for size in SIZES if size >= len(chunk))
-        # The parameters come in the order in which the statement is written: the project, then the taskids.
+        # The parameters come in the order in which the statement is written: the project, then the values.
         values = (project, *chunk, *chunk[-1:] * (size - len(chunk)))
-        yield from connection.exec_driver_sql(_by_taskids(table, size, connection.dialect).sql, values).all()
+        yield from connection.exec_driver_sql(_by_values(table, column, size, connection.dialect).sql, values).all()
 
 
 def distinct(connection: Connection, column: sa.Column[Any]) -> Iterator[str]:
