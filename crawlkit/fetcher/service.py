@@ -12,6 +12,8 @@ import logging
 import os
 import socket
 
+import msgspec
+
 from crawlkit import __version__
 from crawlkit.database.base import BlobStore
 from crawlkit.fetcher.fetch import Fetcher
@@ -19,8 +21,8 @@ from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, QueueError
-from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
-from crawlkit.libs.task import host_of
+from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
+from crawlkit.libs.task import NO_FETCH, host_of
 from crawlkit.message_queue.base import Delivery, MessageQueue
 
 __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
@@ -168,7 +170,11 @@ class FetcherService:
             except Exception as error:  # a task must never be lost, whatever we did wrong
                 log.exception("fetch of %s failed", task.taskid)
                 fetched = self._internal(task, error)
-                body = encode(fetched)
+                try:
+                    body = encode(fetched)
+                except BadMessage:  # the request alone nearly fills a message: the answer goes without it
+                    fetched.task = msgspec.structs.replace(task, fetch=NO_FETCH, save=NIL, jar=[])
+                    body = encode(fetched)
             self._out.append((number, body))
             self._note_end(fetched)
             self._out_ready.set()

@@ -13,6 +13,7 @@ from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, decode_status, encode
+from crawlkit.libs.task import Fetch
 from crawlkit.message_queue.memory import MemoryQueue
 from tests.fetcher.helpers import answer, dispatch, in_loop, raw_server, read_request, site, wait_for
 
@@ -217,6 +218,17 @@ async def test_a_body_that_fits_no_message_is_too_large() -> None:
         await one.put(dispatch(f"{server.url}/"))
         [fetched] = await one.fetched(1)
         assert fetched.error_kind == "too_large"
+
+
+@in_loop
+async def test_a_request_that_fills_a_message_has_an_answer() -> None:
+    async with ring() as one:
+        task = dispatch("data:,x")
+        task.fetch = Fetch(data=b"x" * (messages.MAX_MESSAGE - len(encode(task)) - 20))
+        await one.put(task)
+        [fetched] = await one.fetched(1)
+        assert (fetched.task.taskid, fetched.error_kind) == (task.taskid, "too_large")
+        await wait_for(lambda: one.service.inflight() == 0)
 
 
 @in_loop
