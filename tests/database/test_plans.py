@@ -110,6 +110,11 @@ RESULT_QUERIES: dict[str, Callable[[ResultStore], object]] = {
     "counts_by_task": lambda store: store.counts_by_task("p", ["t0", "t1"]),
     "projects": lambda store: store.projects(),
     "save": lambda store: store.save([results("t0", "2", run=2), results("t1", "x", run=2, last=False)]),
+    "save with keys": lambda store: [
+        store.save([results("t0", "2", run=run, policy="replace"), results("t1", "2", run=run, policy="keep_first")])
+        for run in (2, 3)
+    ],
+    "known_keys": lambda store: store.known_keys("p", "t0", 1, ["a", "b"]),
 }
 
 

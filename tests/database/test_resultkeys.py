@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from hypothesis import given, settings
 
 from crawlkit.database.base import ResultSet, ResultStore
 from crawlkit.database.memory import MemoryResultStore
 from crawlkit.database.registry import connect_resultdb
+from crawlkit.database.sqlalchemy import schema
 
 from .stores import BACKENDS, results, url_of
 
@@ -129,6 +134,34 @@ def test_a_store_that_was_opened_again_knows_its_keys(tmp_path: Path) -> None:
         assert store.save([results(text, text, keys="x" * 10_000, policy="keep_first")]) == [known]
         assert shown(store) == ["1:1"]
         store.close()
+
+
+def test_a_store_of_the_first_version_takes_keys(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("first", schema.MIGRATIONS / "resultdb/versions/0001_first.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/store.db")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        module.upgrade()
+        for statement in (
+            "CREATE TABLE crawlkit_resultdb_version (version_num VARCHAR(32) PRIMARY KEY)",
+            "INSERT INTO crawlkit_resultdb_version VALUES ('0001')",
+            "INSERT INTO results VALUES (1, 'p', 'a', 1, 0, 'u', '\"old\"', 1.0)",
+            "INSERT INTO result_runs VALUES ('p', 'a', 1, 1, 1)",
+            "INSERT INTO result_marks VALUES ('seq', 1)",
+            "INSERT INTO result_parts VALUES ('p', 'b', 1, 1, 0, 1, 0, 'u', '[\"1\"]', 1.0)",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    store = connect_resultdb(url_of("sqlite", tmp_path))
+    assert shown(store) == ['a:"old"']
+    store.save([results("b", "2", first=1)])
+    assert shown(store) == ['a:"old"', "b:1", "b:2"]
+    store.save([results("a", "3", "4", keys="x x", policy="replace", run=2)])
+    assert shown(store) == ["b:1", "b:2", "a:4"]
+    store.close()
 
 
 def test_many_keys_at_once(store: ResultStore) -> None:
