@@ -375,7 +375,7 @@ def test_sleep_and_threads_go_on_beside_awaits() -> None:
         ),
         ("async def page(self):\n    await self.fetch(['x'])", "TypeError: fetch(): the URL is text, not list"),
         ("async def page(self):\n    await self.fetch('curl a.com b.com')", "TypeError: fetch(): one URL at a time"),
-        ("async def page(self):\n    await self.fetch('x', timeout='1')", "InvalidTask: fetch.timeout"),
+        ("async def page(self):\n    await self.fetch('x', timeout='soon')", "InvalidTask: fetch.timeout"),
     ],
 )
 def test_wrong_uses_are_told_in_words(body: str, words: str) -> None:
