@@ -23,7 +23,7 @@ PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".br", ".z", ".svgz")
 _PACKED_TYPES = frozenset(
     {"application/gzip", "application/x-gzip", "application/x-compressed", "application/x-tgz", "application/zstd"}
 )
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE)
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
 _PARAMETER = re.compile(r';\s*([\w!#$%&+^`|~.*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)')
 
 
