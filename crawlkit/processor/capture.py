@@ -12,10 +12,10 @@ import os
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, overload
 
 MAX_LOGS = 10_000  # characters kept of one task, the last ones
 _FRAMEWORK = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -48,6 +48,16 @@ class Capture:
             self._size -= len(self._pieces.popleft())
             self.cut = True
 
+    def pieces(self) -> list[str]:
+        """What was written, as it came."""
+        return list(self._pieces)
+
+    def replace(self, pieces: Iterable[Any]) -> None:
+        """Keeps ``pieces`` in place of what was written."""
+        self._pieces, self._size, self.cut = deque(), 0, False
+        for piece in pieces:
+            self.write(str(piece))
+
     def text(self) -> str:
         """What was written; begins with ``...`` when its beginning is gone. Lone surrogates are escaped."""
         if not self._pieces:
@@ -75,6 +85,47 @@ def capturing(capture: Capture) -> Iterator[Capture]:
         yield capture
     finally:
         _current.reset(token)
+
+
+class LogBuffer(MutableSequence[str]):
+    """The log of the running task as a list of texts, ``log_buffer`` in scripts; empty outside of one [H02]."""
+
+    def _pieces(self) -> list[str]:
+        capture = _current.get()
+        return [] if capture is None else capture.pieces()
+
+    def _set(self, pieces: list[str]) -> None:
+        capture = _current.get()
+        if capture is not None:
+            capture.replace(pieces)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._pieces()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        pieces = self._pieces()
+        pieces[index] = value
+        self._set(pieces)
+
+    def __delitem__(self, index: int | slice) -> None:
+        pieces = self._pieces()
+        del pieces[index]
+        self._set(pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces())
+
+    def __repr__(self) -> str:
+        return repr(self._pieces())
+
+    def insert(self, index: int, value: Any) -> None:
+        pieces = self._pieces()
+        pieces.insert(index, value)
+        self._set(pieces)
 
 
 def captured_print(

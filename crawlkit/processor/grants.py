@@ -1,4 +1,4 @@
-"""The settings of projects as workers get them: read from the projectdb in a thread, opened, kept up to date.
+"""The settings of projects, and what their rows say, as workers get them: read in a thread, opened, kept up to date.
 
 Only here are settings opened; a worker is sent those of the project it runs, and no other.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from crawlkit.database.base import ProjectStore, SettingRow
+from crawlkit.database.base import ProjectRow, ProjectStore, SettingRow
 from crawlkit.libs.errors import StoreUnavailable, UsageError
 from crawlkit.processor.orders import Settings
 
@@ -22,6 +22,8 @@ Unseal = Callable[[str, str, str], str]  # (project, name, sealed) -> value; rai
 
 log = logging.getLogger("crawlkit.processor")
 _encode = msgspec.msgpack.Encoder().encode
+
+About = dict[str, str | float | None]
 
 
 def no_key(project: str, name: str, sealed: str) -> str:
@@ -36,11 +38,16 @@ class Grants:
         self._projectdb = projectdb
         self._unseal = unseal
         self._payloads: dict[str, bytes] = {}
+        self._about: dict[str, About] = {}
         self._seen = 0.0  # the latest updatetime that was looked at
 
     def known(self, project: str) -> bytes:
         """The payload to send now."""
         return self._payloads.get(project, b"")
+
+    def about(self, project: str) -> About:
+        """What the project's row says now, beside the script; empty for an unknown project."""
+        return self._about.get(project, {})
 
     async def find(self, project: str) -> None:
         """Reads a project's settings, unless they are known. Waits while the projectdb is away."""
@@ -58,16 +65,31 @@ class Grants:
     def _refresh(self) -> None:
         for row in self._projectdb.changed_since(self._seen):
             if row.name in self._payloads:
+                self._about[row.name] = about(row)
                 self._read(row.name)
             self._seen = max(self._seen, row.updatetime)
 
     def _read(self, project: str) -> None:
+        if project not in self._about and (row := self._projectdb.get(project)) is not None:
+            self._about[project] = about(row)
         rows = self._projectdb.settings(project)
         if not rows:
             # Those that a worker has already are to be taken from it, so this is sent as well.
             self._payloads[project] = _encode(Settings(project)) if self._payloads.get(project) else b""
             return
         self._payloads[project] = _encode(opened(project, rows, self._unseal))
+
+
+def about(row: ProjectRow) -> About:
+    """What a script may read of its project's row, beside the script [H12]."""
+    return {
+        "group": row.group,
+        "status": row.status,
+        "rate": row.rate,
+        "burst": row.burst,
+        "comments": row.comments,
+        "updatetime": row.updatetime,
+    }
 
 
 def opened(project: str, rows: Mapping[str, SettingRow], unseal: Unseal) -> Settings:

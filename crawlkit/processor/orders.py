@@ -30,6 +30,7 @@ class Script(Struct, array_like=True):
     project: str
     version: str
     text: bytes  # UTF-8, lone surrogates passed
+    about: dict[str, str | float | None] = {}  # the rest of the project's row, for ``self.project`` [H12]
 
 
 class Settings(Struct, array_like=True):

@@ -43,6 +43,9 @@ class PoolEvents(Protocol):
     def settings_of(self, project: str) -> bytes:
         """The payload of a SETTINGS frame for a worker of the project; ``b""``: it has no settings."""
 
+    def about(self, project: str) -> dict[str, str | float | None]:
+        """What the project's row says beside the script."""
+
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came; ``kind`` carries the flags of frames.py."""
 
@@ -264,7 +267,7 @@ class Pool:
         slot, version = worker.slot, held.head.script
         if version not in slot.scripts:
             slot.scripts.add(version)
-            script = Script(held.head.project, version, held.script)
+            script = Script(held.head.project, version, held.script, self._events.about(held.head.project))
             worker.send(frames.SCRIPT, 0, msgspec.msgpack.encode(script))
         settings = self._events.settings_of(held.head.project)
         if settings != slot.settings:

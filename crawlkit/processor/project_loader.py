@@ -19,7 +19,7 @@ from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.result_key import ResultKey, result_key
-from crawlkit.processor.capture import Capture, ScriptLogger, captured_print, capturing, described, formatted
+from crawlkit.processor.capture import Capture, LogBuffer, ScriptLogger, captured_print, capturing, described, formatted
 
 Resolver = Callable[[str], str | None]
 PROJECTS = "projects"  # what scripts import each other from
@@ -60,9 +60,9 @@ def load_project(
 ) -> LoadedProject:
     """The handler of ``script``; raises :class:`ScriptError` with the line and the traceback [P02].
 
-    ``project`` is shown to the script as ``self.project`` [H12]; ``resolver`` gives the script of another project for
-    ``from projects import other``, ``None`` when there is none; ``settings`` becomes ``self.settings``, before
-    ``__init__``.
+    ``project`` is what ``self.project`` shows beside name and script [H12]; ``resolver`` gives the script of another
+    project for ``from projects import other``, ``None`` when there is none; ``settings`` becomes ``self.settings``,
+    before ``__init__``.
     """
     finder = _install_finder()
     finder.begin(resolver)
@@ -82,7 +82,7 @@ def load_project(
                 described(error), _lineno(error, f"{name}.py"), capture.text() + formatted(error)
             ) from None
     handler.project_name = name
-    handler.project = project if project is not None else {"name": name, "group": group, "script": script}
+    handler.project = {"group": group, **(project or {}), "name": name, "script": script}
     handler.logger = module.__dict__["logger"]
     loaded = LoadedProject(name, script, group, module, handler, capture.text())
     loaded.imports = finder.imported
@@ -122,6 +122,7 @@ def _run_script(module_name: str, project: str, script: str) -> types.ModuleType
         __project__=project,
         logger=logger,
         logging=logger,
+        log_buffer=LogBuffer(),
         print=captured_print,
     )
     sys.modules[module_name] = module  # dataclasses and typing look a class's module up there
@@ -208,7 +209,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         linecache.cache[filename] = (len(script), None, script.splitlines(keepends=True), filename)
         logger = ScriptLogger(project)
         module.__dict__.update(
-            __file__=filename, __project__=project, logger=logger, logging=logger, print=captured_print
+            __file__=filename,
+            __project__=project,
+            logger=logger,
+            logging=logger,
+            log_buffer=LogBuffer(),
+            print=captured_print,
         )
         exec(compile(script, filename, "exec", dont_inherit=True), module.__dict__)
 

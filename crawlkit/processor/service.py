@@ -235,6 +235,10 @@ class ProcessorService:
         """What a worker of the project is given now."""
         return self._grants.known(project)
 
+    def about(self, project: str) -> dict[str, str | float | None]:
+        """What the project's row says now, for a worker that begins with its script."""
+        return self._grants.about(project)
+
     def room(self) -> None:
         """A worker ended a task."""
         if not self._room.is_set():

@@ -183,7 +183,12 @@ class Worker:
             text = script.text.decode("utf-8", "surrogatepass")
             try:
                 project = load_project(
-                    script.project, text, group=task.group, resolver=self._script_of, settings=self._settings
+                    script.project,
+                    text,
+                    group=task.group,
+                    project=script.about,
+                    resolver=self._script_of,
+                    settings=self._settings,
                 )
             except ScriptError as error:
                 self._load_errors[task.script] = (error, self._clock.monotonic() + LOAD_AGAIN)

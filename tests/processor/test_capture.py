@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crawlkit.processor.capture import (
     Capture,
+    LogBuffer,
     RoutedStream,
     ScriptLogger,
     captured_print,
@@ -32,6 +33,28 @@ class Wicked(Exception):
 class Leaving(Exception):
     def __str__(self) -> str:
         raise SystemExit
+
+
+def test_the_log_buffer_is_the_log_of_the_running_task() -> None:  # H02
+    buffer, logger = LogBuffer(), ScriptLogger("shop")
+    assert list(buffer) == []
+    buffer.append("nowhere")
+    assert len(buffer) == 0
+    with capturing(Capture(mask=lambda text: text.replace("hunter2", "***"))) as capture:
+        captured_print("one")
+        logger.warning("two of %s", "hunter2")
+        assert buffer[0] == "one\n"
+        assert buffer[-1].endswith("two of ***\n")
+        assert len(buffer) == 2
+        buffer.append("hunter2")
+        assert capture.text().endswith("two of ***\n***")
+        buffer[0] = "first\n"
+        del buffer[1:]
+        assert repr(buffer) == "['first\\n']"
+        assert capture.text() == "first\n"
+        buffer[:] = []
+        assert (capture.text(), list(buffer)) == ("", [])
+    assert list(buffer) == []
 
 
 def test_prints_and_logs_are_kept_in_order() -> None:

@@ -47,6 +47,44 @@ def test_only_what_changed_is_read_anew() -> None:
     asyncio.run(main())
 
 
+def test_what_the_row_says_is_kept_up_to_date() -> None:  # H12
+    async def main() -> None:
+        store = MemoryProjectStore()
+        store.put(ProjectRow("a", group="g", status="RUNNING", comments="c", rate=2.0, burst=5.0))
+        grants = Grants(store, unseal)
+        await grants.find("a")
+        await grants.find("none")
+        assert grants.about("none") == {}
+        said = grants.about("a")
+        assert said.pop("updatetime")
+        assert said == {"group": "g", "status": "RUNNING", "comments": "c", "rate": 2.0, "burst": 5.0}
+        store.put(ProjectRow("a", status="STOP", rate=None))
+        await grants.refresh()
+        assert (grants.about("a")["status"], grants.about("a")["rate"]) == ("STOP", None)
+
+    asyncio.run(main())
+
+
+def test_a_handler_reads_its_projects_row() -> None:  # H12
+    async def main() -> None:
+        async with bench(workers=1) as it:
+            shop = it.projects.save("shop", script("def page(self): return dict(self.project)"))
+            row = it.projects.rows["shop"]
+            row.status, row.group, row.comments, row.rate, row.updatetime = "DEBUG", "g", "of mine", 0.5, 7.0
+            it.projects.set("shop", api_key="hunter2")
+            row.updatetime = 7.0
+            (outcome,) = await it.run(fetched("shop", shop, url="http://x/1"))
+            found = msgspec.json.decode(outcome.results[0])
+            assert "hunter2" not in outcome.results[0]
+            assert found.pop("script").startswith("from crawlkit")
+            assert found == {
+                "name": "shop", "status": "DEBUG", "group": "g", "comments": "of mine", "rate": 0.5, "burst": 3.0,
+                "updatetime": 7.0,
+            }  # fmt: skip
+
+    asyncio.run(main())
+
+
 def test_what_does_not_open_is_said_once_a_look_and_to_the_handler(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         store = MemoryProjectStore()

@@ -36,6 +36,7 @@ def test_what_a_script_finds() -> None:  # H02, H12
         print("loading", __project__, __file__, __name__)
         logger.info("logged")
         logging.warning("too")
+        assert [text.split()[-1] for text in log_buffer] == ["crawlkit_project.shop", "logged", "too"]
         class Handler(BaseHandler): pass
         """
     )
@@ -43,6 +44,8 @@ def test_what_a_script_finds() -> None:  # H02, H12
     assert loaded.handler.project_name == "shop"
     assert loaded.handler.project is not None
     assert loaded.handler.project["name"] == "shop"
+    shown = load_project("shop", HANDLER, project={"status": "RUNNING", "name": "not this"}).handler.project
+    assert shown == {"name": "shop", "group": "", "script": HANDLER, "status": "RUNNING"}
     assert loaded.handler.logger is loaded.module.__dict__["logger"] is loaded.module.__dict__["logging"]
     assert loaded.logs.startswith("loading shop shop.py crawlkit_project.shop\n")
     assert loaded.logs.count("logged") == loaded.logs.count("too") == 1
