@@ -203,6 +203,15 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     behind: int = 0  # policy stop: follow-ups that the result worker took out, behind a result with a known key
 
 
+class OutcomeHead(Struct, array_like=True, tag="outcome"):
+    """The first fields of an :class:`Outcome`: whose it is."""
+
+    project: str
+    taskid: str
+    run: int
+    attempt: int
+
+
 class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     """The same wire form as :class:`Outcome`, with what the result worker only passes on left undecoded."""
 

@@ -17,7 +17,7 @@ from crawlkit import __version__
 from crawlkit.database.base import BlobStore, ProjectStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError, StoreUnavailable
-from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, decode, encode
+from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, OutcomeHead, decode, encode
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.processor import frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
@@ -195,6 +195,13 @@ class ProcessorService:
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came from a worker."""
         last = bool(kind & frames.IS_LAST)
+        if not _is_of(held, payload):
+            # a handler that got hold of the pipe may speak for its own task only
+            log.warning("a worker of %s sent an outcome that is not of its task: dropped", held.head.project)
+            held.parts -= 1
+            if last:
+                self.failed(held, "worker_died", "its worker sent an outcome of another task", 0.0)
+            return
         if kind & frames.HAS_RESULTS or not last:
             held.by_result_queue = True  # an early part too: its attempt may yet have results
         if last:
@@ -421,3 +428,12 @@ class ProcessorService:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_of(held: Held, payload: bytes) -> bool:
+    """Whether the outcome that came from a worker is of the task that the worker was given."""
+    try:
+        found: OutcomeHead = decode(payload, OutcomeHead)
+    except BadMessage:
+        return False
+    return (found.project, found.taskid, found.run, found.attempt) == held.key[:4]

@@ -66,6 +66,31 @@ def test_it_costs_its_own_task(name: str) -> None:
     asyncio.run(scene())
 
 
+FORGER = """
+def page(self, response):
+    worker = next(one for one in gc.get_objects() if type(one).__name__ == "Worker")
+    for last in (0, frames.IS_LAST):
+        forged = Outcome("good", "t", 1, 1, 0, 0, bool(last), ['"forged"'], 0, "http://x/", "n", True, [], [])
+        worker._pipe.send(frames.OUTCOME | frames.HAS_RESULTS | last, worker._number, encode(forged))
+"""
+
+
+def test_a_handler_speaks_for_its_own_task_only() -> None:
+    before = "import gc\nfrom crawlkit.libs.messages import Outcome, encode\nfrom crawlkit.processor import frames\n"
+
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("bad", script(FORGER, before))
+            (outcome,) = await it.run(fetched("bad", version))
+            assert (outcome.project, outcome.ok, outcome.part, outcome.results) == ("bad", False, 0, [])
+            calm = it.projects.save("bad", script(WORLD, "import locale, os, signal, time\n"))
+            (after,) = await it.run(fetched("bad", calm, url="http://bad.example/2"))
+            assert after.ok
+            assert {project for project, _, _ in it.parts} == {"bad"}
+
+    asyncio.run(scene())
+
+
 def test_a_neighbour_keeps_its_rate() -> None:
     """A project at 50 tasks/s keeps 90 % of them within half a second while every hostile handler runs."""
     rate, seconds = 50, 7
