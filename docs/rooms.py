@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "rooms.md"
 ORDER = ["libs", "scheduler", "fetcher", "processor", "result", "database", "message_queue", "files", "webui", "cli"]
 HEAD = """# Rooms
 
-Every module and what it is for, in the words of its own head. Written by `docs/rooms.py`; a test says when a module is missing.
+Every module and what it is for, in the words of its own head. Written by `docs/rooms.py`; a test misses no module.
 """
 
 
