@@ -64,7 +64,7 @@ def clock() -> Clock:
 
 def node_name(role: str) -> str:
     """Unique per process, and readable."""
-    return f"{socket.gethostname()}-{role}-{os.getpid()}-{secrets.token_hex(2)}"
+    return f"{socket.gethostname()}-{role}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 # -- stores ----------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import pyquery
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
-from crawlkit.libs.messages import RESUME, Dispatch, Fetched, Outcome, decode, encode
+from crawlkit.libs.messages import RESUME, TASK, Dispatch, Fetched, Outcome, decode, encode
 from crawlkit.processor import frames
 from crawlkit.processor.board import LAST_WORDS, Board
 from crawlkit.processor.capture import described, route_streams
@@ -46,6 +46,12 @@ PRELOADED = (lxml.html, parsel, pyquery)  # loaded before the fork, so that ever
 SOCKET_BUFFER = 2**20
 LOAD_AGAIN = 5.0  # seconds until a script that does not load is tried again: what it imports may have come
 LAST_MEMORY = 64 * 2**20  # bytes of address space set aside to say that memory is used up
+
+
+def _empties(outcome: Outcome) -> bool:
+    """Whether a crawl that was not the task's first gave nothing: what the earlier ones gave is to go."""
+    ended = outcome.last and outcome.ok and not outcome.awaits and outcome.drop is None
+    return ended and outcome.run > 1 and outcome.kind == TASK and not outcome.not_modified
 
 
 class FollowLimit(Exception):
@@ -231,7 +237,7 @@ class Worker:
         self._mask.outcome(outcome)
         payload = encode(outcome)
         kind = frames.OUTCOME
-        if outcome.results or outcome.result_count:
+        if outcome.results or outcome.result_count or _empties(outcome):
             kind |= frames.HAS_RESULTS
         if outcome.last:
             kind |= frames.IS_LAST
