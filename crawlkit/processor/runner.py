@@ -104,8 +104,7 @@ class Runner:
         self._settings = settings
         self._clock = clock
         self._signatures: dict[str | None, _Signature] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._selector = IdleSelector()
+        self._loop: tuple[asyncio.AbstractEventLoop, IdleSelector] | None = None
         self._looks_first = type(self._handler).after_response is not BaseHandler.after_response
         on_result = type(self._handler).on_result
         self._own_on_result = on_result is not BaseHandler.on_result
@@ -149,7 +148,7 @@ class Runner:
     def close(self) -> None:
         """Ends the private event loop, if a callback needed one."""
         if self._loop is not None:
-            self._loop.close()
+            self._loop[0].close()
             self._loop = None
 
     def _emit(self, emit: Emit, outcome: Outcome) -> None:
@@ -187,11 +186,11 @@ class Runner:
                 raise run.replay.broken
 
     def _run_in_loop(self, coroutine: Any, run: _Run) -> Any:
-        loop = self._loop
-        if loop is None:
-            self._selector = IdleSelector()
-            loop = self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._selector.replay = run.replay
+        if self._loop is None:
+            selector = IdleSelector()
+            self._loop = asyncio.SelectorEventLoop(selector), selector
+        loop, selector = self._loop
+        selector.replay = run.replay
         main = loop.create_task(coroutine)
         try:
             return loop.run_until_complete(main)
@@ -202,7 +201,7 @@ class Runner:
             self._crawler.collector = Collector()
             raise Parked from None
         finally:
-            self._selector.replay = None
+            selector.replay = None
             left = asyncio.all_tasks(loop)
             if left:
                 for task in left:
