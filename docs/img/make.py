@@ -100,7 +100,10 @@ def main() -> None:
         (folder / "bin" / "crawlkit").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {ROOT}/run.py "$@"\n')
         (folder / "bin" / "crawlkit").chmod(0o755)
         os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
-        server = subprocess.Popen([sys.executable, ROOT / "examples" / "serve.py", MANUAL], stderr=subprocess.DEVNULL)
+        serve = [sys.executable, ROOT / "examples" / "serve.py", MANUAL, "--port", "0"]
+        server = subprocess.Popen(serve, stderr=subprocess.PIPE, text=True)
+        assert server.stderr is not None
+        os.environ["POSTGRES_MANUAL_URL"] = server.stderr.readline().split()[-1] + "index.html"
         try:
             console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
             for command, interrupt in SCENES:
