@@ -19,10 +19,18 @@ NAMES: dict[str, str | None] = {
     "pyspider.libs.url": "crawlkit.libs.url",
 }
 
-#: Where pyspider has names that are in our ``utils``.
+#: Where pyspider has names that are in our ``utils``, its name -> ours.
 MOVED = {
-    "pyspider.libs.response": ("rebuild_response",),
-    "pyspider.libs.url": ("curl_to_arguments", "quote_chinese"),
+    "pyspider.libs.response": {"rebuild_response": "rebuild_response"},
+    "pyspider.libs.url": {
+        "_build_url": "build_url",
+        "_encode_multipart_formdata": "encode_multipart_formdata",
+        "_encode_params": "encode_params",
+        "build_url": "build_url",
+        "curl_to_arguments": "curl_to_arguments",
+        "get_content_type": "get_content_type",
+        "quote_chinese": "quote_chinese",
+    },
 }
 
 
@@ -39,7 +47,7 @@ def fill(module: types.ModuleType) -> None:
     module.__dict__.update({name: getattr(source, name) for name in offered if not name.startswith("_")})
     if module.__name__ in MOVED:
         utils = importlib.import_module("crawlkit.libs.utils")
-        module.__dict__.update({name: getattr(utils, name) for name in MOVED[module.__name__]})
+        module.__dict__.update({name: getattr(utils, ours) for name, ours in MOVED[module.__name__].items()})
     if module.__name__ == "pyspider.libs.base_handler":
         module.__dict__.update(_leaked())
 

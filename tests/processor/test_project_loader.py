@@ -83,13 +83,16 @@ def test_names_that_leaked_out_of_pyspider() -> None:  # H01
         import pyspider.libs.utils as utils
         from pyspider.libs.response import Response, rebuild_response
         from pyspider.libs.url import curl_to_arguments, quote_chinese
-        from pyspider.libs.utils import md5string, timeout
+        from pyspider.libs.url import _build_url, _encode_params, _encode_multipart_formdata, get_content_type
+        from pyspider.libs.utils import md5string, timeout, text, unicode_obj, format_date, getitem, ObjectDict
+        from pyspider.libs.utils import run_in_thread, run_in_subprocess, load_object, decode_unicode_obj, Get
         assert curl_to_arguments("curl http://a.com/")["urls"] == ["http://a.com/"]
         assert md5string("x") == utils.md5string(b"x") == "9dd4e461268c8034f5c8564e155c67a6"
         assert quote_chinese("é") == "%C3%A9"
         assert sys and inspect and functools and pprint and six and iteritems and add_metaclass
         assert rebuild_response({"content": "x", "status_code": 200, "url": "u"}).text == "x"
-        with timeout(5): pass
+        assert _build_url("http://a.com", {"b": 1}) == "http://a.com/?" + _encode_params({"b": 1})
+        with timeout(5, error_message="late"): pass
         class Handler(BaseHandler): pass
         """
     )
