@@ -87,7 +87,7 @@ class TaskStore(Protocol):
         """(project, method) -> its newest instant."""
 
     def prune_ticks(self, before: float) -> int:
-        """Removes tick rows older than ``before``, but never the newest of a (project, method)."""
+        """Removes tick rows older than ``before``, but never the newest of a (project, method) nor one that waits."""
 
     def nodes(self) -> list[NodeRow]: ...
 

@@ -100,6 +100,9 @@ class AttemptRow(Struct):
     process: str  # JSON of a TrackProcess
 
 
+QUEUED = "queued"  # the reason of a tick that waits for the end of an older one, and still comes
+
+
 class TickRow(Struct):
     """One due instant of one cron. The key (project, method, instant) makes it one run."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from crawlkit.libs.rows import ProjectRow, Queue, TaskRow
+from crawlkit.libs.rows import QUEUED, ProjectRow, Queue, TaskRow
 from crawlkit.scheduler.kinds import TICK_URL
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.state import ProjectState, State
@@ -59,7 +59,7 @@ def activate(state: State, project: ProjectState) -> None:
             _mark_tick(project, out.row)
     for method in [method for name, method in state.last_ticks if name == project.row.name]:
         for tick in state.taskdb.ticks(project.row.name, method, limit=WAITING_TICKS):
-            if tick.reason == "queued":
+            if tick.reason == QUEUED:
                 project.tick_wait.setdefault(method, deque()).appendleft(tick.instant)
 
 

@@ -7,7 +7,7 @@ import heapq
 from collections import deque
 
 from crawlkit.libs.messages import CronSpec
-from crawlkit.libs.rows import TickRow
+from crawlkit.libs.rows import QUEUED, TickRow
 from crawlkit.libs.task import Fetch, Process, Schedule, Task
 from crawlkit.scheduler import cron
 from crawlkit.scheduler.kinds import TICK_PRIORITY, TICK_URL
@@ -77,7 +77,7 @@ def fire(state: State, turn: Turn, project: ProjectState, spec: CronSpec, instan
         turn.submissions.append(Submission(tick_task(name, spec.method, instant, taskid), "tick"))
     elif verdict == "queue":
         waiting.append(instant)
-        turn.writes.ticks.append(TickRow(name, spec.method, instant, "", "queued"))
+        turn.writes.ticks.append(TickRow(name, spec.method, instant, "", QUEUED))
     else:
         turn.writes.ticks.append(TickRow(name, spec.method, instant, "", "overlap"))
         turn.writes.count(name, "skipped", "tick_overlap")

@@ -272,6 +272,12 @@ class TestTicks:
         assert store.last_ticks() == {("p", "a"): 3, ("p", "b"): 1, ("p", "c"): 9}
         assert store.prune_ticks(before=6) == 0
 
+    def test_prune_keeps_what_still_waits(self, store: TaskStore) -> None:
+        waiting = tick("a", 1, reason="queued", taskid="")
+        store.commit(writes(ticks=[waiting, tick("a", 2, reason="overlap", taskid=""), tick("a", 3)]))
+        assert store.prune_ticks(before=6) == 1
+        assert store.ticks("p") == [tick("a", 3), waiting]
+
 
 class TestBooks:
     def test_ledger_adds_up(self, store: TaskStore) -> None:

@@ -30,6 +30,7 @@ from crawlkit.database.base import (
     Writes,
 )
 from crawlkit.database.rules import LAST_TEXT, NO_REASON, url_matcher
+from crawlkit.libs.rows import QUEUED
 from crawlkit.libs.task import Status
 
 REMEMBERED = 1_000  # commits whose repetition is recognised
@@ -205,6 +206,7 @@ class MemoryTaskStore:
             for rows in self._ticks.values():
                 newest = max(rows)
                 old = [instant for instant in rows if instant < before and instant != newest]
+                old = [instant for instant in old if rows[instant].reason != QUEUED]
                 for instant in old:
                     del rows[instant]
                 pruned += len(old)

@@ -35,6 +35,7 @@ from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, 
 from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, nodes, state, tasks, ticks, writers
 from crawlkit.database.sqlalchemy.taskrows import read_task
 from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.rows import QUEUED
 from crawlkit.libs.task import Status
 
 _lease_values = attrgetter(*(column.name for column in leases.columns))
@@ -130,6 +131,7 @@ class SqlTaskStore:
         with self._database.write() as connection:
             for (project, method), newest in _last_ticks(connection).items():
                 old = sa.delete(ticks).where(ticks.c.project == project, ticks.c.method == method)
+                old = old.where(ticks.c.reason != QUEUED)
                 pruned += connection.execute(old.where(ticks.c.instant < min(before, newest))).rowcount
         return pruned
 
