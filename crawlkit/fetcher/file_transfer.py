@@ -79,8 +79,11 @@ class Work:
     async def bring(self, send: Send) -> Answer | None:
         """The answer of the last request; all of the file is in the part then, if ``action`` is WRITE.
 
-        ``None``: it was broken off, for it would have brought what we have.
+        ``None``: it was broken off, for it would have brought what we have, or there was nothing to ask for.
         """
+        if self._part.size and self._part.size == self._part.note.total:
+            self.action = Action.WRITE  # a crash came before it was put into its place
+            return None
         misses = 0
         for _ in range(rules.MAX_REQUESTS):
             before = self._part.size

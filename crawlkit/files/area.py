@@ -33,7 +33,14 @@ class Lock:
         """Its file goes first: who waits looks whether the file it has locked is still the one that is there."""
         with contextlib.suppress(FileNotFoundError):
             self._file.unlink()
-        os.close(self._fd)
+        self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    __del__ = _close  # of one that was taken for a task that had been cancelled meanwhile
 
 
 class FileArea:

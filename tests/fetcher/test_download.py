@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from crawlkit.fetcher import file_transfer
 from crawlkit.fetcher.fetch import Fetcher
@@ -62,6 +64,13 @@ def read(path: str) -> bytes:
 async def world(root: Path, size: int = SIZE, **settings: object) -> AsyncIterator[World]:
     async with file_server(size) as server, fetcher(files_path=str(root), **settings) as one:
         yield World(server, one, root)
+
+
+@pytest.fixture
+def tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 @pytest.fixture(autouse=True)
@@ -516,6 +525,41 @@ async def test_a_crash_between_the_last_byte_and_the_book(tmp_path: Path) -> Non
             part.close()
             net.check(await net.get())
             assert net.server.requests == []
+
+
+@in_loop
+async def test_a_crash_behind_the_last_byte(tmp_path: Path) -> None:
+    async with world(tmp_path) as net:
+        part = FileArea(tmp_path, "p").open_part(net.server.url, "{name}")
+        for at in range(0, SIZE, 50_000):
+            part.write(content(at, 50_000))
+        part.note.path, part.note.total, part.note.etag = "big file.bin", SIZE, '"v1"'
+        part.sync()
+        part.close()
+        net.check(await net.get())
+        assert net.server.requests == []
+
+
+@in_loop
+async def test_a_file_that_has_become_shorter_than_what_is_there(tmp_path: Path) -> None:
+    async with world(tmp_path) as net:
+        net.server.cuts = [1_000_000, *[0] * 10]
+        await net.get()
+        net.server.cuts, net.server.size, net.server.if_range = [], 900_000, False
+        net.check(await net.get(), size=900_000)
+        assert net.server.ranges_asked()[-2:] == ["bytes=1000000-", None]
+
+
+@in_loop
+async def test_over_tls_and_with_a_session(tmp_path: Path, tls: ssl.SSLContext) -> None:
+    async with site(tls) as web, fetcher(files_path=str(tmp_path), validate_cert=False) as one:
+        web.on("/f.bin", answer(content(0, 50_000), headers="Set-Cookie: a=1\r\n"))
+        url = f"https://127.0.0.1:{web.port}/f.bin"
+        got = await one.fetch(dispatch(url, download={"to": "{name}"}, session="s", headers={"Range": "bytes=1-"}))
+    assert got.file == {"path": str(tmp_path / "p/f.bin"), "bytes": 50_000, "sha256": digest(50_000)}
+    assert got.cookies == {"a": "1"}
+    assert got.jar
+    assert "range" not in web.asked("/f.bin")[0]
 
 
 @in_loop

@@ -205,3 +205,13 @@ def test_locks_among_threads_let_one_in_at_a_time(area: FileArea) -> None:
     for thread in threads:
         thread.join()
     assert set(most) == {1}
+
+
+def test_a_lock_that_nobody_holds_any_more_is_free(area: FileArea) -> None:
+    lock = area.try_lock("u", "t")
+    assert lock is not None
+    del lock
+    again = area.try_lock("u", "t")
+    assert again is not None
+    again.release()
+    again.release()
