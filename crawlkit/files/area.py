@@ -31,9 +31,10 @@ class Lock:
 
     def release(self) -> None:
         """Its file goes first: who waits looks whether the file it has locked is still the one that is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._file.unlink()
-        self._close()
+        if self._fd >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                self._file.unlink()
+            self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:
