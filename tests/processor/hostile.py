@@ -73,7 +73,7 @@ HOSTILE = {
     ),
     "endless print": Hostile("while True: print('x' * 100)", ("time_limit",), seconds=4.0),
     "endless raw write": Hostile("while True: os.write(1, b'x' * 100)", ("time_limit",), before="import os\n"),
-    "1 GB result": Hostile("return 'x' * 10**9", ("memory_limit", "result"), seconds=6.0),
+    "1 GB result": Hostile("return 'x' * 10**9", ("memory_limit", "result", "time_limit"), seconds=6.0),
     "large result": Hostile("return 'x' * (5 * 2**20)", ("result",), "over the limit"),
     "unserialisable result": Hostile("return object()", ("result",)),
     "circular result": Hostile("x = []\nx.append(x)\nreturn x", ("result",)),
