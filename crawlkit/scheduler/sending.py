@@ -78,7 +78,10 @@ def may_send(state: State, project: ProjectState) -> bool:
     """Whether a project sends tasks at all."""
     if not project.active or project.info is None or project.info_script != project.row.version:
         return False
-    return state.settings.max_pages is None or state.sent < state.settings.max_pages
+    if state.settings.max_pages is None or state.sent < state.settings.max_pages:
+        return True
+    row = project.ready.peek()
+    return row is not None and is_await(row)  # a page whose callback waits was begun, so it is brought to its end
 
 
 def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> int:
@@ -95,13 +98,14 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
                 break
             if not running and project.pause.allowance(turn.now, project.leased) < 1:
                 break
-            if state.settings.max_pages is not None and state.sent >= state.settings.max_pages:
+            pages = state.settings.max_pages
+            if pages is not None and state.sent >= pages and not is_await(row):
                 break
             if not unmetered(project, row):
                 if not project.bucket.take(turn.mono):
                     break
                 metered += 1
-            state.sent += 1
+            state.sent += not is_await(row)
         project.ready.pop()
         _lease(state, turn, project, row)
         sent += 1

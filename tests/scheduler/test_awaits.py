@@ -206,6 +206,22 @@ def test_parked_tasks_hold_no_place_of_those_that_may_be_out() -> None:
     assert {one.taskid for one in play.turn(*outcomes).dispatches} == {"kid0", "kid1", "kid2"}
 
 
+def test_what_a_begun_page_waits_for_does_not_count_as_a_page_more() -> None:
+    play = Play(max_pages=1)
+    parent, *more = play.turn(
+        submit=[task("http://h/parent", schedule={"priority": 1}), task("http://h/next")]
+    ).dispatches
+    assert more == []
+    (child,) = play.turn(waits(parent, 1, record="blob0")).dispatches
+    assert child.url == "http://h/child1"
+    assert not play.engine.snapshot["drained"]
+    (resumed,) = play.turn(answer(child)).resumes
+    assert play.turn(outcome_of(resumed.task)).dispatches == []
+    play.turn()
+    assert play.engine.snapshot["drained"]
+    assert play.engine.snapshot["sent"] == 1
+
+
 def test_before_request_runs_before_the_fetch() -> None:
     play = Play(info=ProjectInfo(has_before_request=True))
     outbox = play.turn(submit=[task("http://h/x")])
