@@ -93,6 +93,7 @@ class Response:
         error_kind: str | None = None,
         save: Any = None,
         history: list[tuple[int, str]] | None = None,
+        file: dict[str, Any] | None = None,
     ) -> None:
         self.status_code = status_code
         self.url = url
@@ -107,6 +108,7 @@ class Response:
         self.cookies = {} if cookies is None else cookies
         self.save = save
         self.history = [] if history is None else history
+        self.file = file
 
     @classmethod
     def of(cls, fetched: Fetched) -> Response:

@@ -100,3 +100,4 @@ def test_the_file_comes_to_the_callback() -> None:
     assert response.file == file
     assert (response.content, response.ok) == (b"", True)
     assert Response(URL).file is None
+    assert Response(URL, file=file).file == file
