@@ -62,7 +62,7 @@ def check(server: FileServer, found: dict[str, Any], size: int) -> None:
 
 def test_forty_megabytes(tmp_path: Path) -> None:
     size = 40 * MIB
-    server, found, peak = asyncio.run(fetch_through_it_all(size, tmp_path, 15, delay=0.004))
+    server, found, peak = asyncio.run(fetch_through_it_all(size, tmp_path, 40, delay=0.004))
     check(server, found, size)
     # a kill costs what was not synced and what was on its way: that is the same for any size of file
     assert server.sent <= size + (CUTS + KILLS) * 8 * MIB
