@@ -36,9 +36,11 @@ def plan(state: State, turn: Turn, project: ProjectState) -> None:
 
 
 def run_due(state: State, turn: Turn) -> None:
-    """Fires every instant that has come."""
+    """Fires what has come; of each cron so much that the turn ends soon, and the next one goes on behind it."""
+    due = []
     while state.ticks and state.ticks[0][0] <= turn.now:
-        instant, name, number, generation = heapq.heappop(state.ticks)
+        due.append(heapq.heappop(state.ticks))
+    for instant, name, number, generation in due:
         project = state.projects.get(name)
         if project is None or not project.active or project.info is None or generation != project.tick_generation:
             continue

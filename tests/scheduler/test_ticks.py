@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from crawlkit.libs.messages import CronSpec, Dispatch, ProjectInfo
+from crawlkit.scheduler import cron
 from crawlkit.scheduler.settings import EngineSettings
 from tests.scheduler.play import Play
 
@@ -190,3 +193,16 @@ def test_two_crons_on_one_method_with_one_instant_are_one_run() -> None:
 
     wait(play, 3)
     assert len({d.taskid for d in ticks()}) == len(ticks()) == 3
+
+
+def test_a_long_outage_is_made_up_for_in_turns_of_bounded_size() -> None:
+    play = Play(PATIENT, ProjectInfo(crons=[CronSpec("tick", seconds=1, catch_up="all", overlap="queue")]))
+    play.project()
+    play.turn()
+    play.clock.advance(5_000)
+    sizes = [0]
+    while not play.wake or len(sizes) == 1:
+        play.turn()
+        sizes.append(len(play.taskdb.ticks("p", "tick", limit=10_000)))
+    assert sizes[-1] == 5_000
+    assert max(after - before for before, after in pairwise(sizes)) <= 2 * cron.MAX_DUE
