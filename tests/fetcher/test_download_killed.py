@@ -46,8 +46,9 @@ async def fetch_through_it_all(
         last = await start(server, root, sha256)
         said, _ = await asyncio.wait_for(last.communicate(), seconds)
     found = json.loads(said)
+    peak = max(peak, found["rss"])
     print(f"{server.sent / size - 1:.2%} more than needed, {len(server.requests)} requests, {peak / MIB:.0f} MiB")
-    return server, found, max(peak, found["rss"])
+    return server, found, peak
 
 
 def check(server: FileServer, found: dict[str, Any], size: int) -> None:
