@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import selectors
 import sys
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import Await, Dispatch, Fetched, pack
 from crawlkit.libs.response import HTTPError, Response
 from crawlkit.libs.task import Task, check_task
+from crawlkit.processor.endings import Diverged
 from crawlkit.processor.records import RecordLost
 
 AT_ONCE = 500  # requests sent together
@@ -27,10 +27,6 @@ _FRAMEWORK = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.se
 
 class Parked(BaseException):
     """The callback can go no further until its requests are answered. Never seen by a script."""
-
-
-class Diverged(RuntimeError):
-    """A callback that was run again asked for something else than the first time."""
 
 
 class Replay:
@@ -121,21 +117,6 @@ class Replay:
             self.parked = True
             asyncio.get_running_loop().stop()
         return True
-
-
-class IdleSelector(selectors.DefaultSelector):
-    """Tells a replay when its loop would begin to wait."""
-
-    replay: Replay | None = None
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        replay = self.replay
-        if replay is None or (timeout is not None and timeout <= 0):
-            return super().select(timeout)
-        ready = super().select(0)
-        if ready or replay.idle():
-            return ready
-        return super().select(timeout)
 
 
 def _named(task: Task | Dispatch) -> str:

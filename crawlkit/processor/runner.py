@@ -5,11 +5,8 @@ Runs user code: only inside a handler worker. Sends nothing itself: each part of
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any
 
 import msgspec
@@ -19,16 +16,14 @@ from crawlkit.libs import document, selector
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.collector import Collector
-from crawlkit.libs.crawl_args import shown_body
 from crawlkit.libs.crawler import Crawler, TaskDict, is_asked
-from crawlkit.libs.errors import FETCH_ERROR_KINDS, DropTask, EndOfCallback, InvalidTask
+from crawlkit.libs.errors import DropTask, EndOfCallback
 from crawlkit.libs.jsonable import NotJSON, jsonable
 from crawlkit.libs.messages import (
     INFO,
     NIL,
     PREPARE,
     RESUME,
-    Dispatch,
     Fetched,
     Follow,
     Message,
@@ -37,15 +32,17 @@ from crawlkit.libs.messages import (
     TrackProcess,
     pack,
 )
-from crawlkit.libs.response import HTTPError, Response
+from crawlkit.libs.response import Response
 from crawlkit.libs.result_key import STOP
-from crawlkit.libs.task import Fetch
 from crawlkit.processor import outcome as outcomes
+from crawlkit.processor.callback_loop import CallbackLoop
 from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
+from crawlkit.processor.endings import end_in, reason_of
 from crawlkit.processor.preparing import prepare
 from crawlkit.processor.project_loader import LoadedProject
 from crawlkit.processor.records import RecordLost
-from crawlkit.processor.replay import Diverged, IdleSelector, Parked, Replay
+from crawlkit.processor.replay import Parked, Replay
+from crawlkit.processor.shown import filed_under, task_dict
 
 PRELOADED = (document, selector)  # what callbacks will want, loaded before workers are forked
 
@@ -104,7 +101,7 @@ class Runner:
         self._settings = settings
         self._clock = clock
         self._signatures: dict[str | None, _Signature] = {}
-        self._loop: tuple[asyncio.AbstractEventLoop, IdleSelector] | None = None
+        self._loop = CallbackLoop()
         self._looks_first = type(self._handler).after_response is not BaseHandler.after_response
         on_result = type(self._handler).on_result
         self._own_on_result = on_result is not BaseHandler.on_result
@@ -147,9 +144,7 @@ class Runner:
 
     def close(self) -> None:
         """Ends the private event loop, if a callback needed one."""
-        if self._loop is not None:
-            self._loop[0].close()
-            self._loop = None
+        self._loop.close()
 
     def _emit(self, emit: Emit, outcome: Outcome) -> None:
         began = self._clock.monotonic()
@@ -170,50 +165,25 @@ class Runner:
         return known
 
     def _run_async(self, coroutine: Any, run: _Run) -> Any:
-        """``coroutine`` to its end; what it started and did not await is cancelled, so no task sees another's.
-
-        Raises :class:`Parked` when it can go no further.
-        """
+        """``coroutine`` to its end; raises :class:`Parked` when it can go no further."""
         self._crawler.fetches = run.replay
         try:
-            if asyncio._get_running_loop() is not None:  # callbacks run inside a service: then in a thread of their own
-                with ThreadPoolExecutor(1) as pool:
-                    return pool.submit(copy_context().run, self._run_in_loop, coroutine, run).result()
-            return self._run_in_loop(coroutine, run)
+            return self._loop.run(coroutine, run.replay, self._mute)
         finally:
             self._crawler.fetches = None
             if run.replay.broken is not None:  # a script may have caught it
                 raise run.replay.broken
 
-    def _run_in_loop(self, coroutine: Any, run: _Run) -> Any:
-        if self._loop is None:
-            selector = IdleSelector()
-            self._loop = asyncio.SelectorEventLoop(selector), selector
-        loop, selector = self._loop
-        selector.replay = run.replay
-        main = loop.create_task(coroutine)
-        try:
-            return loop.run_until_complete(main)
-        except RuntimeError:
-            if not run.replay.parked or main.done():
-                raise
-            # From here on the callback is unwound: what it still says has been said or will be said again
-            self._crawler.collector = Collector()
-            raise Parked from None
-        finally:
-            selector.replay = None
-            left = asyncio.all_tasks(loop)
-            if left:
-                for task in left:
-                    task.cancel()
-                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+    def _mute(self) -> None:
+        """A parked callback is unwound: what it still says has been said, or will be said again."""
+        self._crawler.collector = Collector()
 
     def _prepare(self, fetched: Fetched) -> Outcome:
-        handler, shown = self._handler, _task_dict(fetched.task)
+        handler, shown = self._handler, task_dict(fetched.task)
+        capture = Capture(self._settings.max_logs, self._mask)
         handler.task = shown
         try:
-            return prepare(fetched, shown, handler.before_request, Capture(self._settings.max_logs), self._node)
+            return prepare(fetched, shown, handler.before_request, capture, self._node)
         finally:
             handler.task = None  # type: ignore[assignment]
 
@@ -263,7 +233,7 @@ class _Run:
         self.seconds = 0.0
         self.save: msgspec.Raw = NIL
         self.shown: TaskDict = {}
-        self.url = _filed_under(fetched.task)
+        self.url = filed_under(fetched.task)
 
     def execute(self) -> None:
         runner = self.runner
@@ -287,7 +257,7 @@ class _Run:
         save = {} if before == _MSGPACK_NIL else _decode(before)
         if not isinstance(save, dict):
             save = {}
-        self.shown = {**_task_dict(dispatch), "track": {"fetch": {}, "process": {}, "save": save}}
+        self.shown = {**task_dict(dispatch), "track": {"fetch": {}, "process": {}, "save": save}}
         handler = runner._handler
         runner._crawler.begin(self.collector, self.response, self.shown, save)
         try:
@@ -365,13 +335,13 @@ class _Run:
         self.capture.write(self.exception + "\n")
 
     def _failed(self, error: BaseException) -> None:
-        end = _end_in(error) if isinstance(error, BaseExceptionGroup) else None
+        end = end_in(error) if isinstance(error, BaseExceptionGroup) else None
         if end is not None:
             self._ended_itself(end)
             return
         self.ok = False
         self.exception = described(error)
-        self.reason = _reason(error, self.response)
+        self.reason = reason_of(error, self.response)
         if self.runner._on_failure is not None:
             self.runner._on_failure(error)
         self.capture.write(formatted(error))
@@ -464,44 +434,6 @@ class _Run:
         return outcome
 
 
-def _end_in(group: BaseExceptionGroup[Any]) -> EndOfCallback | None:
-    """What ended the callback inside an ``asyncio.TaskGroup``."""
-    for error in group.exceptions:
-        found = _end_in(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, EndOfCallback):
-            return found
-    return None
-
-
-def _filed_under(task: Dispatch) -> str:
-    """The URL of the task's results: its own, or the one that a message came with [H18]."""
-    save = task.fetch.save
-    if task.callback == "_on_message" and isinstance(save, list) and len(save) > 2 and isinstance(save[2], str):
-        return save[2]
-    return task.url
-
-
-def _task_dict(dispatch: Any) -> TaskDict:
-    """``self.task`` in pyspider's shape."""
-    return {
-        "project": dispatch.project,
-        "taskid": dispatch.taskid,
-        "url": dispatch.url,
-        "group": dispatch.group,
-        "lastcrawltime": dispatch.lastcrawltime or None,
-        "schedule": msgspec.to_builtins(dispatch.schedule),
-        "fetch": _fetch_dict(dispatch.fetch),
-        "process": {} if dispatch.callback is None else {"callback": dispatch.callback},
-    }
-
-
-def _fetch_dict(fetch: Fetch) -> dict[str, Any]:
-    said = {name: value for name in fetch.__struct_fields__ if (value := getattr(fetch, name)) is not None}
-    if "data" in said:
-        said["data"] = shown_body(said["data"])
-    return said
-
-
 def _wanted(function: Callable[..., Any]) -> int:
     """How many positional arguments a bound method takes, at most [H24]."""
     try:
@@ -511,20 +443,3 @@ def _wanted(function: Callable[..., Any]) -> int:
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return 9
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-
-
-def _reason(error: BaseException, response: Response) -> str:
-    """The word a failure is counted under."""
-    if isinstance(error, MemoryError):
-        return "memory_limit"
-    if isinstance(error, HTTPError) and error.response is response:
-        return "fetch_error" if error.kind in FETCH_ERROR_KINDS or response.status_code == 599 else "http_status"
-    if isinstance(error, Diverged | RecordLost):
-        return "diverged" if isinstance(error, Diverged) else "record_lost"
-    if isinstance(error, NotJSON):
-        return "result" if error.path.startswith("result") else error.path.partition(".")[0].partition("[")[0]
-    if isinstance(error, InvalidTask):
-        return "follow"
-    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
-        return "exit"
-    return "exception"
