@@ -6,11 +6,13 @@ Pure. No dict that came in is ever changed [H34]; what comes out shares nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, TypedDict
 
 from crawlkit.libs import filenames, multipart
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
+from crawlkit.libs.jsonable import MAX_DEPTH, NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
 from crawlkit.libs.url import encode_params, has_scheme
 
@@ -152,16 +154,15 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
             if name.lower() == "user-agent":
                 values["user_agent"] = value
     fetch_type = values.get("fetch_type")
+    if fetch_type == "None":  # pyspider took any text that is no browser's for plain HTTP
+        del values["fetch_type"]
+        fetch_type = None
     if fetch_type not in (None, "", "https", *FETCH_TYPES):
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
     if "download" in values:
         values["download"] = filenames.download_args(values["download"])
     if "save" in values:
-        try:
-            values["save"] = jsonable(values["save"], "fetch.save")
-            to_json(values["save"], "fetch.save")
-        except NotJSON as error:
-            raise InvalidTask(error.path, error.problem) from None
+        values["save"] = _saved(values["save"])
     return values
 
 
@@ -178,6 +179,29 @@ def _as_meant(value: Any, kind: type) -> Any:
             return value
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
+    return value
+
+
+def _saved(value: Any) -> Any:
+    """``save`` as it will arrive; raises :class:`InvalidTask`. Dates and decimals arrive as text, as in pyspider."""
+    try:
+        try:
+            saved = jsonable(value, "fetch.save")
+        except NotJSON:
+            saved = jsonable(_dates_as_text(value, 0), "fetch.save")
+        to_json(saved, "fetch.save")
+    except NotJSON as error:
+        raise InvalidTask(error.path, error.problem) from None
+    return saved
+
+
+def _dates_as_text(value: Any, depth: int) -> Any:
+    if isinstance(value, date | time | Decimal):
+        return str(value)
+    if depth < MAX_DEPTH and type(value) is dict:
+        return {key: _dates_as_text(item, depth + 1) for key, item in value.items()}
+    if depth < MAX_DEPTH and type(value) in (list, tuple):
+        return [_dates_as_text(item, depth + 1) for item in value]
     return value
 
 

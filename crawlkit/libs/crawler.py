@@ -13,7 +13,7 @@ from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import SCHEDULE_FIELDS, curl_args, is_curl
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.task import MAX_TASKID, MAX_URL, Task, taskid_of
-from crawlkit.libs.url import Joiner, has_scheme, task_url, with_params
+from crawlkit.libs.url import Joiner, begins_with_host, has_scheme, task_url, with_params
 
 if TYPE_CHECKING:
     from crawlkit.libs.base_handler import BaseHandler
@@ -220,11 +220,13 @@ class Crawler:
         return shown
 
     def _resolved(self, url: str) -> str:
-        """A relative ``url`` against the page at hand; as it is when there is no page."""
+        """A relative ``url`` against the page at hand; when there is none, a host's name gets ``http://``."""
         if self._joiner is None:
             self._joiner = Joiner(self.response.base_url if self.response is not None else "")
         joined = self._joiner.join(url)
-        return url if joined is None else task_url(joined)
+        if joined is None:
+            return task_url("http://" + url) if begins_with_host(url) else url
+        return task_url(joined)
 
 
 def is_asked(value: Any, project: str) -> bool:

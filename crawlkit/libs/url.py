@@ -17,6 +17,11 @@ import ada_url
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]+)?/[!-\"$->@-~]*(?:\?[!-\"$-~]+)?(?:#[!-~]+)?\Z")
 _is_plain = _PLAIN.match
 _HTTP = re.compile(r"https?:", re.IGNORECASE)
+# A dotted name or an IPv4 number where a file's name would be one with an extension of the web.
+_HOST_FIRST = re.compile(
+    r"(?:[^\W_](?:[\w-]*\w)?\.)+(?!(?:aspx?|do|html?|js|json|jsp|php|txt|xml)(?![\w.-]))[\w-]*\w(?::[0-9]+)?(?=[/?#]|\Z)",
+    re.IGNORECASE,
+)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 # A path whose segments start with neither a dot nor %2e is left alone by the WHATWG parser when it holds only these
@@ -106,6 +111,11 @@ def with_params(url: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] 
 def has_scheme(url: str) -> bool:
     """Whether ``url`` is absolute: ``http://x``, ``data:,x``; not ``x.html``, not ``//host/x``."""
     return _SCHEME.match(url) is not None
+
+
+def begins_with_host(url: str) -> bool:
+    """Whether ``url`` looks like one whose scheme was left out: ``www.x.com/y``; not ``x.html``, not ``/x.com``."""
+    return _HOST_FIRST.match(url) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -358,8 +360,40 @@ def test_relative_urls_are_resolved_against_the_page() -> None:
 def test_without_a_page_a_relative_url_stays() -> None:
     handler = Bare()
     begun(handler, url="data:,on_start")
-    assert handler.crawl("a.com/x")["url"] == "a.com/x"
+    assert handler.crawl("page.html?next")["url"] == "page.html?next"
+    assert handler.crawl("/a.com/x")["url"] == "/a.com/x"
     assert handler.crawl("", callback=handler.page)["url"] == "/"  # its fetch fails, in words
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("www.a.com", "http://www.a.com/"),
+        ("a.com/x?y=1", "http://a.com/x?y=1"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        ("127.0.0.1/x", "http://127.0.0.1/x"),
+        ("www.a.com/ü", "http://www.a.com/%C3%BC"),
+    ],
+)
+def test_without_a_page_a_hosts_name_is_taken_for_one(given: str, meant: str) -> None:
+    handler = Bare()
+    begun(handler, url="data:,on_start")
+    assert handler.crawl(given)["url"] == meant
+
+
+def test_dates_in_save_arrive_as_text() -> None:
+    when = datetime(2024, 3, 7, 12, 30)
+    save = {"at": when, "days": [when.date(), (when.time(),)], "price": Decimal("1.50")}
+    task = crawled(Bare(), "http://a.com/", save=save)
+    assert task.fetch == Fetch(
+        save={"at": "2024-03-07 12:30:00", "days": ["2024-03-07", ["12:30:00"]], "price": "1.50"}
+    )
+    assert save["at"] is when
+    assert crawled(Bare(), "http://a.com/", save=when.date()).fetch == Fetch(save="2024-03-07")
+
+
+def test_a_fetch_type_of_none_in_words_says_nothing() -> None:
+    assert crawled(Bare(), "http://a.com/", fetch_type="None").fetch in (None, Fetch())
 
 
 def test_the_same_task_twice_in_a_run_is_taken_once() -> None:  # H56, T41
