@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from crawlkit import wiring
 from crawlkit.settings import Settings
+from tests.e2e import parity_site
 from tests.e2e.commands import Crawl, environment, results, run, until
 
 
@@ -163,3 +165,30 @@ def test_awaits_hold_the_rate(site: Site, tmp_path: Path) -> None:
     assert len(site.hits) == 24
     burst = 11  # at most: what a rate of 10 allows at once, and the page itself
     assert site.times[-1] - site.times[0] > (24 - burst) / 10 * 0.9
+
+
+PROXIED = """
+import os
+from crawlkit import BaseHandler
+
+class Handler(BaseHandler):
+    crawl_config = {"retries": 0}
+
+    def on_start(self):
+        self.crawl(os.environ["SITE"] + "/echo/page", callback=self.page)
+
+    async def page(self, response):
+        by_proxy = await self.fetch("/echo/awaited", proxy="user:secret@" + os.environ["PROXY"])
+        guarded = await self.fetch("http://127.0.0.1:1/", proxy=False)
+        return {"via": by_proxy.json["headers"].get("Via"), "kind": guarded.error_kind}
+"""
+
+
+def test_awaits_go_through_proxies_and_fail_as_fetches_do(tmp_path: Path) -> None:
+    with contextlib.closing(parity_site.Site()) as site:
+        (tmp_path / "proxied.py").write_text(PROXIED)
+        env = environment("", {"SITE": site.base, "PROXY": site.proxy})
+        done = run(["one", "proxied.py", "-o", "out.jsonl"], tmp_path, env)
+        assert done.returncode == 0, done.stderr[-2000:]  # what failed was an answer: the callback dealt with it
+        assert list(results(tmp_path / "out.jsonl").values()) == [{"via": "1.1 tester", "kind": "connect"}]
+        assert any(uri.endswith("/echo/awaited") for uri in site.proxied)
