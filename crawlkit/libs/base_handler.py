@@ -152,7 +152,7 @@ class BaseHandler:
         """
         wish = {name: value for name, value in (("to", to), ("sha256", sha256), ("size", size)) if value is not None}
         crawl: Callable[..., TaskDict | list[TaskDict] | None] = self.crawl
-        return crawl(url, callback, **kwargs, download=wish)
+        return crawl(url, callback=callback, **kwargs, download=wish)
 
     def send_message(self, project: str, msg: Any, url: str = "data:,on_message") -> None:
         """Gives ``msg`` (JSON-able) to a project's ``on_message``, as a task of that project [H18].
@@ -189,7 +189,7 @@ class BaseHandler:
     def _crawl_sitemap(self, url: str, said: dict[str, Any]) -> TaskDict:
         from crawlkit.libs.sitemap import task_args
 
-        asked: TaskDict = self.crawl(url, "_on_sitemap", **task_args(url, said))
+        asked: TaskDict = self.crawl(url, callback="_on_sitemap", **task_args(url, said))
         return asked
 
     def _on_sitemap(self, response: Response) -> None:
@@ -200,7 +200,7 @@ class BaseHandler:
             if is_index:
                 self._crawl_sitemap(url, {**said, "depth": said["depth"] + 1})
             else:
-                self.crawl(url, said["callback"], **said["args"])
+                self.crawl(url, callback=said["callback"], **said["args"])
 
     def fetch(self, url: str | Form | FormRequest, **kwargs: Unpack[FetchArgs]) -> Coroutine[Any, Any, Response]:
         """Awaits the answer inside an async callback: ``response = await self.fetch(url)``.

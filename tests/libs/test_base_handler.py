@@ -640,3 +640,21 @@ def test_the_front_door() -> None:
 def test_decorators_leave_marks_only() -> None:
     assert Shop.catching._catch_status_code_error  # type: ignore[attr-defined]
     assert Shop.silent._not_send_status  # type: ignore[attr-defined]
+
+
+class Proxied(Bare):
+    """With a crawl of its own that takes everything but the URL by name."""
+
+    def crawl(self, url: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        return super().crawl(url, **kwargs, proxy="proxy:3128")
+
+
+def test_a_crawl_of_the_scripts_own_gets_the_callback_by_name() -> None:
+    handler = Proxied()
+    collector = begun(handler)
+    handler.crawl("/1", callback=handler.page)
+    handler.download("/2", "{name}", handler.page)
+    handler.crawl_sitemap("/sitemap.xml", handler.page)
+    tasks = [decode_task(follow.task) for follow in collector.follows]
+    assert [task.fetch.proxy for task in tasks if task.fetch is not None] == ["proxy:3128"] * 3
+    assert [task.process.callback for task in tasks if task.process is not None] == ["page", "page", "_on_sitemap"]
