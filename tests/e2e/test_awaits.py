@@ -180,7 +180,7 @@ class Handler(BaseHandler):
     async def page(self, response):
         by_proxy = await self.fetch("/echo/awaited", proxy="user:secret@" + os.environ["PROXY"])
         guarded = await self.fetch("http://127.0.0.1:1/", proxy=False)
-        return {"via": by_proxy.json["headers"].get("Via"), "kind": guarded.error_kind}
+        return {"via": by_proxy.headers.get("Via"), "kind": guarded.error_kind}
 """
 
 
