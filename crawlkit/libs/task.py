@@ -110,7 +110,7 @@ ACTIVE_STATUSES = frozenset({"DEBUG", "RUNNING"})
 
 def check_project_name(name: str) -> str:
     """Returns ``name``, or raises :class:`InvalidProject` [S02]."""
-    if not _NAME.match(name):
+    if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidProject(f"project name {name!r}: use 1 to 64 letters, digits and underscores")
     return name
 

@@ -22,6 +22,7 @@ from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
 
 HOUSEKEEPING = 60.0  # seconds between dumps of the counters and prunings
 PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 100  # old attempts removed a time, and times in one housekeeping
+CLOCK_JUMP = 10.0  # seconds the wall clock may go back before waiting retries are moved along
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
 
@@ -46,6 +47,7 @@ class Engine:
         self._state: State | None = None
         self._sent = 0
         self._stored_epoch: str | None = None
+        self._last_now = 0.0
         self._overdue_checked = self._house_kept = self._names_checked = self._polled = self._snapped = 0.0
 
     @property
@@ -73,6 +75,9 @@ class Engine:
         if fresh:
             self._load(turn)
         state = self.state
+        if now < self._last_now - CLOCK_JUMP and not fresh:
+            projects.follow_clock(state, turn, self._last_now - now)
+        self._last_now = now
         self._look_at_projects(turn, fresh)
         for project in state.projects.values():
             if project.loaded:
@@ -89,6 +94,9 @@ class Engine:
         ticks.run_due(state, turn)
         sending.wake_due(state, turn)
         intake.admit(state, turn)
+        if turn.ended_ticks:  # one was cancelled
+            ticks.end(state, turn)
+            intake.admit(state, turn)
         self._finish(turn)
         sending.send(state, turn)
         self._keep_house(turn)
@@ -142,7 +150,6 @@ class Engine:
             # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
             until = turn.mono + self.settings.lease
             out = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
-            out.parts = None
             state.leases[key] = out
 
     def _load_entry(self, state: State, turn: Turn, name: str, entry: str, text: str) -> None:
@@ -161,6 +168,8 @@ class Engine:
             state.last_ticks.setdefault(key, float(text))
         elif entry.startswith("session:"):
             state.jars[name, entry.partition(":")[2]] = msgspec.json.decode(text, type=list[str])
+        elif entry.startswith(outcomes.PARTS):
+            outcomes.load_parts(state, name, entry, text)
         elif entry.startswith(awaits.ENTRY):
             awaits.load(state, name, entry, text)
         elif entry.startswith("postponed:"):

@@ -15,7 +15,7 @@ from crawlkit.libs.rows import Key, TaskRow
 from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
 from crawlkit.scheduler import admission, awaits
 from crawlkit.scheduler.admission import Verdict as Rule
-from crawlkit.scheduler.kinds import QUIET_SOURCES, is_await
+from crawlkit.scheduler.kinds import QUIET_SOURCES, TICK_URL, is_await
 from crawlkit.scheduler.state import State
 from crawlkit.scheduler.turn import Change, Submission, Turn, Verdict
 
@@ -133,6 +133,8 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
         _accept(state, turn, submission, row)
     elif verdict is Rule.RESTART and known is not None:
         row = admission.restart_row(known, task, now=turn.now, seq=state.next_seq())
+        if reason != "age":  # somebody wants it crawled, not only looked whether it has changed
+            row.etag = row.last_modified = None
         turn.change(row, Change.REPLACE)
         _accept(state, turn, submission, row)
     elif verdict is Rule.UPDATE and known is not None:
@@ -168,6 +170,8 @@ def cancel(state: State, turn: Turn, row: TaskRow) -> None:
         state.dequeue(row)
         turn.writes.count(row.project, "cancelled", "by_request")
         state.projects[row.project].active_tasks -= 1
+        if row.url == TICK_URL:
+            turn.ended_ticks.append((row.project, row.process.callback or "", row.taskid))
         if is_await(row):
             awaits.answered(state, turn, (row.project, row.taskid), "")
     row.status, row.queue, row.updatetime = Status.BAD, None, turn.now
@@ -176,6 +180,8 @@ def cancel(state: State, turn: Turn, row: TaskRow) -> None:
 
 def postpone(state: State, turn: Turn, task: Task) -> None:
     """Keeps a forced submission until the task comes back; it is on disk, since it was accepted [S32]."""
+    if (task.project, task.taskid) in state.postponed:
+        turn.writes.count(task.project, "updated", "postponed")
     state.postponed[(task.project, task.taskid)] = task
     turn.writes.state[(task.project, "postponed:" + task.taskid)] = msgspec.json.encode(task).decode()
 

@@ -18,9 +18,13 @@ from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
 from crawlkit.scheduler.sending import dispatch_of
 from crawlkit.scheduler.state import Out, ProjectState, State
-from crawlkit.scheduler.turn import Change, Submission, Turn
+from crawlkit.scheduler.turn import Change, Failure, Submission, Turn
 
 _json = msgspec.json.Encoder()
+PARTS = "parts:"
+SANE = 10_000_000  # results of one part; a number over it was made up
+MAX_SESSIONS = 10_000
+MAX_DROP_REASONS = 100  # different ones of a project, in one life of the scheduler
 
 
 def take_status(state: State, turn: Turn) -> None:
@@ -49,30 +53,55 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
         turn.writes.count(outcome.project, "ignored", "stale_outcome")
         return
     out.until = turn.mono + state.settings.lease
-    if out.parts is not None and outcome.part in out.parts:
+    if outcome.part in out.parts:
         turn.writes.count(outcome.project, "ignored", "repeated_part")
         return
     follow_ups(state, turn, outcome)
     for number, message in enumerate(outcome.messages):
         turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
-    if outcome.discarded:
+    if 0 < outcome.discarded <= SANE:
         turn.writes.count(outcome.project, "discarded", "result", outcome.discarded)
-    if outcome.known:
+    if 0 < outcome.known <= SANE:
         turn.writes.count(outcome.project, "ignored", "known_key", outcome.known)
-    if outcome.behind:
+    if 0 < outcome.behind <= SANE:
         turn.writes.count(outcome.project, "ignored", "behind_known_key", outcome.behind)
     if outcome.last:
         out.last = outcome
-    if out.parts is not None:
-        out.parts.add(outcome.part)
+    out.parts.add(outcome.part)
     # several result workers may bring the parts in any order: the last one ends the task when all have come
-    if out.last is not None and (out.parts is None or len(out.parts) > out.last.part):
+    if out.last is not None and len(out.parts) > out.last.part:
         _end_round(state, turn, key, out, out.last)
+    else:
+        _keep_parts(turn, key, out)
+
+
+def _keep_parts(turn: Turn, key: Key, out: Out) -> None:
+    """Which parts were committed, for a scheduler that starts before the last one has come.
+
+    A last part that waits for others is not kept: after a restart the attempt ends with its lease, and is made again.
+    """
+    parts = out.parts - ({out.last.part} if out.last is not None else set())
+    whole = next(n for n in range(len(parts) + 1) if n not in parts)
+    entry = [out.row.run, out.attempt, whole, sorted(n for n in parts if n > whole)]
+    turn.writes.state[key[0], PARTS + key[1]] = _json.encode(entry).decode()
+    out.parts_kept = True
+
+
+def load_parts(state: State, project: str, entry: str, text: str) -> None:
+    """Reads what :func:`_keep_parts` wrote, after a start."""
+    out = state.leases.get((project, entry.removeprefix(PARTS)))
+    run, attempt, whole, others = msgspec.json.decode(text)
+    if out is not None and (out.row.run, out.attempt) == (run, attempt):
+        out.parts = {*range(whole), *others}
+        out.parts_kept = True
 
 
 def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -> None:
     """Everything that this attempt had to say is in."""
     out.last, out.parts = None, set()
+    if out.parts_kept:
+        out.parts_kept = False
+        turn.writes.state[key[0], PARTS + key[1]] = None
     _keep_jar(state, turn, outcome)
     if outcome.awaits:
         awaits.park(state, turn, key, out, outcome)
@@ -95,6 +124,8 @@ def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -
     if is_await(row):
         _end_await(state, turn, key, out, outcome.answer or "")
     elif outcome.send_status:
+        if not outcome.ok and outcome.process is not None and turn.outbox.failures:
+            turn.outbox.failures[-1].text = (outcome.process.exception or "").strip()
         _remember(turn, out, outcome, reason)
         if project is not None:
             _count(state, turn, project, outcome)
@@ -106,6 +137,9 @@ def _keep_jar(state: State, turn: Turn, outcome: Outcome) -> None:
     if outcome.session is None or outcome.jar is None:
         return
     key = (outcome.project, outcome.session)
+    if key not in state.jars and len(state.jars) >= MAX_SESSIONS:
+        turn.writes.count(outcome.project, "refused", "session_limit")
+        return
     if state.jars.get(key) != outcome.jar:
         state.jars[key] = outcome.jar
         turn.writes.state[outcome.project, "session:" + outcome.session] = _json.encode(outcome.jar).decode()
@@ -128,7 +162,11 @@ def _drop(turn: Turn, project: ProjectState | None, out: Out, reason: str) -> No
     """self.drop(reason): nobody failed, and there is nothing to keep."""
     row = out.row
     row.status, row.queue, row.lastcrawltime = Status.BAD, None, turn.now
-    turn.writes.count(row.project, "dropped", reason[:100] or "by_script")
+    reasons = project.drop_reasons if project is not None else set()
+    if len(reasons) < MAX_DROP_REASONS:
+        reasons.add(reason[:100] or "by_script")
+    # a reason that names the page, say, would be a row of the ledger for each
+    turn.writes.count(row.project, "dropped", reason[:100] or "by_script" if reason[:100] in reasons else "other")
     if project is not None:
         project.active_tasks -= 1
     if row.url == TICK_URL:
@@ -229,6 +267,7 @@ def _fail(state: State, turn: Turn, out: Out, reason: str) -> None:
     turn.writes.count(row.project, "retried", reason)
     turn.change(row, Change.PROGRESS)
     state.enqueue(row)
+    turn.outbox.failures.append(Failure(row.project, row.url, reason, delay, ""))
 
 
 def _fail_for_good(state: State, turn: Turn, out: Out, reason: str) -> None:
@@ -236,6 +275,7 @@ def _fail_for_good(state: State, turn: Turn, out: Out, reason: str) -> None:
     project = state.projects.get(row.project)
     row.status, row.queue, row.lastcrawltime, row.updatetime = Status.FAILED, None, turn.now, turn.now
     turn.writes.count(row.project, "failed", reason)
+    turn.outbox.failures.append(Failure(row.project, row.url, reason, None, ""))
     if row.url == TICK_URL:
         _end_tick(turn, out)
     if project is not None:
@@ -274,6 +314,7 @@ def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) ->
     project.pause.record(outcome.ok, turn.now)
     if project.pause.state(turn.now) != was:
         turn.writes.state[name, "pause"] = project.pause.to_json()
+        turn.outbox.pauses.append((name, project.pause.state(turn.now)))
     if outcome.fetch is not None and outcome.process is not None:
         counters.observe(name, "fetch_time", outcome.fetch.time, turn.now)
         counters.observe(name, "process_time", outcome.process.time, turn.now)

@@ -10,7 +10,7 @@ from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.task_queue import Window
 from crawlkit.scheduler.token_bucket import TokenBucket
-from crawlkit.scheduler.turn import Turn
+from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
@@ -33,6 +33,7 @@ def new_project(state: State, row: ProjectRow, mono: float) -> ProjectState:
 def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     """A project was added or changed."""
     project = state.projects.get(row.name)
+    new_script = project is None or project.row.version != row.version
     if project is None:
         project = state.projects[row.name] = new_project(state, row, turn.mono)
     else:
@@ -42,6 +43,8 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
             project.pause.clear()
             project.info_asked = None
         project.row = row
+    if new_script:
+        project.script_saved = next((one.saved for one in state.projectdb.versions(row.name)), 0.0)
     if project.active and not project.loaded:
         activate(state, project)
     elif not project.active and project.loaded:
@@ -61,6 +64,16 @@ def activate(state: State, project: ProjectState) -> None:
         for tick in state.taskdb.ticks(project.row.name, method, limit=WAITING_TICKS):
             if tick.reason == QUEUED:
                 project.tick_wait.setdefault(method, deque()).appendleft(tick.instant)
+
+
+def follow_clock(state: State, turn: Turn, seconds: float) -> None:
+    """The wall clock was set back: who waits for the next try would wait that much longer."""
+    for project in state.projects.values():
+        for row in [row for row in project.time.rows() if row.retried]:
+            project.time.discard(row.taskid)
+            row.rank -= seconds
+            turn.change(row, Change.PROGRESS)
+            project.time.add(row)
 
 
 def deactivate(state: State, project: ProjectState) -> None:

@@ -155,11 +155,12 @@ def dispatch_of(state: State, project: ProjectState, row: TaskRow, attempt: int,
     if row.retried:
         schedule = msgspec.structs.replace(schedule, retried=row.retried)
     save = NIL if row.save is None else Raw(msgspec.msgpack.encode(msgspec.json.decode(row.save)))
+    same = row.lastcrawltime >= project.script_saved  # else an unchanged page would keep a new callback from it
     jar = state.jars.get((row.project, fetch.session), []) if fetch.session is not None else []
     return Dispatch(
         row.project, row.taskid, row.run, attempt, row.url, script, process.callback, process.process_time_limit or 0,
-        AWAIT if is_await(row) else TASK, schedule, fetch, save, row.lastcrawltime, project.row.group, row.etag,
-        row.last_modified, jar,
+        AWAIT if is_await(row) else TASK, schedule, fetch, save, row.lastcrawltime, project.row.group,
+        row.etag if same else None, row.last_modified if same else None, jar,
     )  # fmt: skip
 
 

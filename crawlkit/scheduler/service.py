@@ -19,7 +19,7 @@ from crawlkit.database.base import BlobStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
 from crawlkit.libs.messages import Dispatch, Fetched, NewTasks, Outcome, decode, decode_status, encode
-from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_task, task_from_dict
+from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_project_name, check_task, task_from_dict
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.scheduler.engine import Engine, command
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
@@ -33,6 +33,7 @@ BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that ea
 BUSY = 48  # tasks out
 SEND_AHEAD = 100  # tasks leased and not yet put on the queue
 SUBMIT_CHUNK = 1_000
+TELL_AGAIN = 60.0  # seconds between two log lines about failures of one kind
 SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
 RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
 
@@ -77,6 +78,7 @@ class SchedulerService:
         self._submitting = 0
         self._store_down = ""
         self._next_sweep = float("-inf")
+        self._told: dict[tuple[str, str, bool], tuple[float, int]] = {}
         self._busy_asked, self._busy = float("-inf"), False
         self._thread = ThreadPoolExecutor(1, "scheduler-store")
         self._turned = asyncio.Event()
@@ -205,6 +207,7 @@ class SchedulerService:
         if outbox.resumes:
             self._resumes += outbox.resumes
             self._resumes_filled.set()
+        self._tell(outbox)
         if self._blobs is not None:
             await self._tidy_blobs(self._blobs, outbox.blobs)
         self._turned.set()
@@ -228,6 +231,26 @@ class SchedulerService:
             del inbox.submissions[SUBMIT_CHUNK:]
             self._wake.set()
         return inbox, acks
+
+    def _tell(self, outbox: Outbox) -> None:
+        """Says who fails and why: the first of each kind a minute, with how many there were since."""
+        now = self.clock.monotonic()
+        for failure in outbox.failures:
+            kind = (failure.project, failure.reason, failure.again is None)
+            told, more = self._told.get(kind, (float("-inf"), 0))
+            if now - told < TELL_AGAIN:
+                self._told[kind] = (told, more + 1)
+                continue
+            if len(self._told) > 1_000:
+                self._told.clear()
+            self._told[kind] = (now, 0)
+            then = "failed for good" if failure.again is None else f"failed, tried again in {failure.again:g} s"
+            why = f": {failure.text}" if failure.text else ""
+            before = f"; {more} more like it before" if more else ""
+            log.info("%s: %s %s (%s)%s%s", failure.project, failure.url, then, failure.reason, why, before)
+        for project, state in outbox.pauses:
+            words = {"paused": "paused: its last tasks all failed", "checking": "tries a few tasks again"}
+            log.warning("project %s %s", project, words.get(state, "runs again"))
 
     async def _whatever_comes(self, inbox: Inbox, acks: dict[MessageQueue, list[int]]) -> Outbox:
         """One turn; a message that the engine cannot digest is put aside instead of being met again for ever."""
@@ -262,6 +285,8 @@ class SchedulerService:
         whole.dispatches += one.dispatches
         whole.resumes += one.resumes
         whole.blobs += one.blobs
+        whole.failures += one.failures
+        whole.pauses += one.pauses
         whole.verdicts += one.verdicts
         return True
 
@@ -383,6 +408,7 @@ class SchedulerService:
 
     async def run_project(self, name: str) -> JSONDict:
         """Runs ``on_start`` once more, as the Run button does [W34]."""
+        check_project_name(name)
         self.update_project()
         ticket = self._ticket(command(name, "on_start"), "on_start")
         self._note_input()

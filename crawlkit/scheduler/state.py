@@ -35,7 +35,8 @@ class Out:
     until: float  # monotonic
     script: str
     node: str = ""
-    parts: set[int] | None = field(default_factory=set)  # of the answer, so far; None: some came before a restart
+    parts: set[int] = field(default_factory=set)  # of the answer, so far
+    parts_kept: bool = False  # they are written down
     last: Outcome | None = None  # the last part, while an earlier one is on its way
     parked: bool = False  # waits for requests of its own; nobody holds it
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
@@ -69,6 +70,8 @@ class ProjectState:
     active_tasks: int = 0  # rows with status ACTIVE
     leased: int = 0
     parked: int = 0  # of those that are leased
+    script_saved: float = 0.0  # when this version of the script was saved
+    drop_reasons: set[str] = field(default_factory=set)
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed

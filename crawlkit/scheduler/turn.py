@@ -52,6 +52,17 @@ class Verdict:
 
 
 @dataclass
+class Failure:
+    """A try that failed, for the log."""
+
+    project: str
+    url: str
+    reason: str
+    again: float | None  # seconds until the next try; None: for good
+    text: str  # the exception
+
+
+@dataclass
 class Outbox:
     """What a turn ended in, durable by now."""
 
@@ -60,6 +71,8 @@ class Outbox:
     wake: float = 0.0  # seconds until the next turn is due without a message
     resumes: list[Fetched] = field(default_factory=list)  # go to a processor without a fetch
     blobs: list[str] = field(default_factory=list)  # nobody needs them any more
+    failures: list[Failure] = field(default_factory=list)
+    pauses: list[tuple[str, str]] = field(default_factory=list)  # (project, its new state)
 
 
 class Turn:
