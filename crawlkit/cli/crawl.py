@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from crawlkit import wiring
 from crawlkit.cli import echo, output, progress
 from crawlkit.cli.base import say
 from crawlkit.cli.progress import Figures
-from crawlkit.libs.errors import ScriptError, StoreUnavailable
+from crawlkit.libs.errors import ScriptError, StoreUnavailable, UsageError
 from crawlkit.libs.messages import STATUS_QUEUE
 from crawlkit.scheduler.books import ACCEPTED, ENDINGS
 from crawlkit.settings import Settings
@@ -43,6 +44,7 @@ class Plan:
     rate: float | str | None = None
     output: Path | None = None
     form: str = "jsonl"
+    overwrite: bool = False
     limit: int | None = None
     forever: bool = False
     pdb: bool = False
@@ -55,7 +57,7 @@ class Plan:
 
 
 class Crawl:
-    """See :meth:`run`."""
+    """See :meth:`run`. Raises :class:`UsageError` for an output that cannot be written."""
 
     def __init__(self, plan: Plan, stores: Stores) -> None:
         self.plan = plan
@@ -68,12 +70,18 @@ class Crawl:
         self._started = self.clock.monotonic()
         self._speed = progress.Speed()
         self._base = (0, 0)  # done and failed before this run
+        self._sink = output.open_sink(
+            stores.resultdb, self.names or None, plan.output, plan.form, self._room, overwrite=plan.overwrite
+        )
         self._unwritten = ""  # why results cannot be written out
         self._shown: progress.Progress | None = None
         self._fresh_from = 0.0  # snapshots of the scheduler from before this time are too old to tell the end
 
     async def run(self) -> int:
-        """The exit code: 0, or 1 when tasks failed for good. Raises :class:`ScriptError`."""
+        """The exit code: 0, or 1 when tasks failed for good or results were not written.
+
+        Raises :class:`ScriptError`.
+        """
         self._build()
         self._base = (await asyncio.to_thread(self._books))[:2]
         self._listen()
@@ -83,7 +91,7 @@ class Crawl:
         try:
             for name, service in self._services.items():
                 self._tasks[name] = asyncio.create_task(service.run(), name=name)
-            sink = asyncio.create_task(self._write_results(shown.aside), name="output")
+            sink = asyncio.create_task(self._write_results(self._sink), name="output")
             self._tasks["output"] = sink
             try:
                 await self._start_projects()
@@ -140,8 +148,11 @@ class Crawl:
 
     def _say(self, text: str) -> None:
         """A line for people, also while the bar is on the terminal."""
-        with self._shown.aside() if self._shown is not None else nullcontext():
+        with self._room():
             say(text)
+
+    def _room(self) -> AbstractContextManager[None]:
+        return self._shown.aside() if self._shown is not None else nullcontext()
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -158,20 +169,23 @@ class Crawl:
     async def _stop_services(self) -> None:
         """Takers first, so that what is on its way still arrives; what is left over comes round again next time."""
         self._stop.set()
+        services = [task for name, task in self._tasks.items() if name != "output"]
         try:
             async with asyncio.timeout(STOP_WITHIN):
                 await asyncio.gather(*(self._services[name].stop() for name in ("fetcher", "processor")))
                 await self._services["result_worker"].stop()
                 await self._take_leftovers()
                 await self._scheduler.stop()
-                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+                await asyncio.gather(*services, return_exceptions=True)
         except TimeoutError:
             log.warning("not everything stopped in time; what was on its way comes round again")
-            for task in self._tasks.values():
+            for task in services:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*services, return_exceptions=True)
         finally:
             await self._queues.close()
+        if "output" in self._tasks:  # a file of a million results takes longer than that
+            await asyncio.wait([self._tasks["output"]])
 
     async def _take_leftovers(self) -> None:
         queue = self._queues.queue(STATUS_QUEUE)
@@ -300,30 +314,25 @@ class Crawl:
 
     # -- results and the end -----------------------------------------------------------------------------------------
 
-    async def _write_results(self, aside: output.Aside) -> None:
-        plan = self.plan
-        sink = await asyncio.to_thread(
-            output.open_sink, self.stores.resultdb, self.names or None, plan.output, plan.form, aside
-        )
+    async def _write_results(self, sink: output.Sink) -> None:
         worker = self._tasks["result_worker"]
         try:
             while not worker.done():
-                await self._step(sink)
+                await self._attempt(sink.step)
                 await asyncio.wait([worker], timeout=LOOK)
+            await self._attempt(sink.finish)
         except BrokenPipeError:  # `crawlkit one x.py | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self._stop.set()
-            return
-        await asyncio.to_thread(sink.finish)
 
-    async def _step(self, sink: output.Sink) -> None:
-        """A file that cannot be written now is tried again; the results are safe in the resultdb meanwhile."""
+    async def _attempt(self, write: Callable[[], object]) -> None:
+        """What cannot be written now is tried again; the results are in the resultdb meanwhile."""
         try:
-            await asyncio.to_thread(sink.step)
+            await asyncio.to_thread(write)
             self._unwritten = ""
-        except StoreUnavailable as error:
+        except (StoreUnavailable, UsageError) as error:
             if self._unwritten != str(error):
-                log.error("results are kept, but cannot be written out: %s", error)
+                log.error("results cannot be written out; trying again until the end: %s", error)
             self._unwritten = str(error)
 
     async def _sum_up(self) -> int:
@@ -342,7 +351,23 @@ class Crawl:
                 say(f"  failed for good: {count:,} of {name}: {reason}, for instance {url}")
         if figures.waiting:
             say(f"  {figures.waiting:,} wait for later; " + self._kept())
-        return 1 if failed else 0
+        return 1 if await asyncio.to_thread(self._tell_unwritten) or failed else 0
+
+    def _tell_unwritten(self) -> bool:
+        """The last line when results did not get where they belong."""
+        if not self._unwritten:
+            return False
+        try:
+            number = self._sink.missing()
+            count = "1 result was" if number == 1 else f"{number:,} results were"
+        except StoreUnavailable:
+            count = "results were"
+        if self.plan.durable:
+            place = f"kept in the resultdb of {self.plan.settings.data_path}: the same command writes them"
+        else:
+            place = "lost, for nothing is kept without --data-path"
+        say(f"{count} not written ({self._unwritten}): {place}")
+        return True
 
     def _kept(self) -> str:
         if not self.plan.durable:

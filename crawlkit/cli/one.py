@@ -33,6 +33,7 @@ FORMATS = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
 @click.argument("scripts", nargs=-1, metavar="SCRIPT...", type=click.Path(path_type=Path))
 @option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
         help="Results go to FILE.jsonl, .json or .csv.  [default: JSON lines on stdout]")  # fmt: skip
+@option("--overwrite", is_flag=True, help="Replace a FILE that exists and that this crawl did not write.")
 @option("--rate", type=Rate(), help="Pages per second.  [default: 1, and none for loopback hosts]")
 @option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
         help="Where downloads go.  [default: files in the data path]")  # fmt: skip
@@ -46,6 +47,7 @@ def one(
     /,
     scripts: tuple[Path, ...],
     output: Path | None,
+    overwrite: bool,
     rate: float | str | None,
     files_path: Path | None,
     limit: int | None,
@@ -69,6 +71,7 @@ def one(
         rate=rate,
         output=output,
         form=_format_of(output),
+        overwrite=overwrite,
         limit=limit,
         forever=forever,
         pdb=pdb,
@@ -134,12 +137,13 @@ def _run(plan: Plan) -> int:
         plan = dataclasses.replace(plan, settings=wiring.memory_settings(settings))
     try:
         with wiring.open_stores(plan.settings, create=True) as stores:
+            crawl = Crawl(plan, stores)
             rows = [put_project(stores.projectdb, name, text, plan.rate) for name, text in plan.scripts.items()]
             for row in rows:
                 if row.rate == 0:
                     raise UsageError(f"{row.name}: a rate of 0 sends nothing; say --rate 1 or --rate unlimited")
             say(first_line(rows))
-            return asyncio.run(Crawl(plan, stores).run())
+            return asyncio.run(crawl.run())
     finally:
         for lock in locks:
             lock.release()

@@ -7,6 +7,7 @@ starts was written by one that died, and is cut off. Never writes to the resultd
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,49 @@ class FileFollower:
         self._seq = 0
         self._offset = 0
         self._clean = True  # False: a write failed, what stands behind the offset is not ours
+
+    def claim(self, form: str = "jsonl", *, overwrite: bool = False) -> None:
+        """Before the first result: makes sure that the file can be written, and that it is ours to write.
+
+        A file that no follower of this name wrote is refused unless ``overwrite``. Raises :class:`UsageError`.
+        """
+        with self._words():
+            if self._is_regular_or_new():
+                self._take(overwrite)
+            if form == "jsonl":
+                self._open()
+            elif self._is_regular_or_new():
+                temporary = self._temporary()
+                try:
+                    temporary.open("wb").close()
+                finally:
+                    temporary.unlink(missing_ok=True)
+
+    def _is_regular_or_new(self) -> bool:
+        return not self._path.exists() or stat.S_ISREG(self._path.stat().st_mode)
+
+    def _take(self, overwrite: bool) -> None:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        offset = self._resultdb.position(self._name)[1]
+        mark = f"own:{self._name}"  # a crash before the first position must not make the file a stranger's
+        ours = offset > 0 or self._resultdb.position(mark)[0] > 0
+        if size and not ours and not overwrite:
+            raise UsageError(
+                f"output file {self._path} exists already, and was not written by this crawl: "
+                "name another file, or say --overwrite"
+            )
+        if overwrite and size < offset:
+            self._resultdb.set_position(self._name, 0, 0)
+        self._resultdb.set_position(mark, 1, 0)
+
+    def missing(self, form: str = "jsonl") -> int:
+        """How many stored results are not in the file."""
+        seq = self._resultdb.position(self._name)[0] if form == "jsonl" else 0
+        return sum(1 for _ in in_order(lambda after: self._resultdb.since(after, PAGE, self._projects), seq))
+
+    def _temporary(self) -> Path:
+        target = self._path.resolve()  # a link stays a link
+        return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
     def step(self) -> int:
         """Appends what is new as JSON lines and makes it durable; returns how many results.
@@ -130,8 +174,7 @@ class FileFollower:
         if self._path.exists() and not stat.S_ISREG(self._path.stat().st_mode):
             with self._path.open("wb") as out:
                 return WRITERS[form](self._rows, out)
-        target = self._path.resolve()  # a link stays a link
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        target, temporary = self._path.resolve(), self._temporary()
         try:
             with temporary.open("wb") as out:
                 count = WRITERS[form](self._rows, out)
@@ -154,7 +197,8 @@ class FileFollower:
         except OSError as error:
             problem = f"output file {self._path}: {error.strerror or error}"
             missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError)
-            raise (UsageError if missing else StoreUnavailable)(problem) from error
+            never = missing or error.errno in (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+            raise (UsageError if never else StoreUnavailable)(problem) from error
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

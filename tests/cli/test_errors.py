@@ -23,6 +23,8 @@ LINES = [
     (["one", "gone.py"], "gone.py: No such file or directory"),
     (["one", "ok.py", "-o", "x.txt"], "use .jsonl, .json, .csv"),
     (["one", "ok.py", "-o", "gone/x.csv"], "no directory gone"),
+    (["one", "ok.py", "-o", "/proc/x.jsonl"], "output file /proc/x.jsonl: "),
+    (["one", "ok.py", "-o", "/proc/x.csv", "--data-path", "d"], "output file /proc/x.csv: "),
     (["one", "ok.py", "--rate", "fast"], "use pages per second, like 2.5, or the word unlimited"),
     (["one", "ok.py", "--rate", "0"], "ok: a rate of 0 sends nothing"),
     (["one", "ok.py", "--limit", "0"], "Invalid value for '--limit'"),

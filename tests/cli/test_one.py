@@ -6,12 +6,15 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
+from tests.cli.site import PAGES, ROOT, Site, crawlkit, environment, lines, script, started, until
 
 FIRST = (
     "job: 1 page a second (burst 3), loopback hosts as fast as they can. "
@@ -222,3 +225,71 @@ def test_handlers_see_the_users_environment_but_no_passwords(tmp_path: Path) -> 
     (line,) = lines(done.stdout)
     assert "MY_TOKEN" in line["result"]
     assert not {"CRAWLKIT_SCHEDULER_TOKEN", "WEBUI_PASSWORD"} & set(line["result"])
+
+
+def full(form: str, *options: str, folder: Path) -> Any:
+    """A crawl whose output file is on a disk that is full."""
+    code = (
+        "import errno, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from crawlkit.result import follower\n"
+        "def write(file, data): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "follower._write = write\n"
+        "follower.WRITERS = dict.fromkeys(follower.WRITERS, lambda rows, out: write(out, b''))\n"
+        "from crawlkit.cli import run\n"
+        f"sys.exit(run(['one', 'job.py', '-o', 'out.{form}', *{list(options)!r}]))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_results_that_cannot_be_written_are_counted(form: str, site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
+    done = full(form, folder=tmp_path)
+    words = f"{PAGES + 1} results were not written (output file out.{form}: No space left on device)"
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"{words}: lost, for nothing is kept without --data-path"
+    done = full(form, "--data-path", "d", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"{words}: kept in the resultdb of d: the same command writes them"
+    again = crawlkit("one", "job.py", "-o", f"out.{form}", "--data-path", "d", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len((tmp_path / f"out.{form}").read_text().splitlines()) >= PAGES + 1
+
+
+@pytest.mark.parametrize("options", [[], ["--data-path", "d"]], ids=["memory", "data path"])
+def test_a_full_standard_output(options: list[str], site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
+    with open("/dev/full", "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), "one", "job.py", *options], cwd=tmp_path, env=environment(),
+            stdout=stream, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{PAGES + 1} results were not written (standard output: No space left on device): ")
+    assert ("kept in the resultdb of d" in last) == bool(options)
+    if options:
+        again = crawlkit("one", "job.py", *options, cwd=tmp_path)
+        assert len(again.stdout.splitlines()) >= PAGES + 1
+
+
+def test_a_file_that_exists_is_not_replaced(site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
+    for form in ("jsonl", "csv"):
+        out = tmp_path / f"out.{form}"
+        out.write_text("precious\n")
+        for options in ([], ["--data-path", "d"]):
+            done = crawlkit("one", "job.py", "-o", out.name, *options, cwd=tmp_path)
+            assert done.returncode == 2
+            assert done.stderr == (
+                f"crawlkit: output file {out.name} exists already, and was not written by this crawl: "
+                "name another file, or say --overwrite\n"
+            )
+            assert out.read_text() == "precious\n"
+        for more in (["--overwrite"], []):  # it is the crawl's own now
+            done = crawlkit("one", "job.py", "-o", out.name, "--data-path", "d", *more, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert "precious" not in out.read_text()
