@@ -52,7 +52,7 @@ def test_validators_are_sent_by_age_only_and_not_to_a_new_script() -> None:
     saved.script, clock.now = "# another", play.now
     play.projectdb.put(saved)
     play.engine.projects_changed = True
-    (new_script,) = play.turn(submit=[task("http://h/x", schedule={"age": 1})]).dispatches
+    (new_script,) = play.turn(submit=[task("http://h/x", schedule={"age": 1})], seconds=5).dispatches
     assert new_script.etag is None
     play.turn(outcome_of(new_script, etag='"3"'))
     (again,) = play.turn(submit=[task("http://h/x", schedule={"age": 1})], seconds=5).dispatches
