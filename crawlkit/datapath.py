@@ -21,7 +21,7 @@ SECRET_KEY = "secret.key"
 def make_data_path(path: Path) -> Path:
     """Creates the directory; raises :class:`UsageError` in words."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # cookies and scripts are nobody else's business
     except OSError as error:
         raise UsageError(f"data path {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):

@@ -350,6 +350,7 @@ def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
 
     names = {
         "poolsize": "poolsize",
+        "host_connections": "host_connections",
         "proxy": "proxy",
         "user_agent": "user_agent",
         "timeout": "timeout",

@@ -62,6 +62,8 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
 
 @command(name="fetcher", example="crawlkit --data-path /var/lib/crawlkit fetcher --poolsize 200")
 @option("--poolsize", type=click.IntRange(min=1), default=100, show_default=True, help="Fetches at once.")
+@option("--host-connections", type=click.IntRange(min=0), default=32, show_default=True,
+        help="Connections to one host at once; 0: no limit.")  # fmt: skip
 @option("--proxy", help="For tasks that name none: scheme://user:password@host:port")
 @option("--user-agent", help="For tasks that name none.")
 @option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120, show_default=True,

@@ -57,7 +57,7 @@ class Engine:
         self.clock = clock
         self.guarded = guarded and not settings.allow_private
         self.inflight = Inflight(settings.max_inflight_bytes, settings.poolsize, settings.max_body)
-        self.loop = MultiLoop(connections=2 * settings.poolsize + 8)
+        self.loop = MultiLoop(2 * settings.poolsize + 8, settings.host_connections)
         self.transfers: set[Transfer] = set()
         self.ca_file = settings.ca_file or default_ca_file()
         self._idle: list[pycurl.Curl] = []

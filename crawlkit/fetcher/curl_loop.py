@@ -98,7 +98,7 @@ class _Kqueue:
 class MultiLoop:
     """Runs handles until they are done. All methods are called from the loop's own thread."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, per_host: int = 0) -> None:
         self._loop = asyncio.get_running_loop()
         self._poll = _Epoll() if hasattr(select, "epoll") else _Kqueue()
         self._running: dict[pycurl.Curl, Done] = {}
@@ -110,6 +110,8 @@ class MultiLoop:
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer_change)
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections)
+        if per_host:
+            self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, per_host)
         self._loop.add_reader(self._poll.fileno(), self._on_ready)
 
     def __len__(self) -> int:

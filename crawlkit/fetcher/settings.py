@@ -17,6 +17,7 @@ class FetcherSettings:
     """Durations are seconds, sizes bytes. What a task says itself wins where both may say something."""
 
     poolsize: int = 100  # fetches at once
+    host_connections: int = 32  # to one host (or proxy) at once; small servers choke on more; 0: no limit
     user_agent: str = f"crawlkit/{__version__}"
     timeout: float = 120  # of a whole fetch, its redirects included
     max_timeout: float = 3600  # a task may not ask for more

@@ -155,7 +155,7 @@ def dispatch_of(state: State, project: ProjectState, row: TaskRow, attempt: int,
     if row.retried:
         schedule = msgspec.structs.replace(schedule, retried=row.retried)
     save = NIL if row.save is None else Raw(msgspec.msgpack.encode(msgspec.json.decode(row.save)))
-    same = row.lastcrawltime >= project.script_saved  # else an unchanged page would keep a new callback from it
+    same = row.lastcrawltime > project.script_saved  # else an unchanged page would keep a new callback from it
     jar = state.jars.get((row.project, fetch.session), []) if fetch.session is not None else []
     return Dispatch(
         row.project, row.taskid, row.run, attempt, row.url, script, process.callback, process.process_time_limit or 0,
