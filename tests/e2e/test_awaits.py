@@ -19,6 +19,11 @@ from tests.e2e import parity_site
 from tests.e2e.commands import Crawl, environment, results, run, until
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 1024  # so that a burst of connections does not wait for a second SYN
+    daemon_threads = True
+
+
 class Site:
     """Answers every path with its name, and counts; /held waits until ``gate`` is open."""
 
@@ -45,8 +50,7 @@ class Site:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self.server.server_port}/"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()

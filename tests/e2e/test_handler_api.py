@@ -22,6 +22,11 @@ LOGIN = """<form id=login method=post action=/in><input type=hidden name=token v
 <input name=pw></form>"""
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 1024  # so that a burst of connections does not wait for a second SYN
+    daemon_threads = True
+
+
 class Shop:
     """The shop: /item pages are listed in a sitemap and shown to members only."""
 
@@ -74,8 +79,7 @@ class Shop:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self.server.server_port}/"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
