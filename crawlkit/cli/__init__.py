@@ -30,6 +30,7 @@ COMMANDS = {
     "send_message": "crawlkit.cli.submit:send_message",
     "results": "crawlkit.cli.read:results",
     "tasks": "crawlkit.cli.read:tasks",
+    "task": "crawlkit.cli.task:task",
     "files": "crawlkit.cli.files:files",
     "audit": "crawlkit.cli.audit:audit",
     "scheduler": "crawlkit.cli.components:scheduler",

@@ -17,7 +17,7 @@ from crawlkit.libs.errors import InvalidProject, ServiceUnreachable, UsageError
 from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
 
 if TYPE_CHECKING:
-    from crawlkit.database.base import ProjectStore
+    from crawlkit.database.base import ProjectStore, TaskStore
     from crawlkit.libs.rows import ProjectRow
 
 STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
@@ -184,12 +184,16 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
 
     with wiring.open_stores(settings, ("taskdb",)) as stores:
         books = stores.taskdb.books(name)
+        failures = [
+            (reason, count, url, _exception_at(stores.taskdb, name, url))
+            for reason, count, url in stores.taskdb.failures(name)
+        ]
     limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
     waiting = books.active - books.leased
     for label, value in (
         ("name", row.name),
         ("group", row.group or "-"),
-        ("status", row.status),
+        ("status", row.status + _paused(settings, row)),
         ("rate", f"{limit}, burst {row.burst:g}"),
         ("updated", _when(row.updatetime)),
         ("version", f"{row.version} ({len(versions)} saved)"),
@@ -197,6 +201,35 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
                   f"{books.by_status.get(3, 0)} failed, {books.by_status.get(4, 0)} cancelled"),
     ):  # fmt: skip
         click.echo(f"{label:<8} {value}")
+    for reason, count, url, exception in failures:
+        click.echo(f"failed   {count:,}: {reason or 'no reason known'}, for instance {url}")
+        if exception:
+            click.echo(f"         {exception}")
+    if failures:
+        click.echo(f"         all of one: crawlkit task {name} {failures[0][2]}")
+
+
+def _exception_at(taskdb: TaskStore, name: str, url: str) -> str:
+    from crawlkit.cli.task import find, last_failure
+
+    row = find(taskdb, name, url)
+    return last_failure(taskdb, name, row.taskid).get("exception", "") if row is not None else ""
+
+
+def _paused(settings: Settings, row: ProjectRow) -> str:
+    """`` (paused ...)`` when a scheduler runs and says so."""
+    from crawlkit import wiring
+
+    if row.status not in ("RUNNING", "DEBUG"):
+        return ""
+    try:
+        seen = wiring.control_client(settings, timeout=3).summary()["projects"].get(row.name, {})
+    except ServiceUnreachable:
+        return ""
+    state = seen.get("paused", "running")
+    if state == "running":
+        return ""
+    return f" ({state}: too many failures in a row; it goes on by itself)"
 
 
 @command(project, name="status", example="crawlkit project status quotes STOP")

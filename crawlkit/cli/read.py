@@ -84,8 +84,10 @@ def write_results(resultdb: ResultStore, project: str, form: str, out: BinaryIO,
 @option("--format", "form", type=click.Choice(["jsonl", "url"]), default="jsonl", show_default=True)
 @click.pass_context
 def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str | None, form: str) -> None:
-    """Print the tasks of PROJECT as JSON lines or only their URLs."""
+    """Print the tasks of PROJECT as JSON lines or only their URLs; failed ones with reason and exception."""
     from crawlkit import wiring
+    from crawlkit.cli.task import last_failure
+    from crawlkit.libs.task import Status
 
     settings = settings_of(ctx)
     out = sys.stdout.buffer
@@ -93,7 +95,10 @@ def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str 
         found = False
         for row in select_tasks(stores.taskdb, project, status, pattern):
             found = True
-            out.write(task_line(row, form))
+            more: dict[str, str] = {}
+            if form == "jsonl" and row.status is Status.FAILED:
+                more = last_failure(stores.taskdb, project, row.taskid)
+            out.write(task_line(row, form, more))
         if not found:
             known_project(settings, project, stores.taskdb.projects())
     out.flush()
@@ -110,13 +115,18 @@ def select_tasks(taskdb: TaskStore, project: str, status: str | None, pattern: s
         after = page[-1].taskid
 
 
-def task_line(row: TaskRow, form: str) -> bytes:
-    """One line of output."""
+def task_line(row: TaskRow, form: str, more: dict[str, str] | None = None) -> bytes:
+    """One line of output; ``more``: fields to add."""
     if form == "url":
         return row.url.encode("utf-8", "surrogatepass") + b"\n"
     import msgspec
 
-    value = {
+    return msgspec.json.encode({**task_value(row), **(more or {})}) + b"\n"
+
+
+def task_value(row: TaskRow) -> dict[str, Any]:
+    """A task as JSON can say it."""
+    return {
         "taskid": row.taskid,
         "project": row.project,
         "url": row.url,
@@ -130,4 +140,3 @@ def task_line(row: TaskRow, form: str) -> bytes:
         "fetch": row.fetch,
         "process": row.process,
     }
-    return msgspec.json.encode(value) + b"\n"

@@ -201,7 +201,9 @@ def _is_text(text: str) -> bool:
 
 
 #: What a line of JSON may hold as well, since `crawlkit tasks` prints it; it says nothing about a new task.
-PRINTED = frozenset({"project", "status", "run", "retried", "results", "lastcrawltime", "updatetime"})
+PRINTED = frozenset(
+    {"project", "status", "run", "retried", "results", "lastcrawltime", "updatetime", "reason", "exception"}
+)
 PARTS = ("schedule", "fetch", "process")
 
 

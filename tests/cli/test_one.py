@@ -293,3 +293,30 @@ def test_a_file_that_exists_is_not_replaced(site: Site, tmp_path: Path) -> None:
             done = crawlkit("one", "job.py", "-o", out.name, "--data-path", "d", *more, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
             assert "precious" not in out.read_text()
+
+
+def test_failed_tasks_say_why(site: Site, tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        f"self.crawl('{site.base}/status/404', callback=self.page, retries=0)\n"
+        f"self.crawl('{site.base}/page/0', callback=self.broken, retries=0)",
+    )
+    assert crawlkit("one", "job.py", "--data-path", "data", cwd=tmp_path).returncode == 1
+    failed = lines(crawlkit("tasks", "job", "--status", "failed", cwd=tmp_path).stdout)
+    assert {(row["reason"], row["exception"]) for row in failed} >= {("exception", "ValueError: no such thing")}
+    assert {row["reason"] for row in failed} == {"http_404", "exception"}
+    shown = crawlkit("project", "show", "job", cwd=tmp_path).stdout
+    assert f"failed   1: exception, for instance {site.base}/page/0\n         ValueError: no such thing\n" in shown
+    assert f"failed   1: http_404, for instance {site.base}/status/404" in shown
+    for which in (f"{site.base}/page/0", next(row["taskid"] for row in failed if row["reason"] == "exception")):
+        said = crawlkit("task", "job", which, cwd=tmp_path).stdout
+        for words in ("status   FAILED", "attempt 1: failed: exception", "Traceback", "job.py", "about to fail"):
+            assert words in said
+        (found,) = lines(crawlkit("task", "job", which, "--json", cwd=tmp_path).stdout)
+        assert found["attempts"][0]["reason"] == "exception"
+        assert "Traceback" in found["attempts"][0]["process"]["logs"]
+    gone = crawlkit("task", "job", "http://x/", cwd=tmp_path)
+    assert (gone.returncode, gone.stderr) == (
+        2, "crawlkit: project job has no task http://x/; see crawlkit tasks job\n"
+    )  # fmt: skip
+    assert "no project 'zzz'; there are job" in crawlkit("task", "zzz", "http://x/", cwd=tmp_path).stderr
