@@ -25,12 +25,15 @@ PAGE = 500
 def audit(ctx: click.Context, /, project: str | None, as_json: bool) -> int:
     """Compare the ledger with the rows of PROJECT, or of all. Exits 1 when they do not balance."""
     from crawlkit import wiring
+    from crawlkit.cli.read import known_project
 
     settings = settings_of(ctx)
     with wiring.open_stores(settings, ("taskdb", "resultdb")) as stores:
         names = [project] if project else sorted(stores.taskdb.projects())
         if not names:
             say("no books yet: nothing was crawled on this data path")
+        if project and project not in stores.taskdb.projects():
+            known_project(settings, project, stores.taskdb.projects())
         reports = [examine(stores.taskdb, stores.resultdb, name) for name in names]
     for report in reports:
         if as_json:

@@ -13,7 +13,7 @@ import click
 
 from crawlkit.cli.base import Rate, command, option, rate_value, say, settings_of
 from crawlkit.cli.scripts import project_name, read_script
-from crawlkit.libs.errors import InvalidProject, ServiceUnreachable, UsageError
+from crawlkit.libs.errors import InvalidProject, ScriptError, ServiceUnreachable, UsageError
 from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
 
 if TYPE_CHECKING:
@@ -72,28 +72,48 @@ def existing(store: ProjectStore, name: str) -> ProjectRow:
     type=click.Choice(STATUSES, case_sensitive=False),
     help="Its status.  [default: as it is; RUNNING when new]",
 )
+@option("--force", is_flag=True, help="Save it although it does not load here.")
 @click.pass_context
-def put(ctx: click.Context, /, script: Path, name: str | None, **options: Any) -> None:
+def put(ctx: click.Context, /, script: Path, name: str | None, force: bool, **options: Any) -> None:
     """Save SCRIPT as a project, new or not. What is not said stays as it is."""
     from crawlkit.libs.rows import ProjectRow
 
     settings = settings_of(ctx)
     text = read_script(script)
-    name = project_name(script, name)
+    name = project_name(script, name, option=True)
+    warnings: list[str] = []
     with open_projects(settings, create=True) as store:
         old = store.get(name)
+        if not force:
+            warnings = _load(settings, store, name, text)
         row = put_values(old or ProjectRow(name=name, status="RUNNING"), text, **options)
         row = store.put(row, author="cli", message=f"crawlkit project put {script.name}")
     told = tell(settings)
     word = "updated" if old else "new"
     limit = f"rate {show_rate(row.rate)}" if row.rate_set or row.rate is None else "rate 1 (the default)"
     say(f"project {name}: {word}, {row.status}, {limit}, burst {row.burst:g}")
+    for warning in warnings:
+        say(f"project {name}: {warning}")
     if row.status not in ("RUNNING", "DEBUG"):
         say(f"it does not run; to change that: crawlkit project status {name} RUNNING")
     elif not told:
         say("no scheduler runs on this data path; start one with: crawlkit all")
     elif old is None:
         say(f"start it with: crawlkit project run {name}")
+
+
+def _load(settings: Settings, store: ProjectStore, name: str, text: str) -> list[str]:
+    """Warnings; raises :class:`ScriptError` that says how to save it all the same."""
+    from crawlkit import wiring
+    from crawlkit.cli.loading import load
+
+    unseal = wiring.unsealer(settings)
+    said = {key: unseal(name, key, row.sealed) for key, row in store.settings(name).items()}
+    others = {row.name: row.script for row in store.all() if row.name != name} if "projects" in text else {}
+    try:
+        return load(name, text, others, said, wiring.user_environment())
+    except ScriptError as error:
+        raise ScriptError(f"{error}; --force saves it all the same") from None
 
 
 def put_values(
@@ -234,7 +254,7 @@ def _paused(settings: Settings, row: ProjectRow) -> str:
 
 @command(project, name="status", example="crawlkit project status quotes STOP")
 @click.argument("name")
-@click.argument("status", type=click.Choice(STATUSES, case_sensitive=False))
+@click.argument("status", metavar="STATUS", type=click.Choice(STATUSES, case_sensitive=False))
 @click.pass_context
 def set_status(ctx: click.Context, /, name: str, status: str) -> None:
     """Set the status of a project."""

@@ -5,6 +5,7 @@ Scripts are compiled here, never run: user code runs in handler workers only.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -34,13 +35,17 @@ def new(name: str, url: str, force: bool) -> None:
     say(f"wrote {path}; run it with: crawlkit one {path} -o {path.with_suffix('.jsonl')}")
 
 
-def project_name(path: Path, name: str | None = None) -> str:
-    """The project a script file belongs to: ``name``, else the file's base name. Raises :class:`InvalidProject`."""
+def project_name(path: Path, name: str | None = None, *, option: bool = False) -> str:
+    """The project a script file belongs to: ``name``, else the file's base name with ``_`` for what no name may hold.
+
+    Raises :class:`InvalidProject`; ``option``: the command has a --name.
+    """
+    if name:
+        return check_project_name(name)
     try:
-        return check_project_name(name or path.stem)
+        return check_project_name(re.sub(r"[^A-Za-z0-9_]", "_", path.stem))
     except InvalidProject as error:
-        hint = "" if name else "; rename the file or give --name"
-        raise InvalidProject(f"{error}{hint}") from None
+        raise InvalidProject(f"{error}; rename the file" + (" or give --name" if option else "")) from None
 
 
 def read_script(path: Path) -> str:

@@ -17,13 +17,16 @@ from typing import Any, BinaryIO
 import click
 
 from crawlkit.cli.base import command, option, say, settings_of
-from crawlkit.libs.errors import InvalidTask, ServiceUnreachable, UsageError
+from crawlkit.libs.errors import InvalidTask, ServiceUnreachable, StoreUnavailable, UsageError
+from crawlkit.settings import Settings
 
 BATCH = 500
 MAX_LINE = 128 * 1024  # bytes
 SHOWN = 100  # refused lines shown one by one; the rest is counted
 RETRY_FOR = 60.0  # seconds to wait for a scheduler that went away in the middle
 RPC = "Address of a running scheduler.  [default: found in the data path]"
+
+FETCHED = frozenset({"http", "https", "data"})  # schemes of URLs
 
 Item = tuple[int, str]  # line number (0: from the command line), text
 
@@ -75,17 +78,31 @@ def submit(ctx: click.Context, /, project: str, urls: tuple[str, ...], files: tu
     client = wiring.control_client(settings_of(ctx), options.pop("scheduler_rpc"))
     callback = options.pop("callback")
     schedule = {name: value for name, value in options.items() if value is not None and value is not False}
+    defined = _callbacks(settings_of(ctx), project)
     tally = Tally()
     try:
         for source in (_arguments(urls), *(_lines(path) for path in files)):
             with closing(source):
-                submit_all(client.submit, source, tally, project, callback, schedule)
+                submit_all(client.submit, source, tally, project, callback, schedule, defined)
     finally:
         say(
-            f"{tally.total} lines: {tally.new + tally.known} accepted ({tally.new} to be crawled, {tally.known} known "
-            f"already), {tally.refused} refused"
+            f"{tally.total} {'line' if tally.total == 1 else 'lines'}: {tally.new + tally.known} accepted "
+            f"({tally.new} to be crawled, {tally.known} known already), {tally.refused} refused"
         )
     return 1 if tally.refused else 0
+
+
+def _callbacks(settings: Settings, project: str) -> frozenset[str] | None:
+    """The names of methods that the stored script has; None when that cannot be told here."""
+    from crawlkit import wiring
+    from crawlkit.cli.loading import callbacks_of
+
+    try:
+        with wiring.open_stores(settings, ("projectdb",)) as stores:
+            row = stores.projectdb.get(project)
+    except (UsageError, StoreUnavailable):  # the scheduler may be elsewhere, with its stores
+        return None
+    return callbacks_of(row.script) if row is not None and row.script else None
 
 
 def _arguments(urls: Iterable[str]) -> Generator[Item, None, None]:
@@ -125,6 +142,7 @@ def submit_all(
     project: str,
     callback: str,
     schedule: dict[str, Any],
+    defined: frozenset[str] | None = None,
 ) -> None:
     """Sends ``items`` in batches and writes what became of each into ``tally``."""
     iterator = iter(items)
@@ -134,7 +152,11 @@ def submit_all(
         sent: list[Item] = []
         for number, text in batch:
             try:
-                tasks.append(task_of(text, project, callback, schedule))
+                task = task_of(text, project, callback, schedule)
+                if defined is not None and task["process"]["callback"] not in defined:
+                    wrong = task["process"]["callback"]
+                    raise InvalidTask("task.process.callback", f"the script of {project} has no method {wrong}")
+                tasks.append(task)
                 sent.append((number, text))
             except InvalidTask as error:
                 tally.refuse(number, text, str(error))
@@ -179,6 +201,8 @@ def task_of(text: str, project: str, callback: str, schedule: dict[str, Any]) ->
     task["url"] = url = task_url(url)
     if not has_scheme(url):
         raise InvalidTask("task.url", "is not absolute; begin it with http:// or https://")
+    if url.partition(":")[0].lower() not in FETCHED:
+        raise InvalidTask("task.url", f"{url.partition(':')[0]}: cannot be fetched; use http:// or https://")
     task["project"] = project
     task["process"] = {"callback": callback, **task.get("process", {})}
     merged = {**schedule, **task.get("schedule", {})}

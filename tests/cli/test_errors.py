@@ -29,7 +29,9 @@ LINES = [
     (["one", "ok.py", "--rate", "0"], "ok: a rate of 0 sends nothing"),
     (["one", "ok.py", "--limit", "0"], "Invalid value for '--limit'"),
     (["one", "ok.py", "sub/ok.py"], "two scripts are called ok"),
-    (["one", "my-script.py"], "rename the file"),
+    (["one", "my-script.py", "--rate", "0"], "my_script: a rate of 0 sends nothing"),
+    (["project", "put", "imports.py"], "No module named 'no_such_thing'; --force saves it all the same"),
+    (["project", "put", "empty.py"], "the script defines no class that subclasses BaseHandler; --force"),
     (["one", "broken.py"], "broken.py, line 2: expected ':': class Handler"),
     (["one", "latin.py"], "latin.py: not UTF-8 text"),
     (["one", "nul.py"], "nul.py: "),
@@ -37,10 +39,11 @@ LINES = [
     (["--logging-config", "gone.conf", "one", "ok.py"], "logging config gone.conf: "),
     (["new", "ok"], "ok.py exists already; --force overwrites it"),
     (["new", "gone/x"], "gone: no such directory"),
-    (["new", "a-b"], "use 1 to 64 letters, digits and underscores"),
+    (["new", "a" * 65], "use 1 to 64 letters, digits and underscores"),
+    (["project", "status", "p", "RUNING"], "Invalid value for 'STATUS'"),
     (["project", "put", "broken.py"], "broken.py, line 2"),
     (["project", "put", "ok.py", "--burst", "0.5"], "Invalid value for '--burst'"),
-    (["project", "status", "p", "SLEEPING"], "Invalid value for '{todo|stop|checking|debug|running}'"),
+    (["project", "status", "p", "SLEEPING"], "Invalid value for 'STATUS'"),
     (["project", "show", "p"], "data path data: there is nothing yet"),
     (["results", "p"], "data path data: there is nothing yet"),
     (["results", "p", "--follow", "--format", "csv"], "--follow writes lines as they come"),
@@ -69,6 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken.py").write_text("from crawlkit import BaseHandler\nclass Handler(BaseHandler)\n    pass\n")
     (tmp_path / "latin.py").write_bytes(b"x = '\xe9'\n")
     (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    (tmp_path / "imports.py").write_text("import no_such_thing\n")
+    (tmp_path / "empty.py").write_text("x = 1\n")
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "unknown.json").write_text(json.dumps({"fetcher": {"pool-size": 1}}))
     (tmp_path / "wrong.json").write_text(json.dumps({"queue-maxsize": "lots"}))

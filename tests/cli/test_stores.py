@@ -239,3 +239,19 @@ def test_new_writes_a_script_that_compiles(folder: Path, capsys: pytest.CaptureF
     assert run(["new", "quotes.py", "--force", "--url", "http://r/"]) == 0
     assert "http://r/" in (folder / "quotes.py").read_text()
     assert run(["project", "put", "quotes.py"]) == 0
+
+
+def test_audit_of_an_unknown_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["project", "put", "shop.py"]) == 0
+    capsys.readouterr()
+    assert run(["audit", "zzz"]) == 2
+    assert capsys.readouterr().err == "crawlkit: no project 'zzz'; there are shop\n"
+    assert run(["audit", "shop"]) == 0
+
+
+def test_a_script_that_does_not_load_can_be_forced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "my-shop.py").write_text("import gone_away\n" + SCRIPT)
+    assert run(["project", "put", "my-shop.py"]) == 2
+    assert "No module named 'gone_away'; --force saves it all the same" in capsys.readouterr().err
+    assert run(["project", "put", "my-shop.py", "--force"]) == 0
+    assert "project my_shop: new" in capsys.readouterr().err

@@ -252,3 +252,22 @@ def test_what_tasks_prints_may_be_submitted_again() -> None:
     assert task["process"] == {"callback": "x"}
     assert task["fetch"] == {"headers": {"A": "b"}}
     assert task_line(row, "url") == b"http://a/\n"
+
+
+def test_urls_and_callbacks_that_nothing_can_serve(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.py").write_text(
+        "from crawlkit import BaseHandler\nclass Handler(BaseHandler):\n    def page(self, response):\n        pass\n"
+    )
+    client.update_project = lambda: None  # type: ignore[attr-defined]
+    assert run(["project", "put", "p.py"]) == 0
+    assert "project p: it has no on_start" in capsys.readouterr().err
+    assert run(["submit", "p", "ftp://a/", "http://a/", "--callback", "page"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "ftp://a/: refused: task.url: ftp: cannot be fetched; use http:// or https://"
+    assert run(["submit", "p", "http://b/", "--callback", "pgae"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "http://b/: refused: task.process.callback: the script of p has no method pgae"
+    assert said[1].startswith("1 line: 0 accepted")
