@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from crawlkit import __version__
-from crawlkit.cli.base import PREFIX, Lazy, option, schema_of, where_from
+from crawlkit.cli.base import PREFIX, Lazy, check_data_path, option, say, schema_of, unknown_variables, where_from
 from crawlkit.libs.errors import CrawlkitError
 from crawlkit.settings import Settings, check_config, docker_links, read_config
 
@@ -95,7 +95,9 @@ def cli(ctx: click.Context, /, **options: Any) -> object:
             options[name] = value
             given.add(name)
     ctx.obj = Settings(**options, given=frozenset(given))
+    check_data_path(ctx.obj.data_path)
     _STATE["debug"] = ctx.obj.debug
+    _warn_of_variables(ctx)
     if ctx.obj.add_sys_path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # at the end: a file of the user's must not hide a module of ours [C14]
     if ctx.invoked_subcommand is None:
@@ -104,6 +106,15 @@ def cli(ctx: click.Context, /, **options: Any) -> object:
         with command.make_context("all", [], parent=ctx) as inner:
             return command.invoke(inner)
     return None
+
+
+def _warn_of_variables(ctx: click.Context) -> None:
+    """The commands are loaded, for their options' names, only when there is a variable that may be wrong."""
+    ours = {name for name in os.environ if name.startswith(f"{PREFIX}_")}
+    ours -= {f"{PREFIX}_{(param.name or '').upper()}" for param in ctx.command.params}
+    if ours:
+        for words in unknown_variables(ours, schema_of(ctx.command, ctx)):
+            say(f"crawlkit: {words}")
 
 
 _STATE = {"debug": False}

@@ -5,9 +5,11 @@ Imports click and nothing heavier: ``crawlkit --version`` must be quick. What a 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +117,8 @@ def _late(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """A global option said behind the command holds as if it stood before it."""
     if value is None or param.name is None or ctx.resilient_parsing:
         return
+    if isinstance(value, Path):
+        check_data_path(value)
     settings = settings_of(ctx)
     setattr(settings, param.name, value)
     settings.given |= {param.name}
@@ -139,6 +143,37 @@ def settings_of(ctx: click.Context) -> Settings:
     if settings is None:
         raise UsageError("no settings: call this through the crawlkit command")
     return settings
+
+
+def check_data_path(path: Path) -> None:
+    """Raises :class:`UsageError` for a data path that cannot become one."""
+    if path.is_file():
+        raise UsageError(f"data path {path}: is a file, not a folder")
+
+
+def said_path(settings: Settings) -> str:
+    """`` --data-path X`` for a command in a hint, when it is not the usual one."""
+    return f" --data-path {shlex.quote(str(settings.data_path))}" if "data_path" in settings.given else ""
+
+
+def unknown_variables(names: Iterable[str], schema: Schema) -> list[str]:
+    """A warning for each variable of ours that no option has, when one with a name near it has."""
+    known = _variables(schema, PREFIX)
+    words = []
+    for name in sorted(names):
+        if name.startswith(f"{PREFIX}_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if near:
+                words.append(f"variable {name}: no option has this name; {near[0]} is near")
+    return words
+
+
+def _variables(schema: Schema, prefix: str) -> list[str]:
+    found: list[str] = []
+    for name, inner in schema.items():
+        own = f"{prefix}_{name.upper()}"
+        found += [own] if inner is None else _variables(inner, own)
+    return found
 
 
 def component_options(ctx: click.Context, name: str, *, given_only: bool = False) -> dict[str, Any]:

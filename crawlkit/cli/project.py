@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import Rate, command, option, rate_value, say, settings_of
+from crawlkit.cli.base import Rate, command, option, rate_value, said_path, say, settings_of
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import InvalidProject, ScriptError, ServiceUnreachable, UsageError
 from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
@@ -26,9 +26,14 @@ MAX_SETTINGS = 100
 RPC = "Address of a running scheduler.  [default: found in the data path]"
 
 
-@click.group(name="project", epilog="\b\nExample:\n  crawlkit project put quotes.py --rate 5")
-def project() -> None:
+@click.group(
+    name="project", invoke_without_command=True, epilog="\b\nExample:\n  crawlkit project put quotes.py --rate 5"
+)
+@click.pass_context
+def project(ctx: click.Context, /) -> None:
     """Put, list, show, run and remove projects."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @contextmanager
@@ -97,7 +102,7 @@ def put(ctx: click.Context, /, script: Path, name: str | None, force: bool, **op
     if row.status not in ("RUNNING", "DEBUG"):
         say(f"it does not run; to change that: crawlkit project status {name} RUNNING")
     elif not told:
-        say("no scheduler runs on this data path; start one with: crawlkit all")
+        say(f"no scheduler runs on this data path; start one with: crawlkit{said_path(settings)} all")
     elif old is None:
         say(f"start it with: crawlkit project run {name}")
 

@@ -75,6 +75,9 @@ def submit(ctx: click.Context, /, project: str, urls: tuple[str, ...], files: tu
 
     if not urls and not files:
         raise UsageError("nothing to submit: give URLs, or a file with -f")
+    for path in files:
+        if str(path) != "-" and not path.is_file() and not path.is_fifo():
+            raise UsageError(f"{path}: {'is a folder' if path.is_dir() else 'No such file or directory'}")
     client = wiring.control_client(settings_of(ctx), options.pop("scheduler_rpc"))
     callback = options.pop("callback")
     schedule = {name: value for name, value in options.items() if value is not None and value is not False}

@@ -51,7 +51,10 @@ LINES = [
     (["submit", "p", "http://x/"], "no scheduler runs on data"),
     (["send_message", "p", "hi"], "no scheduler runs on data"),
     (["project", "run", "p"], "no scheduler runs on data"),
-    (["submit", "p", "-f", "gone.txt", "--scheduler-rpc", "http://:t@127.0.0.1:1"], "127.0.0.1:1"),
+    (["submit", "p", "http://x/", "--scheduler-rpc", "http://:t@127.0.0.1:1"], "127.0.0.1:1"),
+    (["submit", "p", "-f", "gone.txt"], "gone.txt: No such file or directory"),
+    (["--data-path", "ok.py", "one", "ok.py"], "ok.py: is a file, not a folder"),
+    (["--data-path", "ok.py", "project", "list"], "ok.py: is a file, not a folder"),
     (["fetch", "http://x/", "-H", "nocolon"], "write it as 'Name: value'"),
     (["webui"], "the web UI is not in this version"),
     (["--taskdb", "couchdb+taskdb://h/", "tasks", "p"], "couchdb"),
@@ -142,3 +145,22 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert json.loads(first.stdout)["result"]["i"] == 0
     assert "Traceback" not in first.stderr
     assert "BrokenPipe" not in first.stderr
+
+
+def test_a_variable_near_a_known_one_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRAWLKIT_FETCHER_POOL_SIZE", "8")
+    monkeypatch.setenv("CRAWLKIT_SOMETHING_ELSE_ALTOGETHER", "8")
+    assert run(["new", "fresh"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    words = "no option has this name; CRAWLKIT_FETCHER_POOLSIZE is near"
+    assert first == f"crawlkit: variable CRAWLKIT_FETCHER_POOL_SIZE: {words}"
+    assert second.startswith("wrote fresh.py")
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["project"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: crawlkit project")
+    assert "  put " in shown
