@@ -38,6 +38,11 @@ def test_pdb_stops_where_it_raised_and_goes_on(site: Site, folder: Path) -> None
 
 
 def test_leaving_the_debugger_stops_the_crawl(site: Site, folder: Path) -> None:
+    script(
+        folder,
+        f"self.crawl('{site.base}/page/1', callback=self.broken, retries=0, priority=1)\n"
+        f"self.crawl('{site.base}/page/2', callback=self.page, exetime=4e9)",  # not overtaking the one that breaks
+    )
     done = talk("one", "job.py", "--pdb", cwd=folder, said="q\n")
     assert done.returncode == 1
     assert done.stdout == ""

@@ -54,7 +54,7 @@ def write_many(file: Path, name: str) -> None:
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     writers = [context.Process(target=write_many, args=(tmp_path / "files.db", name)) for name in "ab"]
     for writer in writers:
         writer.start()
