@@ -156,9 +156,10 @@ class Handler(BaseHandler):
 
     def on_start(self):
         self.crawl("{base}/page/1", callback=self.page, user_agent=self.settings["agent"])
-        self.crawl("{base}/page/2", callback=self.fail, retries=0)
 
     def page(self, response):
+        # behind this page: with --pdb and nobody to type, a failure ends the crawl
+        self.crawl("{base}/page/2", callback=self.fail, retries=0)
         print("the agent is", self.settings["agent"])
         return {{"names": list(self.settings)}}
 
