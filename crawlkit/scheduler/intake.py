@@ -174,8 +174,7 @@ def cancel(state: State, turn: Turn, row: TaskRow) -> None:
             turn.ended_ticks.append((row.project, row.process.callback or "", row.taskid))
         if is_await(row):
             awaits.answered(state, turn, (row.project, row.taskid), "")
-    row.status, row.queue, row.updatetime = Status.BAD, None, turn.now
-    turn.change(row, Change.PROGRESS)
+    turn.change(admission.cancel_row(row, now=turn.now), Change.PROGRESS)
 
 
 def postpone(state: State, turn: Turn, task: Task) -> None:
