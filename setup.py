@@ -41,6 +41,9 @@ EXTRAS = {
     "amqp": ["kombu>=5.3"],
     "postgres": ["psycopg[binary]>=3.1.18"],
     "mysql": ["pymysql>=1.1"],
+    "webdav": ["wsgidav>=4.3"],
+    "parquet": ["pyarrow>=15"],
+    "fsspec": ["fsspec>=2024.12"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["test"] = [
@@ -51,6 +54,13 @@ EXTRAS["test"] = [
     "mypy>=1.10",
     "ruff>=0.5",
     "import-linter>=2.0",
+    "playwright>=1.44",
+    "axe-playwright-python>=0.1.4",
+    "schemathesis>=4.0",
+    "openapi-spec-validator>=0.7",
+    "pyftpdlib>=2.0",
+    "moto[server]>=5.0",
+    "s3fs>=2024.12",
     "types-PyYAML",
     "types-six",
     "build>=1.2",
@@ -67,7 +77,10 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["crawlkit", "crawlkit.*"]),
     include_package_data=True,
-    package_data={"crawlkit": ["py.typed", "**/*.py.tmpl", "**/*.mako", "**/*.ini"]},
+    package_data={
+        "crawlkit": ["py.typed", "**/*.py.tmpl", "**/*.mako", "**/*.ini"],
+        "crawlkit.webui": ["static/**/*", "templates/**/*.html", "texts/**/*.json"],
+    },
     install_requires=BASE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["crawlkit = crawlkit.cli:main"]},

@@ -25,7 +25,8 @@ from crawlkit.libs.messages import (
 )
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.libs.task import Process, Task, taskid_of
-from crawlkit.scheduler.engine import Engine, command
+from crawlkit.scheduler.engine import Engine
+from crawlkit.scheduler.kinds import command
 from crawlkit.scheduler.turn import Inbox, Submission
 
 

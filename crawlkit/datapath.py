@@ -18,13 +18,18 @@ SCHEDULER_LOCK = "scheduler.lock"
 SECRET_KEY = "secret.key"
 
 
+def is_writable(path: Path) -> bool:
+    """Whether this user can make files there; what is not can still be read."""
+    return os.access(path, os.W_OK | os.X_OK)
+
+
 def make_data_path(path: Path) -> Path:
     """Creates the directory; raises :class:`UsageError` in words."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)  # cookies and scripts are nobody else's business
     except OSError as error:
         raise UsageError(f"data path {path}: {error.strerror}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not is_writable(path):
         raise UsageError(f"data path {path}: not writable for this user")
     return path
 

@@ -42,6 +42,9 @@ class Settings:
     taskdb: str | None = None  # None: SQLite under the data path
     projectdb: str | None = None
     resultdb: str | None = None
+    logdb: str | None = None
+    log_days: float = 7.0  # how long log lines are kept
+    log_size: int = 256  # MiB of them that are kept
     message_queue: str | None = None  # None: local:// under the data path
     queue_maxsize: int = 100  # messages a queue; 0: no bound
     secret_key: str | None = field(default=None, repr=False)  # None: secret.key in the data path
@@ -49,11 +52,20 @@ class Settings:
     debug: bool = False
     add_sys_path: bool = True
     config: Path | None = None
+    server: str | None = None  # the URL of a web UI that is asked instead of a data path
     given: frozenset[str] = field(default_factory=frozenset)  # names of those that somebody set
 
     def store_url(self, kind: str) -> str:
-        """The URL of ``taskdb``, ``projectdb``, ``resultdb`` or ``blobdb`` [C05-C07]; bodies lie beside the tasks."""
-        url: str | None = getattr(self, "taskdb" if kind == "blobdb" else kind)
+        """The URL of ``taskdb``, ``projectdb``, ``resultdb`` or ``blobdb`` [C05-C07]; bodies lie beside the tasks.
+
+        ``accountdb`` is the database of the projectdb; that of the data path when the projectdb is a folder of scripts.
+        """
+        url: str | None
+        if kind == "accountdb":
+            named = self.projectdb or ""
+            kind, url = "projectdb", None if named.strip().lower().startswith("local") else named or None
+        else:
+            url = getattr(self, "taskdb" if kind == "blobdb" else kind)
         if url is not None:
             return url if kind != "blobdb" else url.replace("+taskdb://", "+blobdb://").replace("task.db", "blob.db")
         return f"sqlite+{kind}:///{self.data_path.absolute()}/{kind.removesuffix('db')}.db"

@@ -11,19 +11,20 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from crawlkit import datapath
-from crawlkit.libs.errors import UsageError
+from crawlkit.libs.errors import ServiceUnreachable, UsageError
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
-    from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
+    from crawlkit.database.base import AccountStore, BlobStore, LogStore, ProjectStore, ResultStore, TaskStore
+    from crawlkit.database.logwriter import LogWriter
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.fetcher.settings import FetcherSettings
-    from crawlkit.files.area import FileArea
+    from crawlkit.files.base import Area
     from crawlkit.libs.clock import Clock
+    from crawlkit.libs.journal import Voice
     from crawlkit.libs.messages import Fetched
     from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
     from crawlkit.libs.secrets import SecretBox
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
     from crawlkit.scheduler.control import ControlClient
     from crawlkit.scheduler.service import SchedulerService
     from crawlkit.scheduler.settings import EngineSettings
+    from crawlkit.webui.accounts import Accounts
+    from crawlkit.webui.debug.engine import Debugger
+    from crawlkit.webui.server import WebServer
 
-KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")
+DROP_RESULTS = 1_000  # of a removed project, in one transaction
+KINDS = ("taskdb", "projectdb", "resultdb", "blobdb")  # what a crawl needs; logdb and accountdb are asked for by name
 NO_KEY = (
     "there is no secret key here: give the one its settings were set with, by CRAWLKIT_SECRET_KEY or as the file"
     " secret.key in the data path"
@@ -65,6 +70,10 @@ def clock() -> Clock:
 def node_name(role: str) -> str:
     """Unique per process, and readable."""
     return f"{socket.gethostname()}-{role}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _node_of(logs: Voice | None, role: str) -> str:
+    return (logs.node if logs is not None else "") or node_name(role)
 
 
 # -- stores ----------------------------------------------------------------------------------------------------------
@@ -96,6 +105,16 @@ class Stores:
         store: BlobStore = self.opened["blobdb"]
         return store
 
+    @property
+    def logdb(self) -> LogStore:
+        store: LogStore = self.opened["logdb"]
+        return store
+
+    @property
+    def accountdb(self) -> AccountStore:
+        store: AccountStore = self.opened["accountdb"]
+        return store
+
     def close(self) -> None:
         """Closes all, also when one fails to."""
         with contextlib.ExitStack() as stack:
@@ -103,17 +122,22 @@ class Stores:
                 stack.callback(store.close)
 
 
-def open_store(settings: Settings, kind: str) -> Any:
-    """One database; created when it does not exist."""
+def open_store(settings: Settings, kind: str, *, create: bool = True) -> Any:
+    """One database; made when it does not exist. Unless ``create``, one that cannot be written to is only read."""
     from crawlkit.database import registry
 
+    connect = getattr(registry, f"connect_{kind}")
     if _is_here(settings, kind):
+        if not create and not datapath.is_writable(settings.data_path):
+            return connect(settings.store_url(kind), read_only=True)
         datapath.make_data_path(settings.data_path)
-    return getattr(registry, f"connect_{kind}")(settings.store_url(kind))
+    return connect(settings.store_url(kind))
 
 
 def _is_here(settings: Settings, kind: str) -> bool:
     """Whether the database is in the data path."""
+    if kind == "accountdb":
+        return settings.store_url(kind) == Settings(data_path=settings.data_path).store_url(kind)
     return getattr(settings, "taskdb" if kind == "blobdb" else kind) is None
 
 
@@ -128,7 +152,9 @@ def open_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: boo
 
 
 def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: bool = False) -> Stores:
-    """Several databases; the caller closes them."""
+    """Several databases; the caller closes them. With a server, what commands use of them, by its API."""
+    if settings.server is not None:
+        return Stores({kind: remote_store(settings.server, kind) for kind in kinds})
     if not create:
         for kind in kinds:
             if _is_here(settings, kind) and not settings.data_path.is_dir():
@@ -136,11 +162,24 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
     opened: dict[str, Any] = {}
     try:
         for kind in kinds:
-            opened[kind] = open_store(settings, kind)
+            opened[kind] = open_store(settings, kind, create=create)
     except BaseException:
         Stores(opened).close()
         raise
     return Stores(opened)
+
+
+def remote_store(server: str, kind: str) -> Any:
+    """The part of a store that commands use, by the JSON API of a server."""
+    from crawlkit.remote.logs import RemoteLogs
+    from crawlkit.remote.opening import client_of
+    from crawlkit.remote.projects import RemoteProjects
+    from crawlkit.remote.tasks import RemoteTasks
+
+    made: dict[str, Callable[[Any], Any]] = {"projectdb": RemoteProjects, "taskdb": RemoteTasks, "logdb": RemoteLogs}
+    if kind not in made:
+        raise UsageError(f"this needs the {kind}, and a server does not give it: run it on its data path")
+    return made[kind](client_of(server))
 
 
 def memory_settings(settings: Settings) -> Settings:
@@ -159,10 +198,11 @@ def drop_project(settings: Settings, name: str) -> None:
     """Removes what a project has, while no scheduler runs on the data path."""
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "crawlkit project rm")
     try:
-        with open_stores(settings, ("projectdb", "taskdb", "resultdb")) as stores:
+        with open_stores(settings, KINDS) as stores:
             stores.projectdb.drop(name)
             stores.taskdb.drop(name)
             stores.resultdb.drop(name)
+            stores.blobdb.drop_kept(name)
     finally:
         lock.release()
 
@@ -245,8 +285,16 @@ def control_client(settings: Settings, rpc: str | None = None, timeout: float = 
     The token of one elsewhere stands in ``rpc`` as user information (``http://:TOKEN@host:23333``) or in the variable
     CRAWLKIT_SCHEDULER_TOKEN. Raises :class:`ServiceUnreachable` when none answers.
     """
+    from urllib.parse import urlsplit
+
+    from crawlkit.remote.control import RemoteControl
+    from crawlkit.remote.opening import client_of
     from crawlkit.scheduler.control import ControlClient
 
+    if settings.server is not None:
+        if rpc is not None:
+            raise UsageError("say --server or --scheduler-rpc, not both")
+        return cast(ControlClient, RemoteControl(client_of(settings.server)))  # the part of it that commands use
     if rpc is None:
         client = ControlClient.at(settings.data_path, timeout)
     else:
@@ -254,7 +302,14 @@ def control_client(settings: Settings, rpc: str | None = None, timeout: float = 
         if token:
             client = ControlClient(url, token, timeout)
         else:  # on this machine, by another name: its token is in the data path
-            client = ControlClient.at(settings.data_path, timeout)
+            try:
+                client = ControlClient.at(settings.data_path, timeout)
+            except ServiceUnreachable:
+                raise ServiceUnreachable(
+                    f"the scheduler at {url} wants a token, and there is none in {settings.data_path}: give it as"
+                    f" http://:TOKEN@{urlsplit(url).netloc} or in CRAWLKIT_SCHEDULER_TOKEN; it stands in the file"
+                    " scheduler.json of the scheduler's data path"
+                ) from None
             client.url = url.rstrip("/")
     client.size()
     return client
@@ -292,15 +347,44 @@ def queue_server(settings: Settings) -> LocalServer:
     return LocalServer(settings.data_path, max_messages=settings.queue_maxsize)
 
 
+def log_writer(settings: Settings, role: str, node: str = "") -> LogWriter:
+    """Stores what a process logs. That of the scheduler, of which there is one, also removes what is old."""
+    from crawlkit.database.logwriter import Bounds, LogWriter
+    from crawlkit.database.registry import check
+
+    url = check(settings.store_url("logdb"), "logdb")  # what is wrong with it shall be said at once
+    prunes = role in ("scheduler", "one") or url.engine == "memory"
+    return LogWriter(
+        lambda: cast("LogStore", open_store(settings, "logdb")),
+        node=node or node_name(role),
+        role=role,
+        clock=clock(),
+        bounds=Bounds(settings.log_days, settings.log_size * 2**20) if prunes else None,
+    )
+
+
 def build_scheduler(
-    stores: Stores, queues: Broker, settings: EngineSettings, *, projectdb: ProjectStore | None = None
+    stores: Stores,
+    queues: Broker,
+    settings: EngineSettings,
+    *,
+    projectdb: ProjectStore | None = None,
+    logs: Voice | None = None,
 ) -> SchedulerService:
-    """The scheduler and its engine. ``projectdb``: instead of that of ``stores``."""
+    """The scheduler and its engine. ``projectdb``: instead of that of ``stores``.
+
+    ``logs``, here and below: takes log lines, and says what this process is called.
+    """
     from crawlkit.libs import messages
     from crawlkit.scheduler.engine import Engine
     from crawlkit.scheduler.service import SchedulerService
 
-    engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, stores.resultdb.drop)
+    resultdb, blobdb = stores.resultdb, stores.opened.get("blobdb")
+
+    def drop_some(project: str) -> int:
+        return resultdb.drop_some(project, DROP_RESULTS) or (blobdb.drop_kept(project) if blobdb is not None else 0)
+
+    engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
     return SchedulerService(
         engine,
         newtask_queue=queues.queue(messages.NEWTASK_QUEUE),
@@ -310,12 +394,19 @@ def build_scheduler(
         broker=queues,
         ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name != messages.NEWTASK_QUEUE],
         resume_queue=queues.queue(messages.FETCHER2PROCESSOR),
-        blobs=stores.opened.get("blobdb"),
+        blobs=blobdb,
+        node=logs.node if logs is not None else "",
+        journal=logs.put if logs is not None else None,
     )
 
 
 def build_fetcher(
-    queues: Broker, blobs: BlobStore | None, options: Mapping[str, Any], *, settings: Settings
+    queues: Broker,
+    blobs: BlobStore | None,
+    options: Mapping[str, Any],
+    *,
+    settings: Settings,
+    logs: Voice | None = None,
 ) -> FetcherService:
     """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
     from crawlkit.fetcher.service import FetcherService
@@ -327,21 +418,27 @@ def build_fetcher(
         status_queue=queues.queue(messages.STATUS_QUEUE),
         settings=fetcher_settings({**options, "files_path": files_path(settings, options)}),
         clock=clock(),
-        node=node_name("fetcher"),
+        node=_node_of(logs, "fetcher"),
         blobs=blobs,
     )
 
 
 def files_path(settings: Settings, options: Mapping[str, Any]) -> str:
-    """Where the files of downloads are. ``options``: those of ``crawlkit fetcher``."""
-    return os.path.abspath(options.get("files_path") or settings.data_path / "files")
+    """Where the files of downloads are: a folder, or the URL of a store. ``options``: those of ``crawlkit fetcher``."""
+    from crawlkit.files.store import check_url, is_url
+
+    said = str(options.get("files_path") or settings.data_path / "files")
+    if not is_url(said):
+        return os.path.abspath(said)
+    check_url(said)
+    return said
 
 
-def file_area(settings: Settings, project: str, options: Mapping[str, Any]) -> FileArea:
+def file_area(settings: Settings, project: str, options: Mapping[str, Any]) -> Area:
     """The files of a project. ``options``: those of ``crawlkit fetcher``."""
-    from crawlkit.files.area import FileArea
+    from crawlkit.files.places import Places
 
-    return FileArea(Path(files_path(settings, options)), project)
+    return Places(files_path(settings, options), clock().monotonic).area(project)
 
 
 def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
@@ -374,6 +471,7 @@ def build_processor(
     environment: Mapping[str, str] | None = None,
     *,
     settings: Settings,
+    logs: Voice | None = None,
 ) -> ProcessorService:
     """A processor with its workers. ``options``: those of ``crawlkit processor``."""
     from crawlkit.libs import messages
@@ -386,9 +484,10 @@ def build_processor(
         projectdb=projectdb,
         settings=processor_settings(options, environment),
         clock=clock(),
-        node=node_name("processor"),
+        node=_node_of(logs, "processor"),
         blobs=blobs,
         unseal=unsealer(settings),
+        journal=logs.put if logs is not None else None,
     )
 
 
@@ -396,13 +495,16 @@ def processor_settings(options: Mapping[str, Any], environment: Mapping[str, str
     """The settings that the options of ``crawlkit processor`` stand for. ``environment``: what handlers see of it."""
     from crawlkit.processor.settings import MIB, ProcessorSettings
 
-    said: dict[str, Any] = {name: options[name] for name in ("process_time_limit", "workers") if name in options}
+    named = ("process_time_limit", "workers", "keep_pages")
+    said: dict[str, Any] = {name: options[name] for name in named if name in options}
     if "memory_limit" in options:
         said["memory_limit"] = options["memory_limit"] * MIB
     return ProcessorSettings(environment=dict(environment or {}), **said)
 
 
-def build_result_worker(queues: Broker, resultdb: ResultStore | None, result_cls: str = "") -> ResultService:
+def build_result_worker(
+    queues: Broker, resultdb: ResultStore | None, result_cls: str = "", *, logs: Voice | None = None
+) -> ResultService:
     """A result worker; without a resultdb it counts results as discarded."""
     from crawlkit.libs import messages
     from crawlkit.result.service import ResultService
@@ -413,9 +515,91 @@ def build_result_worker(queues: Broker, resultdb: ResultStore | None, result_cls
         status_queue=queues.queue(messages.STATUS_QUEUE),
         resultdb=resultdb,
         clock=clock(),
-        node=node_name("result_worker"),
+        node=_node_of(logs, "result_worker"),
         worker=load_result_worker(result_cls, resultdb) if result_cls else None,
     )
+
+
+def build_webui(
+    stores: Stores,
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    rpc: str | None = None,
+    access: Mapping[str, Any] | None = None,
+    fetcher: Mapping[str, Any] | None = None,
+    logs: Voice | None = None,
+) -> WebServer:
+    """The web UI. ``rpc``: the scheduler's address, when it is not that of the data path; ``access``: those options of
+    ``crawlkit webui`` that say who may come in, ``fetcher``: those of ``crawlkit fetcher``, which hold for debug runs.
+
+    Raises :class:`UsageError` when it would be open to others and nobody could log in.
+    """
+    from crawlkit.webui.entrance import entrance, tls_context
+    from crawlkit.webui.queues import QueueWatch
+    from crawlkit.webui.scheduler_door import SchedulerDoor
+    from crawlkit.webui.server import WebServer
+    from crawlkit.webui.services import Services
+
+    found = accounts(settings, stores)
+    if "logdb" not in stores.opened:
+        stores.opened["logdb"] = open_store(settings, "logdb")
+    services = Services(
+        taskdb=stores.taskdb,
+        projectdb=stores.projectdb,
+        resultdb=stores.resultdb,
+        blobdb=stores.blobdb,
+        logdb=stores.logdb,
+        scheduler=SchedulerDoor(lambda: control_client(settings, rpc, timeout=10)),
+        clock=clock(),
+        data_path=settings.data_path.absolute(),
+        extra={"accounts": found},
+    )
+    options = access or {}
+    services.extra["secret_box"] = lambda make: secret_box(settings, make=make)
+    services.extra["debugger"] = build_debugger(stores, settings, fetcher or {}, options)
+    services.extra["queues"] = QueueWatch(lambda: broker(settings, "webui"), clock(), _node_of(logs, "webui"))
+    gatekeeper = entrance(found, host, options)
+    services.extra["gatekeeper"] = gatekeeper
+    tls = tls_context(options.get("tls_cert"), options.get("tls_key"))
+    return WebServer(services, gatekeeper, host=host, port=port, tls=tls)
+
+
+def build_debugger(
+    stores: Stores, settings: Settings, fetcher: Mapping[str, Any], options: Mapping[str, Any]
+) -> Debugger:
+    """The debugger of a web UI: its fetches are under the same limits and guards as those of the fetchers."""
+    import dataclasses
+
+    from crawlkit.webui.debug.engine import Debugger
+    from crawlkit.webui.debug.settings import DebugSettings
+
+    limits = DebugSettings()
+    if options.get("process_time_limit"):
+        worker = dataclasses.replace(limits.worker, process_time_limit=options["process_time_limit"])
+        limits = dataclasses.replace(limits, worker=worker)
+    return Debugger(
+        projectdb=stores.projectdb,
+        blobdb=stores.blobdb,
+        fetcher_settings=fetcher_settings({**fetcher, "files_path": None}),
+        clock=clock(),
+        settings=limits,
+        unseal=unsealer(settings),
+    )
+
+
+def accounts(settings: Settings, stores: Stores) -> Accounts:
+    """Users, sessions and tokens; their store is opened among ``stores``. A secret key is made when there is none."""
+    from crawlkit.webui.accounts import Accounts
+    from crawlkit.webui.keys import Keys
+
+    if "accountdb" not in stores.opened:
+        stores.opened["accountdb"] = open_store(settings, "accountdb")
+    datapath.make_data_path(settings.data_path)
+    secret = datapath.secret_key(settings.data_path, settings.secret_key, make=True)
+    assert secret is not None
+    return Accounts(stores.accountdb, Keys(secret), clock())
 
 
 def user_environment() -> dict[str, str]:

@@ -112,6 +112,8 @@ def test_no_scheduler_is_said_in_words(tmp_path: Path) -> None:
         wiring.control_client(Settings(data_path=tmp_path))
     with pytest.raises(ServiceUnreachable, match="does not answer"):
         wiring.control_client(Settings(data_path=tmp_path), "http://:t@127.0.0.1:1")
+    with pytest.raises(ServiceUnreachable, match=r"wants a token.*http://:TOKEN@h:1 or in CRAWLKIT_SCHEDULER_TOKEN"):
+        wiring.control_client(Settings(data_path=tmp_path), "http://h:1")
 
 
 HOLD = """

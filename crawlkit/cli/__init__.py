@@ -31,8 +31,12 @@ COMMANDS = {
     "results": "crawlkit.cli.read:results",
     "tasks": "crawlkit.cli.read:tasks",
     "task": "crawlkit.cli.task:task",
+    "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "audit": "crawlkit.cli.audit:audit",
+    "login": "crawlkit.cli.servers:login",
+    "logout": "crawlkit.cli.servers:logout",
+    "user": "crawlkit.cli.user:user",
     "scheduler": "crawlkit.cli.components:scheduler",
     "fetcher": "crawlkit.cli.components:fetcher",
     "processor": "crawlkit.cli.components:processor",
@@ -71,6 +75,11 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
 @option("--taskdb", envvar="TASKDB", metavar="URL", help="Database of tasks.  [default: SQLite in the data path]")
 @option("--projectdb", envvar="PROJECTDB", metavar="URL", help="Database of projects.  [default: likewise]")
 @option("--resultdb", envvar="RESULTDB", metavar="URL", help="Database of results.  [default: likewise]")
+@option("--logdb", metavar="URL", help="Database of log lines.  [default: likewise]")
+@option("--log-days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True,
+        help="Days that log lines are kept.")  # fmt: skip
+@option("--log-size", type=click.IntRange(min=1), default=256, show_default=True,
+        help="MiB of log lines that are kept.")  # fmt: skip
 @option("--message-queue", envvar="AMQP_URL", metavar="URL",
         help="Queues between the components.  [default: a socket in the data path]")  # fmt: skip
 @option("--queue-maxsize", envvar="QUEUE_MAXSIZE", type=click.IntRange(min=0), default=100, show_default=True,
@@ -112,6 +121,7 @@ def _warn_of_variables(ctx: click.Context) -> None:
     """The commands are loaded, for their options' names, only when there is a variable that may be wrong."""
     ours = {name for name in os.environ if name.startswith(f"{PREFIX}_")}
     ours -= {f"{PREFIX}_{(param.name or '').upper()}" for param in ctx.command.params}
+    ours -= {f"{PREFIX}_SERVER", f"{PREFIX}_TOKEN"}
     if ours:
         for words in unknown_variables(ours, schema_of(ctx.command, ctx)):
             say(f"crawlkit: {words}")

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from crawlkit import datapath, wiring
 from crawlkit.cli import log
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.journal import UNSTORED
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
+    from crawlkit.database.logwriter import LogWriter
     from crawlkit.message_queue.base import Broker
     from crawlkit.scheduler.control import ControlServer
     from crawlkit.scheduler.service import SchedulerService
@@ -43,7 +45,7 @@ def prepare(settings: Settings) -> None:
     die_with_parent()
 
 
-async def serve(service: Service, queues: Broker, name: str) -> None:
+async def serve(service: Service, queues: Broker | None, name: str) -> None:
     """Runs ``service`` until a signal comes; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -73,7 +75,8 @@ async def serve(service: Service, queues: Broker, name: str) -> None:
             await asyncio.gather(work, return_exceptions=True)
     finally:
         stopped.cancel()
-        await queues.close()
+        if queues is not None:
+            await queues.close()
         logger.info("%s has stopped", name)
 
 
@@ -119,10 +122,10 @@ def run_scheduler(
         lease=lease,
     )
 
-    async def main(stores: wiring.Stores) -> None:
+    async def main(stores: wiring.Stores, logs: LogWriter) -> None:
         queues = wiring.broker(settings, "scheduler")
         await queues.connect()
-        service = wiring.build_scheduler(stores, queues, engine)
+        service = wiring.build_scheduler(stores, queues, engine, logs=logs)
         control = None
         if xmlrpc:
             control = _listen(service, xmlrpc_host, xmlrpc_port, any_port=not port_given)
@@ -136,8 +139,8 @@ def run_scheduler(
                     await asyncio.wait_for(control.stop(), 1)
 
     try:
-        with wiring.open_stores(settings, create=True) as stores:
-            asyncio.run(main(stores))
+        with log.stored(settings, "scheduler") as logs, wiring.open_stores(settings, create=True) as stores:
+            asyncio.run(main(stores, logs))
     finally:
         lock.release()
     return 0
@@ -162,10 +165,10 @@ def _listen(service: SchedulerService, host: str, port: int, *, any_port: bool) 
 def run_fetcher(settings: Settings, **options: Any) -> int:
     """A fetcher."""
     prepare(settings)
-    with wiring.open_stores(settings, ("blobdb",), create=True) as stores:
+    with log.stored(settings, "fetcher") as logs, wiring.open_stores(settings, ("blobdb",), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_fetcher(queues, stores.blobdb, options, settings=settings)
+            return wiring.build_fetcher(queues, stores.blobdb, options, settings=settings, logs=logs)
 
         return run_on_queues(settings, "fetcher", build)
 
@@ -173,10 +176,13 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
 def run_processor(settings: Settings, **options: Any) -> int:
     """A processor."""
     prepare(settings)
-    with wiring.open_stores(settings, ("projectdb", "blobdb"), create=True) as stores:
+    kinds = ("projectdb", "blobdb")
+    with log.stored(settings, "processor") as logs, wiring.open_stores(settings, kinds, create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_processor(queues, stores.projectdb, stores.blobdb, options, settings=settings)
+            return wiring.build_processor(
+                queues, stores.projectdb, stores.blobdb, options, settings=settings, logs=logs
+            )
 
         return run_on_queues(settings, "processor", build)
 
@@ -184,9 +190,44 @@ def run_processor(settings: Settings, **options: Any) -> int:
 def run_result_worker(settings: Settings, result_cls: str, discard: bool) -> int:
     """A result worker; with ``discard`` it counts results and keeps none."""
     prepare(settings)
-    with wiring.open_stores(settings, () if discard else ("resultdb",), create=True) as stores:
+    kinds = () if discard else ("resultdb",)
+    with log.stored(settings, "result_worker") as logs, wiring.open_stores(settings, kinds, create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_result_worker(queues, None if discard else stores.resultdb, result_cls)
+            return wiring.build_result_worker(queues, None if discard else stores.resultdb, result_cls, logs=logs)
 
         return run_on_queues(settings, "result_worker", build)
+
+
+def run_webui(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    port_given: bool,
+    scheduler_rpc: str | None,
+    fetcher: dict[str, Any],
+    **options: Any,
+) -> int:
+    """The web UI, with a link on stderr that lets its reader in, or the address where users log in."""
+    from crawlkit.webui.entrance import entry_words
+    from crawlkit.webui.notice import publish, withdraw
+
+    prepare(settings)
+    with log.stored(settings, "webui") as logs, wiring.open_stores(settings, create=True) as stores:
+
+        async def main() -> None:
+            server = wiring.build_webui(
+                stores, settings, host=host, port=port, rpc=scheduler_rpc, access=options, fetcher=fetcher, logs=logs
+            )
+            server.listen(any_port=not port_given)
+            publish(settings.data_path, server.url)
+            # the link lets in whoever reads it: it is for the terminal only
+            logger.info("%s", entry_words(server.gatekeeper.accounts, server.url), extra=UNSTORED)
+            try:
+                await serve(server, None, "webui")
+            finally:
+                withdraw(settings.data_path)
+
+        asyncio.run(main())
+    return 0

@@ -25,7 +25,7 @@ PAGE = 500
 def audit(ctx: click.Context, /, project: str | None, as_json: bool) -> int:
     """Compare the ledger with the rows of PROJECT, or of all. Exits 1 when they do not balance."""
     from crawlkit import wiring
-    from crawlkit.cli.read import known_project
+    from crawlkit.cli.read import known_project, worked
 
     settings = settings_of(ctx)
     with wiring.open_stores(settings, ("taskdb", "resultdb")) as stores:
@@ -33,7 +33,7 @@ def audit(ctx: click.Context, /, project: str | None, as_json: bool) -> int:
         if not names:
             say("no books yet: nothing was crawled on this data path")
         if project and project not in stores.taskdb.projects():
-            known_project(settings, project, stores.taskdb.projects())
+            known_project(settings, project, worked(stores.taskdb))
         reports = [examine(stores.taskdb, stores.resultdb, name) for name in names]
     for report in reports:
         if as_json:

@@ -67,6 +67,25 @@ class Rate(click.ParamType[Any]):
         return UNLIMITED if rate is None else rate
 
 
+class FilesPath(click.ParamType[Any]):
+    """A folder, or the URL of a store that fsspec understands."""
+
+    name = "DIR|URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from crawlkit.files.store import check_url, is_url
+
+        text = str(value)
+        if is_url(text):
+            try:
+                check_url(text)
+            except UsageError as error:
+                self.fail(str(error), param, ctx)
+        elif Path(text).exists() and not Path(text).is_dir():
+            self.fail(f"{text}: is a file", param, ctx)
+        return text
+
+
 def rate_value(given: float | str) -> float | None:
     """What a :class:`Rate` option's value is in a project row: None for unlimited."""
     return None if isinstance(given, str) else given
@@ -92,9 +111,9 @@ class Lazy(click.Group):
 
 
 def command(
-    group: click.Group | None = None, *, example: str, name: str | None = None, **attributes: Any
+    group: click.Group | None = None, *, example: str, name: str | None = None, remote: bool = False, **attributes: Any
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command whose ``--help`` ends with an example."""
+    """A command whose ``--help`` ends with an example. ``remote``: it can ask a server elsewhere by its API."""
     attributes["epilog"] = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
     attributes["params"] = [
         Opt(
@@ -108,6 +127,11 @@ def command(
             ["--debug/--no-debug"], default=None, expose_value=False, callback=_late, help="Log more; show tracebacks."
         ),
     ]
+    if remote:
+        attributes["params"].append(
+            Opt(["--server"], metavar="URL", envvar="CRAWLKIT_SERVER", expose_value=False, callback=_late,
+                help="Ask the web UI at URL, not a data path; with the token of CRAWLKIT_TOKEN or crawlkit login.")
+        )  # fmt: skip
     make: Any = click.command if group is None else group.command
     decorate: Callable[[Callable[..., Any]], click.Command] = make(name, **attributes)
     return decorate
@@ -153,6 +177,8 @@ def check_data_path(path: Path) -> None:
 
 def said_path(settings: Settings) -> str:
     """`` --data-path X`` for a command in a hint, when it is not the usual one."""
+    if settings.server is not None:
+        return ""
     return f" --data-path {shlex.quote(str(settings.data_path))}" if "data_path" in settings.given else ""
 
 

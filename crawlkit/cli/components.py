@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import command, option, settings_of, was_given
-from crawlkit.libs.errors import UsageError
+from crawlkit.cli.base import FilesPath, command, component_options, option, settings_of, was_given
 
 
 @command(name="all", example="crawlkit all --fetcher-num 2 --processor-num 2\ncrawlkit")
@@ -19,17 +18,18 @@ from crawlkit.libs.errors import UsageError
 @option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
 @option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
         help="Result workers to start; 0: results are counted as discarded.")  # fmt: skip
+@option("--webui/--no-webui", "with_webui", default=True, show_default=True, help="Start the web UI as well.")
 @option("--run-in", type=click.Choice(["subprocess"]), default="subprocess", hidden=True,
         help="Components are processes; pyspider's threads are not offered.")  # fmt: skip
 @click.pass_context
 def all_command(
-    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, run_in: str
+    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, with_webui: bool, run_in: str
 ) -> int:
     """Start every component, and start again what dies. This is what `crawlkit` alone does."""
     from crawlkit.cli.together import run_all
 
     return run_all(settings_of(ctx), {"fetcher": fetcher_num, "processor": processor_num,
-                                      "result_worker": result_worker_num})  # fmt: skip
+                                      "result_worker": result_worker_num}, with_webui=with_webui)  # fmt: skip
 
 
 @command(name="scheduler", example="crawlkit --message-queue local:///var/lib/crawlkit/queues.sock scheduler")
@@ -70,7 +70,7 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
         help="Seconds for a fetch that names none.")  # fmt: skip
 @option("--max-body", type=click.IntRange(min=1), default=64, show_default=True,
         help="MiB of a body, after decompression.")  # fmt: skip
-@option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@option("--files-path", type=FilesPath(), metavar="DIR|URL",
         help="Where downloads go.  [default: files in the data path]")  # fmt: skip
 @option("--splash-endpoint", help="URL of Splash's /execute.")
 @option("--puppeteer-endpoint", help="URL of a browser service.")
@@ -95,6 +95,8 @@ def fetcher(ctx: click.Context, /, **options: Any) -> int:
 @option("--memory-limit", type=click.IntRange(min=0), default=1024, show_default=True,
         help="MiB a callback may take; 0: no limit.")  # fmt: skip
 @option("--workers", type=click.IntRange(min=0), default=0, help="Worker processes.  [default: two a CPU, at least 4]")
+@option("--keep-pages", type=click.IntRange(0, 1000), default=20, show_default=True,
+        help="Last fetched pages of each callback to keep, for trying changed scripts on; 0: none.")  # fmt: skip
 @click.pass_context
 def processor(ctx: click.Context, /, **options: Any) -> int:
     """Run a processor, with its handler workers, alone."""
@@ -116,19 +118,30 @@ def result_worker(ctx: click.Context, /, **options: Any) -> int:
     return run_result_worker(settings_of(ctx), **options)
 
 
-@command(name="webui", example="crawlkit webui --port 5000", hidden=True)
-@option("--host", envvar="WEBUI_HOST", default="127.0.0.1")
-@option("--port", envvar="WEBUI_PORT", type=click.IntRange(0, 65535), default=5000)
-@option("--cdn")
-@option("--scheduler-rpc")
-@option("--fetcher-rpc")
-@option("--max-rate", type=float)
-@option("--max-burst", type=float)
-@option("--username", envvar="WEBUI_USERNAME")
-@option("--password", envvar="WEBUI_PASSWORD")
-@option("--need-auth", is_flag=True)
-@option("--webui-instance")
-@option("--process-time-limit", type=float, default=30)
-def webui(**options: Any) -> None:
-    """The web UI is not in this version."""
-    raise UsageError("the web UI is not in this version; use crawlkit project, submit, results and tasks")
+@command(name="webui", example="crawlkit webui --port 5000")
+@option("--host", envvar="WEBUI_HOST", default="127.0.0.1", show_default=True, help="Where to listen.")
+@option("--port", envvar="WEBUI_PORT", type=click.IntRange(0, 65535), default=5000, show_default=True,
+        help="0: any free port.")  # fmt: skip
+@option("--scheduler-rpc", metavar="URL", help="Address of the scheduler.  [default: found in the data path]")
+@option("--max-rate", type=float, hidden=True, help="Accepted and without effect.")
+@option("--max-burst", type=float, hidden=True, help="Accepted and without effect.")
+@option("--username", envvar="WEBUI_USERNAME", help="Name of an admin known to this process only.")
+@option("--password", envvar="WEBUI_PASSWORD", help="The password of that admin; better in the environment.")
+@option("--need-auth", is_flag=True, help="Browsers ask for name and password themselves (HTTP Basic).")
+@option("--allow-host", multiple=True, metavar="NAME", help="A host name that this server goes by; can be repeated.")
+@option("--url-prefix", metavar="PATH", help="The path under which a reverse proxy shows it, like /crawl.")
+@option("--trusted-proxy", multiple=True, metavar="CIDR",
+        help="A reverse proxy whose X-Forwarded-* headers count; can be repeated.")  # fmt: skip
+@option("--tls-cert", type=click.Path(path_type=Path, dir_okay=False), help="Speak HTTPS with this certificate (PEM).")
+@option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="The key of that certificate.")
+@option("--process-time-limit", type=float, default=30, show_default=True, help="Seconds a debug run may take.")
+@option("--cdn", hidden=True, help="Accepted and without effect: everything is in the package.")
+@option("--fetcher-rpc", hidden=True, help="Accepted and without effect.")
+@option("--webui-instance", hidden=True, help="Accepted and without effect.")
+@click.pass_context
+def webui(ctx: click.Context, /, **options: Any) -> int:
+    """Run the web UI alone. It prints a link; who opens it is let in."""
+    from crawlkit.cli.alone import run_webui
+
+    fetcher = component_options(ctx, "fetcher")
+    return run_webui(settings_of(ctx), port_given=was_given(ctx, "port"), fetcher=fetcher, **options)

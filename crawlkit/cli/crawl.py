@@ -26,6 +26,7 @@ from crawlkit.scheduler.books import ACCEPTED, ENDINGS
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
+    from crawlkit.libs.journal import Journal
     from crawlkit.wiring import Stores
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,22 @@ class Plan:
     result_cls: str = ""
 
 
+@dataclass(frozen=True)
+class OneOfSeveral:
+    """A :class:`~crawlkit.libs.journal.Voice` for components that share a process, each with a name of its own."""
+
+    put: Journal
+    node: str = ""
+
+
 class Crawl:
     """See :meth:`run`. Raises :class:`UsageError` for an output that cannot be written."""
 
-    def __init__(self, plan: Plan, stores: Stores) -> None:
+    def __init__(self, plan: Plan, stores: Stores, journal: Journal | None = None) -> None:
+        """``journal`` gets what callbacks log, and what fails."""
         self.plan = plan
         self.stores = stores
+        self._logs = OneOfSeveral(journal) if journal is not None else None
         self.names = list(plan.scripts)
         self.clock = wiring.clock()
         self._stop = asyncio.Event()
@@ -70,6 +81,8 @@ class Crawl:
         self._started = self.clock.monotonic()
         self._speed = progress.Speed()
         self._base = (0, 0)  # done and failed before this run
+        self._own = self._base_ticks = 0  # runs of on_start and the like, since and before
+        self._began = self.clock.time()
         self._sink = output.open_sink(
             stores.resultdb, self.names or None, plan.output, plan.form, self._room, overwrite=plan.overwrite
         )
@@ -84,6 +97,7 @@ class Crawl:
         """
         self._build()
         self._base = (await asyncio.to_thread(self._books))[:2]
+        self._base_ticks = await asyncio.to_thread(self._count_own)
         self._listen()
         shown = progress.make(say, terminal=sys.stderr.isatty() and not (self.plan.pdb or self.plan.interactive))
         self._shown = shown
@@ -120,7 +134,9 @@ class Crawl:
         settings = EngineSettings(retry_delays=ONE_DELAYS, max_pages=limit, **plan.engine)
         if plan.pdb:  # while somebody thinks, nothing renews the leases
             settings.lease = settings.lease_max = settings.node_timeout = 86_400.0
-        self._scheduler = wiring.build_scheduler(stores, self._queues, settings, projectdb=self._projectdb)
+        self._scheduler = wiring.build_scheduler(
+            stores, self._queues, settings, projectdb=self._projectdb, logs=self._logs
+        )
         self._services: dict[str, Any] = {
             "scheduler": self._scheduler,
             "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
@@ -144,6 +160,7 @@ class Crawl:
             plan.processor,
             wiring.user_environment(),
             settings=plan.settings,
+            logs=self._logs,
         )
 
     def _say(self, text: str) -> None:
@@ -220,6 +237,7 @@ class Crawl:
                 answer = await self._scheduler.run_project(name)
                 if not answer["accepted"]:
                     raise ScriptError(f"{name}: on_start was refused: {answer['reason']}")
+                self._own += 1
         self._fresh_from = self.clock.time()
 
     async def _until_the_end(self, shown: progress.Progress) -> None:
@@ -259,8 +277,16 @@ class Crawl:
 
     def _figures_of(self, done: int, failed: int, waiting: int) -> Figures:
         elapsed = self.clock.monotonic() - self._started
-        done, failed = done - self._base[0], failed - self._base[1]
+        done, failed = max(done - self._base[0] - self._own, 0), failed - self._base[1]
         return Figures(done, failed, waiting, self._speed.add(elapsed, done + failed), elapsed)
+
+    def _count_own(self) -> int:
+        """Runs of on_start, on_finished and crons that ended well: they are done, and no pages."""
+        taskdb = self.stores.taskdb
+        names = self.names or taskdb.projects()
+        ticks = sum(taskdb.ledger(name).get((name, "removed", "tick"), 0) for name in names)
+        tasks = [taskdb.attempts(name, method) for name in names for method in ("on_start", "on_finished")]
+        return ticks + sum(row.ok and row.ended >= self._began for rows in tasks for row in rows)
 
     def _books(self) -> tuple[int, int, int]:
         """Runs done, failed, and not ended, as the ledger has them."""
@@ -338,10 +364,12 @@ class Crawl:
     async def _sum_up(self) -> int:
         """The last lines: figures, failures by reason, and what waits for later."""
         projects = self._scheduler.summary()["projects"]
+        self._own = await asyncio.to_thread(self._count_own) - self._base_ticks
         figures = self._figures_of(*await asyncio.to_thread(self._books))
         speed = (figures.done + figures.failed) / figures.elapsed if figures.elapsed else 0.0
+        pages = "1 page" if figures.done == 1 else f"{figures.done:,} pages"
         say(
-            f"done {figures.done:,}, failed {figures.failed:,}, waiting {figures.waiting:,} "
+            f"done {pages}, failed {figures.failed:,}, waiting {figures.waiting:,} "
             f"in {progress.clock_of(figures.elapsed)} ({speed:,.1f} pages/s)"
         )
         failed = 0

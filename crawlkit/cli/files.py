@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import command, component_options, option, say, settings_of
+from crawlkit.cli.base import FilesPath, command, component_options, option, say, settings_of
 from crawlkit.libs.errors import FetchError, UsageError
 from crawlkit.libs.task import check_project_name
 
 if TYPE_CHECKING:
     from crawlkit.files.adopt import Listed
-    from crawlkit.files.area import FileArea
+    from crawlkit.files.base import Area
     from crawlkit.files.book import Entry
 
 BATCH = 500  # files that are entered at once
@@ -25,11 +25,11 @@ def files() -> None:
 
 
 def _where(function: Any) -> Any:
-    return option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    return option("--files-path", type=FilesPath(), metavar="DIR|URL",
                   help="Where downloads go.  [default: that of the fetcher]")(function)  # fmt: skip
 
 
-def area_of(ctx: click.Context, project: str, files_path: Path | None) -> FileArea:
+def area_of(ctx: click.Context, project: str, files_path: str | None) -> Area:
     """The files of a project, where its fetcher puts them."""
     from crawlkit import wiring
 
@@ -54,7 +54,7 @@ def area_of(ctx: click.Context, project: str, files_path: Path | None) -> FileAr
 @click.pass_context
 def adopt(
     ctx: click.Context, /, folder: Path, project: str | None, to: str, url_from: Path | None, copy: bool,
-    files_path: Path | None,
+    files_path: str | None,
 ) -> int:  # fmt: skip
     """Take over FOLDER, with all below it, as finished downloads: they are not fetched again.
 
@@ -88,12 +88,12 @@ def adopt(
     area.enter(taken)
     for path in sorted(listed.keys() - seen):
         say(f"not there: {path}")
-    say(f"{count} file{'' if count == 1 else 's'} taken over, {size:,} bytes, in {area.folder}; {refused} refused")
+    say(f"{count} file{'' if count == 1 else 's'} taken over, {size:,} bytes, in {area.where}; {refused} refused")
     return 1 if refused else 0
 
 
 def _adopt(
-    area: FileArea, folder: Path, path: str, beside: frozenset[str], to: str, listed: Listed, copy: bool
+    area: Area, folder: Path, path: str, beside: frozenset[str], to: str, listed: Listed, copy: bool
 ) -> Entry | str:
     """One file in its place, or why not."""
     from crawlkit import wiring
@@ -115,13 +115,13 @@ def _adopt(
         return error.strerror or str(error)
 
 
-def target_of(area: FileArea, source: Path, path: str, to: str) -> str:
+def target_of(area: Area, source: Path, path: str, to: str) -> str:
     """Where below the project's files: what lies there already stays where it is."""
-    real, inside = source.resolve(), area.folder.resolve()
-    if real.is_relative_to(inside):
+    inside = area.inside(source)
+    if inside is not None:
         if to:
-            raise UsageError(f"--to {to}: the files are in {area.folder} already, and stay where they are")
-        return str(real.relative_to(inside))
+            raise UsageError(f"--to {to}: the files are in {area.where} already, and stay where they are")
+        return inside
     return f"{to.strip('/')}/{path}" if to.strip("/") else path
 
 
@@ -129,7 +129,7 @@ def target_of(area: FileArea, source: Path, path: str, to: str) -> str:
 @click.argument("project")
 @_where
 @click.pass_context
-def list_files(ctx: click.Context, /, project: str, files_path: Path | None) -> None:
+def list_files(ctx: click.Context, /, project: str, files_path: str | None) -> None:
     """Print the finished files of PROJECT, one JSON object a line."""
     import msgspec
 
@@ -141,22 +141,16 @@ def list_files(ctx: click.Context, /, project: str, files_path: Path | None) -> 
 @click.argument("project")
 @_where
 @click.pass_context
-def check(ctx: click.Context, /, project: str, files_path: Path | None) -> int:
+def check(ctx: click.Context, /, project: str, files_path: str | None) -> int:
     """Read all finished files of PROJECT again and compare their hashes. Exits 1 when one is not as it was."""
-    from crawlkit.files.part import hash_of
-
     area = area_of(ctx, project, files_path)
     good = bad = 0
     for entry in area.book.entries():
-        place = area.place(entry.path)
-        if not place.is_file():
-            problem = "is gone"
-        elif hash_of(place) != (entry.bytes, entry.sha256):
-            problem = "has changed"
-        else:
+        problem = area.state_of(entry)
+        if problem is None:
             good += 1
             continue
         bad += 1
-        say(f"{place}: {problem}")
+        say(f"{area.name_of(entry.path)}: {problem}")
     say(f"{good} as they were, {bad} not")
     return 1 if bad else 0

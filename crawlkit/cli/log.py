@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
+
+if TYPE_CHECKING:
+    from crawlkit.database.logwriter import LogWriter
 
 FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
@@ -42,3 +47,27 @@ def configure(settings: Settings, level: str = "INFO") -> None:
     logging.basicConfig(level="DEBUG" if settings.debug else level, handlers=[handler], force=True)
     for noisy in ("asyncio", "tornado.access", "alembic"):
         logging.getLogger(noisy).setLevel("WARNING")
+
+
+def tell_failures(settings: Settings) -> None:
+    """For who sits and waits: the scheduler says the first failure of each kind, and when it is tried again."""
+    if settings.logging_config is None and not settings.debug:
+        logging.getLogger("scheduler").setLevel("INFO")
+
+
+@contextlib.contextmanager
+def stored(settings: Settings, role: str) -> Iterator[LogWriter]:
+    """While it lasts, what this process logs also goes to the log store. Raises :class:`UsageError` for a bad URL."""
+    from crawlkit import wiring
+    from crawlkit.database.logwriter import StoreHandler
+
+    writer = wiring.log_writer(settings, role)
+    handler = StoreHandler(writer)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        root.removeHandler(handler)
+        writer.close()

@@ -6,13 +6,14 @@ The run itself is :mod:`crawlkit.cli.crawl`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import Rate, command, component_options, option, say, settings_of
+from crawlkit.cli.base import FilesPath, Rate, command, component_options, option, say, settings_of
 from crawlkit.cli.project import put_values
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import UsageError
@@ -35,7 +36,7 @@ FORMATS = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
         help="Results go to FILE.jsonl, .json or .csv.  [default: JSON lines on stdout]")  # fmt: skip
 @option("--overwrite", is_flag=True, help="Replace a FILE that exists and that this crawl did not write.")
 @option("--rate", type=Rate(), help="Pages per second.  [default: 1, and none for loopback hosts]")
-@option("--files-path", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@option("--files-path", type=FilesPath(), metavar="DIR|URL",
         help="Where downloads go.  [default: files in the data path]")  # fmt: skip
 @option("--limit", type=click.IntRange(min=1), help="Stop after so many pages; the rest is for the next run.")
 @option("--forever", is_flag=True, help="Do not end when the crawl has drained: wait for what is due later.")
@@ -49,7 +50,7 @@ def one(
     output: Path | None,
     overwrite: bool,
     rate: float | str | None,
-    files_path: Path | None,
+    files_path: str | None,
     limit: int | None,
     forever: bool,
     pdb: bool,
@@ -111,7 +112,7 @@ def _engine_options(ctx: click.Context) -> dict[str, Any]:
     return {"fail_pause_num": 0, **{name: value for name, value in said.items() if name in ENGINE_OPTIONS}}
 
 
-def _fetcher_options(ctx: click.Context, files_path: Path | None) -> dict[str, Any]:
+def _fetcher_options(ctx: click.Context, files_path: str | None) -> dict[str, Any]:
     said = component_options(ctx, "fetcher")
     return said if files_path is None else {**said, "files_path": files_path}
 
@@ -126,6 +127,7 @@ def _run(plan: Plan) -> int:
 
     settings = plan.settings
     log.configure(settings, "WARNING")
+    log.tell_failures(settings)
     locks: list[datapath.Lock] = []
     if plan.durable:
         datapath.make_data_path(settings.data_path)
@@ -136,8 +138,12 @@ def _run(plan: Plan) -> int:
     else:
         plan = dataclasses.replace(plan, settings=wiring.memory_settings(settings))
     try:
-        with wiring.open_stores(plan.settings, create=True) as stores:
-            crawl = Crawl(plan, stores)
+        keeps = plan.durable or settings.logdb is not None
+        with (
+            log.stored(plan.settings, "one") if keeps else contextlib.nullcontext() as logs,
+            wiring.open_stores(plan.settings, create=True) as stores,
+        ):
+            crawl = Crawl(plan, stores, logs.put if logs is not None else None)
             rows = [put_project(stores.projectdb, name, text, plan.rate) for name, text in plan.scripts.items()]
             for row in rows:
                 if row.rate == 0:
@@ -155,6 +161,7 @@ def put_project(projectdb: Any, name: str, script: str, rate: float | str | None
 
     old: ProjectRow | None = projectdb.get(name)
     row = put_values(old or ProjectRow(name=name), script, rate=rate, status="RUNNING")
+    row.pin = ""  # the script that was named is the one to run
     if old == row:
         return row
     saved: ProjectRow = projectdb.put(row, author="cli", message="crawlkit one")

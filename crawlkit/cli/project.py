@@ -66,7 +66,7 @@ def existing(store: ProjectStore, name: str) -> ProjectRow:
     return row
 
 
-@command(project, name="put", example="crawlkit project put quotes.py --rate 5")
+@command(project, name="put", remote=True, example="crawlkit project put quotes.py --rate 5")
 @click.argument("script", type=click.Path(path_type=Path))
 @option("--name", help="The project's name.  [default: the file's base name]")
 @option("--group", help="Its group.")
@@ -89,7 +89,7 @@ def put(ctx: click.Context, /, script: Path, name: str | None, force: bool, **op
     warnings: list[str] = []
     with open_projects(settings, create=True) as store:
         old = store.get(name)
-        if not force:
+        if not force and settings.server is None:  # the server looks at it by itself
             warnings = _load(settings, store, name, text)
         row = put_values(old or ProjectRow(name=name, status="RUNNING"), text, **options)
         row = store.put(row, author="cli", message=f"crawlkit project put {script.name}")
@@ -99,12 +99,16 @@ def put(ctx: click.Context, /, script: Path, name: str | None, force: bool, **op
     say(f"project {name}: {word}, {row.status}, {limit}, burst {row.burst:g}")
     for warning in warnings:
         say(f"project {name}: {warning}")
+    if row.pin:
+        say(f"project {name}: pinned to {row.pin[:8]}, which it goes on running; what was saved is {row.version[:8]}")
     if row.status not in ("RUNNING", "DEBUG"):
-        say(f"it does not run; to change that: crawlkit project status {name} RUNNING")
+        say(f"it does not run; to change that: crawlkit{said_path(settings)} project status {name} RUNNING")
+    elif not told and settings.server is not None:
+        say("no scheduler runs there now")
     elif not told:
         say(f"no scheduler runs on this data path; start one with: crawlkit{said_path(settings)} all")
     elif old is None:
-        say(f"start it with: crawlkit project run {name}")
+        say(f"start it with: crawlkit{said_path(settings)} project run {name}")
 
 
 def _load(settings: Settings, store: ProjectStore, name: str, text: str) -> list[str]:
@@ -165,19 +169,22 @@ def _burst(text: str) -> float:
     return burst
 
 
-@command(project, name="list", example="crawlkit project list")
+@command(project, name="list", remote=True, example="crawlkit project list")
 @option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def list_projects(ctx: click.Context, /, as_json: bool) -> None:
     """List all projects."""
-    with open_projects(settings_of(ctx)) as store:
+    settings = settings_of(ctx)
+    with open_projects(settings) as store:
         rows = sorted(store.all(), key=lambda row: (row.group, row.name))
+        if as_json and settings.server is not None:  # its list has no versions
+            rows = [existing(store, row.name) for row in rows]
     if as_json:
         for row in rows:
             click.echo(_json(row, script=False))
         return
     if not rows:
-        say("no projects yet; add one with: crawlkit project put SCRIPT")
+        say(f"no projects yet; add one with: crawlkit{said_path(settings)} project put SCRIPT")
         return
     table = [("NAME", "GROUP", "STATUS", "RATE", "BURST", "UPDATED")]
     for row in rows:
@@ -188,7 +195,7 @@ def list_projects(ctx: click.Context, /, as_json: bool) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-@command(project, name="show", example="crawlkit project show quotes --script > quotes.py")
+@command(project, name="show", remote=True, example="crawlkit project show quotes --script > quotes.py")
 @click.argument("name")
 @option("--script", "script_only", is_flag=True, help="Print the script, nothing else.")
 @option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
@@ -213,19 +220,22 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
             (reason, count, url, _exception_at(stores.taskdb, name, url))
             for reason, count, url in stores.taskdb.failures(name)
         ]
+    paused, ticks = _of_scheduler(settings, row)
     limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
     waiting = books.active - books.leased
     for label, value in (
         ("name", row.name),
         ("group", row.group or "-"),
-        ("status", row.status + _paused(settings, row)),
+        ("status", row.status + paused),
         ("rate", f"{limit}, burst {row.burst:g}"),
         ("updated", _when(row.updatetime)),
-        ("version", f"{row.version} ({len(versions)} saved)"),
+        ("version", f"{row.version} ({len(versions)} saved)" + (f", pinned to {row.pin}" if row.pin else "")),
         ("tasks", f"{books.tasks}: {waiting} waiting, {books.leased} on their way, {books.by_status.get(2, 0)} done, "
                   f"{books.by_status.get(3, 0)} failed, {books.by_status.get(4, 0)} cancelled"),
     ):  # fmt: skip
         click.echo(f"{label:<8} {value}")
+    for instant, method in ticks:
+        click.echo(f"next     {_when(instant)} {method}")
     for reason, count, url, exception in failures:
         click.echo(f"failed   {count:,}: {reason or 'no reason known'}, for instance {url}")
         if exception:
@@ -241,23 +251,24 @@ def _exception_at(taskdb: TaskStore, name: str, url: str) -> str:
     return last_failure(taskdb, name, row.taskid).get("exception", "") if row is not None else ""
 
 
-def _paused(settings: Settings, row: ProjectRow) -> str:
-    """`` (paused ...)`` when a scheduler runs and says so."""
+def _of_scheduler(settings: Settings, row: ProjectRow) -> tuple[str, list[tuple[float, str]]]:
+    """`` (paused ...)`` and the next instants of its crons, when a scheduler runs and says so."""
     from crawlkit import wiring
 
     if row.status not in ("RUNNING", "DEBUG"):
-        return ""
+        return "", []
     try:
-        seen = wiring.control_client(settings, timeout=3).summary()["projects"].get(row.name, {})
+        client = wiring.control_client(settings, timeout=3)
+        state = client.summary()["projects"].get(row.name, {}).get("paused", "running")
+        ticks = client.next_ticks(row.name)
     except ServiceUnreachable:
-        return ""
-    state = seen.get("paused", "running")
-    if state == "running":
-        return ""
-    return f" ({state}: too many failures in a row; it goes on by itself)"
+        return "", []
+    if state == "held":
+        return f" (paused by hand; to go on: crawlkit{said_path(settings)} project resume {row.name})", ticks
+    return "" if state == "running" else f" ({state}: too many failures in a row; it goes on by itself)", ticks
 
 
-@command(project, name="status", example="crawlkit project status quotes STOP")
+@command(project, name="status", remote=True, example="crawlkit project status quotes STOP")
 @click.argument("name")
 @click.argument("status", metavar="STATUS", type=click.Choice(STATUSES, case_sensitive=False))
 @click.pass_context
@@ -269,7 +280,10 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
         row.status = status.upper()
         store.put(row, author="cli", message=f"status {row.status}")
     told = tell(settings)
-    say(f"project {name}: {status.upper()}" + ("" if told else " (no scheduler runs on this data path now)"))
+    say(
+        f"project {name}: {status.upper()}"
+        + ("" if told else f" (no scheduler runs {'there' if settings.server else 'on this data path'} now)")
+    )
 
 
 @command(
@@ -302,7 +316,9 @@ def set_setting(
         old = known.get(key)
         if remove:
             if not store.remove_setting(name, key):
-                raise UsageError(f"project {name} has no setting {key!r}; see crawlkit project settings {name}")
+                raise UsageError(
+                    f"project {name} has no setting {key!r}; see crawlkit{said_path(settings)} project settings {name}"
+                )
             say(f"project {name}: setting {key} removed")
             return
         if old is None and len(known) >= MAX_SETTINGS:
@@ -356,10 +372,10 @@ def list_settings(ctx: click.Context, /, name: str, as_json: bool) -> None:
         else:
             click.echo(f"{key}  {_when(row.updatetime)}  {'(secret)' if value is None else value}")
     if not rows and not as_json:
-        say(f"no settings yet; set one with: crawlkit project set {name} KEY")
+        say(f"no settings yet; set one with: crawlkit{said_path(settings)} project set {name} KEY")
 
 
-@command(project, name="run", example="crawlkit project run quotes")
+@command(project, name="run", remote=True, example="crawlkit project run quotes")
 @click.argument("name")
 @option("--scheduler-rpc", metavar="URL", help=RPC)
 @click.pass_context
@@ -367,7 +383,8 @@ def run_project(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> 
     """Run on_start of a project in a running scheduler."""
     from crawlkit import wiring
 
-    client = wiring.control_client(settings_of(ctx), scheduler_rpc)
+    settings = settings_of(ctx)
+    client = wiring.control_client(settings, scheduler_rpc)
     answer = client.run(name)
     if not answer.get("accepted"):
         raise UsageError(f"project {name}: not run: {answer.get('reason') or answer.get('verdict')}")
@@ -375,10 +392,11 @@ def run_project(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> 
     if status in ("RUNNING", "DEBUG"):
         say(f"project {name}: on_start is on its way")
     else:
-        say(f"project {name} is {status}: on_start waits until: crawlkit project status {name} RUNNING")
+        then = f"crawlkit{said_path(settings)} project status {name} RUNNING"
+        say(f"project {name} is {status}: on_start waits until: {then}")
 
 
-@command(project, name="rm", example="crawlkit project rm quotes --yes")
+@command(project, name="rm", remote=True, example="crawlkit project rm quotes --yes")
 @click.argument("name")
 @option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
@@ -394,6 +412,8 @@ def remove(ctx: click.Context, /, name: str, yes: bool) -> None:
     try:
         wiring.control_client(settings).drop_project(name)
     except ServiceUnreachable:
+        if settings.server is not None:
+            raise
         wiring.drop_project(settings, name)
     say(f"project {name}: removed")
 
@@ -409,3 +429,6 @@ def _json(row: ProjectRow, script: bool) -> str:
     if not script:
         del value["script"]
     return msgspec.json.encode(value).decode()
+
+
+from crawlkit.cli import project_orders, project_versions, sync  # noqa: E402, F401 - their commands belong to the group above

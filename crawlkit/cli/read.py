@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,13 +16,19 @@ from crawlkit.libs.errors import UsageError
 if TYPE_CHECKING:
     from crawlkit.database.base import ResultStore, TaskStore
     from crawlkit.libs.rows import ResultRow, TaskRow
+    from crawlkit.settings import Settings
 
 PAGE = 1_000
 FOLLOW_EVERY = 0.5  # seconds between looks at the resultdb
+_ESCAPED = re.compile(rb"\\(?:u003c|.)", re.DOTALL)  # each escape whole, so that \\\\u003c stays
 STATUS = {"active": 1, "success": 2, "failed": 3, "bad": 4}
 
 
-@command(name="results", example="crawlkit results quotes --format csv > quotes.csv\ncrawlkit results quotes --follow")
+@command(
+    name="results",
+    remote=True,
+    example="crawlkit results quotes --format csv > quotes.csv\ncrawlkit results quotes --follow",
+)
 @click.argument("project")
 @option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
 @option("--follow", is_flag=True, help="Go on with new results until interrupted.")
@@ -33,10 +40,35 @@ def results(ctx: click.Context, /, project: str, form: str, follow: bool) -> Non
     if follow and form != "jsonl":
         raise UsageError(f"--follow writes lines as they come, and {form} needs the end: use --format jsonl")
     settings = settings_of(ctx)
+    if settings.server is not None:
+        if follow:
+            raise UsageError("--follow needs the databases: with --server, ask again")
+        write_from_server(settings, f"/results/{project}.{form}", embeddable=form != "csv")
+        return
     with wiring.open_stores(settings, ("resultdb",)) as stores:
         if not follow and not stores.resultdb.count(project):
             known_project(settings, project, stores.resultdb.projects())
         write_results(stores.resultdb, project, form, sys.stdout.buffer, follow=follow)
+
+
+def write_from_server(settings: Settings, path: str, *, embeddable: bool = False, **query: Any) -> None:
+    """Copies a file of the server to stdout, as it is made there. ``embeddable``: JSON made for pages, see export."""
+    from crawlkit.remote.opening import client_of
+
+    rest = b""
+    for piece in client_of(settings.server or "").stream(path, **query):
+        if not embeddable:
+            sys.stdout.buffer.write(piece)
+            continue
+        whole, end, rest = (rest + piece).rpartition(b"\n")
+        sys.stdout.buffer.write(_as_here(whole + end))
+    sys.stdout.buffer.write(_as_here(rest))
+    sys.stdout.buffer.flush()
+
+
+def _as_here(lines: bytes) -> bytes:
+    """JSON without the escape that the server puts so that it may stand in a page."""
+    return _ESCAPED.sub(lambda found: b"<" if found[0] == rb"\u003c" else found[0], lines)
 
 
 def known_project(settings: Any, project: str, others: list[str]) -> None:
@@ -46,7 +78,13 @@ def known_project(settings: Any, project: str, others: list[str]) -> None:
     with wiring.open_stores(settings, ("projectdb",)) as stores:
         names = sorted({*stores.projectdb.names(), *others})
     if project not in names:
-        raise UsageError(f"no project {project!r}; there are {', '.join(names[:10]) or 'none yet'}")
+        known = f"there are {', '.join(names[:10])}" if names else "there are none yet"
+        raise UsageError(f"no project {project!r}; {known}")
+
+
+def worked(taskdb: TaskStore) -> list[str]:
+    """The projects that had a task; a name that was only refused is none."""
+    return sorted({project for (project, event, _) in taskdb.ledger() if event != "refused"})
 
 
 def rows_of(resultdb: ResultStore, project: str, after: int = 0) -> Iterator[ResultRow]:
@@ -77,7 +115,7 @@ def write_results(resultdb: ResultStore, project: str, form: str, out: BinaryIO,
     out.flush()
 
 
-@command(name="tasks", example="crawlkit tasks quotes --status failed --format url")
+@command(name="tasks", remote=True, example="crawlkit tasks quotes --status failed --format url")
 @click.argument("project")
 @option("--status", type=click.Choice([*STATUS], case_sensitive=False), help="Only tasks in this state.")
 @option("--url", "pattern", help="Only URLs that hold this text, or match a pattern with *.")
@@ -86,10 +124,14 @@ def write_results(resultdb: ResultStore, project: str, form: str, out: BinaryIO,
 def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str | None, form: str) -> None:
     """Print the tasks of PROJECT as JSON lines or only their URLs; failed ones with reason and exception."""
     from crawlkit import wiring
-    from crawlkit.cli.task import last_failure
     from crawlkit.libs.task import Status
+    from crawlkit.libs.task_lines import failure_of, task_line
 
     settings = settings_of(ctx)
+    if settings.server is not None:
+        said = status.lower() if status else None
+        write_from_server(settings, f"/projects/{project}/tasks.{form}", status=said, url=pattern or None)
+        return
     out = sys.stdout.buffer
     with wiring.open_stores(settings, ("taskdb",)) as stores:
         found = False
@@ -97,10 +139,10 @@ def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str 
             found = True
             more: dict[str, str] = {}
             if form == "jsonl" and row.status is Status.FAILED:
-                more = last_failure(stores.taskdb, project, row.taskid)
+                more = next((failure_of(one) for one in stores.taskdb.attempts(project, row.taskid, 1)), {})
             out.write(task_line(row, form, more))
         if not found:
-            known_project(settings, project, stores.taskdb.projects())
+            known_project(settings, project, worked(stores.taskdb))
     out.flush()
 
 
@@ -113,30 +155,3 @@ def select_tasks(taskdb: TaskStore, project: str, status: str | None, pattern: s
     while page := taskdb.select(project, wanted, pattern, after, PAGE):
         yield from page
         after = page[-1].taskid
-
-
-def task_line(row: TaskRow, form: str, more: dict[str, str] | None = None) -> bytes:
-    """One line of output; ``more``: fields to add."""
-    if form == "url":
-        return row.url.encode("utf-8", "surrogatepass") + b"\n"
-    import msgspec
-
-    return msgspec.json.encode({**task_value(row), **(more or {})}) + b"\n"
-
-
-def task_value(row: TaskRow) -> dict[str, Any]:
-    """A task as JSON can say it."""
-    return {
-        "taskid": row.taskid,
-        "project": row.project,
-        "url": row.url,
-        "status": row.status.name,
-        "run": row.run,
-        "retried": row.retried,
-        "results": row.results,
-        "lastcrawltime": row.lastcrawltime,
-        "updatetime": row.updatetime,
-        "schedule": row.schedule,
-        "fetch": row.fetch,
-        "process": row.process,
-    }

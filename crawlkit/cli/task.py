@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import command, option, settings_of
+from crawlkit.cli.base import command, option, said_path, settings_of
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.task_lines import failure_of, task_value, track
 
 if TYPE_CHECKING:
     from crawlkit.database.base import TaskStore
     from crawlkit.libs.rows import AttemptRow, TaskRow
 
 
-@command(name="task", example="crawlkit task quotes https://quotes.toscrape.com/page/2/")
+@command(name="task", remote=True, example="crawlkit task quotes https://quotes.toscrape.com/page/2/")
 @click.argument("project")
 @click.argument("which", metavar="TASKID|URL")
 @option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 def task(ctx: click.Context, /, project: str, which: str, as_json: bool) -> None:
     """Show one task of PROJECT with its attempts: what the fetch brought, and what the callback raised and logged."""
     from crawlkit import wiring
-    from crawlkit.cli.read import known_project, task_value
+    from crawlkit.cli.read import known_project, worked
 
     settings = settings_of(ctx)
     with wiring.open_stores(settings, ("taskdb",)) as stores:
         row = find(stores.taskdb, project, which)
         if row is None:
-            known_project(settings, project, stores.taskdb.projects())
-            raise UsageError(f"project {project} has no task {which}; see crawlkit tasks {project}")
+            known_project(settings, project, worked(stores.taskdb))
+            listed = f"crawlkit{said_path(settings)} tasks {project}"
+            raise UsageError(f"project {project} has no task {which}; see {listed}")
         attempts = stores.taskdb.attempts(project, row.taskid)
     if as_json:
         import msgspec
@@ -75,24 +76,9 @@ def attempt_value(attempt: AttemptRow) -> dict[str, Any]:
     }
 
 
-def track(text: str) -> dict[str, Any]:
-    """What an attempt remembers of its fetch or its callback; nothing when it got there never."""
-    value = json.loads(text) if text else {}
-    return value if isinstance(value, dict) else {}
-
-
 def last_failure(taskdb: TaskStore, project: str, taskid: str) -> dict[str, str]:
     """``reason`` and ``exception`` (its last line) of a task's last attempt; empty without one."""
-    for attempt in taskdb.attempts(project, taskid, 1):
-        return {"reason": attempt.reason, "exception": exception_line(attempt)}
-    return {}
-
-
-def exception_line(attempt: AttemptRow) -> str:
-    """The last line of what went wrong in the callback, else of what went wrong in the fetch."""
-    process, fetch = track(attempt.process), track(attempt.fetch)
-    text = str(process.get("exception") or fetch.get("error") or "").strip()
-    return text.splitlines()[-1] if text else ""
+    return next((failure_of(attempt) for attempt in taskdb.attempts(project, taskid, 1)), {})
 
 
 def show(row: TaskRow, attempts: list[AttemptRow]) -> None:

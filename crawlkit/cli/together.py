@@ -31,24 +31,24 @@ LOOK = 0.1  # seconds between looks while starting
 logger = logging.getLogger("crawlkit")
 
 
-def run_all(settings: Settings, counts: Mapping[str, int]) -> int:
+def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool = True) -> int:
     """Until SIGTERM or SIGINT; returns the exit code."""
     log.configure(settings)
     datapath.make_data_path(settings.data_path)
     lock = datapath.Lock(settings.data_path / datapath.RUN_LOCK, "crawlkit all")
     try:
-        return asyncio.run(_supervise(settings, counts))
+        with log.stored(settings, "supervisor"):
+            return asyncio.run(_supervise(settings, children(settings, counts, with_webui=with_webui)))
     finally:
         lock.release()
 
 
-async def _supervise(settings: Settings, counts: Mapping[str, int]) -> int:
+async def _supervise(settings: Settings, specs: list[ChildSpec]) -> int:
     from crawlkit.supervisor import Supervisor
 
     server = wiring.queue_server(settings) if settings.message_queue is None else None
     if server is not None:
         await server.start()
-    specs = children(settings, counts)
     supervisor = Supervisor(specs)
     logger.info("data is in %s", settings.data_path.absolute())
     greeting = asyncio.create_task(_greet(settings, server, specs))
@@ -61,7 +61,7 @@ async def _supervise(settings: Settings, counts: Mapping[str, int]) -> int:
         logger.info("everything has stopped")
 
 
-def children(settings: Settings, counts: Mapping[str, int]) -> list[ChildSpec]:
+def children(settings: Settings, counts: Mapping[str, int], *, with_webui: bool = False) -> list[ChildSpec]:
     """What to start, takers before givers [C37]."""
     from crawlkit.supervisor import ChildSpec
 
@@ -74,6 +74,8 @@ def children(settings: Settings, counts: Mapping[str, int]) -> list[ChildSpec]:
     if not counts["result_worker"]:  # somebody has to take the results and count them
         specs.insert(0, ChildSpec("result_worker", _argv("result_worker", "--discard"), env))
     specs.append(ChildSpec("scheduler", _argv("scheduler"), env))
+    if with_webui:
+        specs.append(ChildSpec("webui", _argv("webui"), env))
     return specs
 
 
@@ -91,6 +93,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "TASKDB": settings.taskdb,
         "PROJECTDB": settings.projectdb,
         "RESULTDB": settings.resultdb,
+        "LOGDB": settings.logdb,
+        "LOG_DAYS": settings.log_days,
+        "LOG_SIZE": settings.log_size,
         "MESSAGE_QUEUE": settings.queue_url(),
         "QUEUE_MAXSIZE": settings.queue_maxsize,
         "SECRET_KEY": settings.secret_key,
@@ -107,10 +112,12 @@ async def _greet(settings: Settings, server: LocalServer | None, specs: list[Chi
     """Says once that everything is ready, or what is not."""
     deadline = asyncio.get_running_loop().time() + START_WITHIN
     missing: list[str] = []
+    on_queues = [spec for spec in specs if spec.name != "webui"]
     while asyncio.get_running_loop().time() < deadline:
         missing = await asyncio.to_thread(_missing, settings)
-        if server is not None and len(server.clients()) < len(specs):
-            missing.append(f"{len(specs) - len(server.clients())} of {len(specs)} components")
+        there = [name for name in server.clients() if name != "webui"] if server is not None else []
+        if server is not None and len(there) < len(on_queues):
+            missing.append(f"{len(on_queues) - len(there)} of {len(on_queues)} components")
         if not missing:
             what = ", ".join(spec.name for spec in specs)
             option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"

@@ -1,4 +1,4 @@
-"""The doors to the databases: three small interfaces and the rows that pass through them.
+"""The doors to the databases: small interfaces and the rows that pass through them.
 
 A backend stores what it is given and decides nothing. Every method is synchronous and may block; callers keep it off
 their event loop. Every method may raise ``StoreUnavailable``; then nothing of the call was kept, or that is unknown,
@@ -10,43 +10,74 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from crawlkit.libs.metrics import MetricRow
 from crawlkit.libs.rows import (
     AttemptRow,
+    AuditRow,
     Books,
+    KeptPage,
     Key,
     Lease,
+    LogFilter,
+    LoginLinkRow,
+    LogLine,
+    LogPage,
     NodeRow,
     Progress,
     ProjectRow,
     Queue,
     ResultRow,
     ResultSet,
+    SessionRow,
     SettingRow,
     TaskRow,
     TickRow,
+    TokenRow,
+    UserRow,
     VersionRow,
     Writes,
 )
+from crawlkit.libs.searches import FailurePage, Place, ResultPage, ResultSearch, TaskPage, TaskSearch
 from crawlkit.libs.task import Status
 
+SEARCH_SECONDS = 0.2  # how long a search for people looks before it shows what it has
+
 __all__ = [
+    "SEARCH_SECONDS",
+    "AccountStore",
     "AttemptRow",
+    "AuditRow",
     "BlobStore",
     "Books",
+    "FailurePage",
+    "KeptPage",
     "Key",
     "Lease",
+    "LogFilter",
+    "LogLine",
+    "LogPage",
+    "LogStore",
+    "LoginLinkRow",
     "NodeRow",
+    "Place",
     "Progress",
     "ProjectRow",
     "ProjectStore",
     "Queue",
+    "ResultPage",
     "ResultRow",
+    "ResultSearch",
     "ResultSet",
     "ResultStore",
+    "SessionRow",
     "SettingRow",
+    "TaskPage",
     "TaskRow",
+    "TaskSearch",
     "TaskStore",
     "TickRow",
+    "TokenRow",
+    "UserRow",
     "VersionRow",
     "Writes",
 ]
@@ -91,6 +122,9 @@ class TaskStore(Protocol):
 
     def nodes(self) -> list[NodeRow]: ...
 
+    def prune_nodes(self, before: float) -> int:
+        """Removes nodes that were last seen before ``before``; returns how many."""
+
     def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
         """Newest first."""
 
@@ -110,14 +144,52 @@ class TaskStore(Protocol):
     ) -> list[TaskRow]:
         """A page of tasks in order of taskid, behind ``after``. ``url``: a part of it, or a pattern with ``*``."""
 
+    def search(
+        self, search: TaskSearch, after: Place | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> TaskPage:
+        """A page of the tasks that ``search`` means, of one project or of all: those updated last first, or by URL.
+
+        Stops after ``budget`` seconds with what it has found; ``next`` of the page goes on from there. Sorted by URL
+        it looks only at the tasks updated last when there are too many of them.
+        """
+
+    def failure_groups(self, project: str | None = None, examples: int = 3, *, retrying: bool = False) -> FailurePage:
+        """Failed tasks by the reason of their last attempt, of one project or of all.
+
+        ``retrying``: instead those that wait for another try after a failure; of a project, those that are due first.
+        """
+
     def books(self, project: str) -> Books:
         """Counts rows. Reads the whole project: for audits, not for schedulers."""
 
     def projects(self) -> list[str]:
         """Projects that have tasks, leases or a ledger."""
 
+    def metrics(self, project: str, since: float, until: float, step: int = 60) -> list[MetricRow]:
+        """What a project did from ``since`` to before ``until``, in rows of ``step`` seconds, oldest first.
+
+        Steps under an hour are made of what is kept by the minute, others of what is kept by the hour. Rows without
+        anything are left out. ``ValueError`` for a step that is made of neither.
+        """
+
+    def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
+        """Removes up to ``limit`` rows of that width that begin before ``before``; returns how many."""
+
+    def count(self, project: str, status: Status | None = None) -> int:
+        """How many tasks a project has, of any status or of one. FAILED and BAD are counted by index."""
+
+    def reasons(self, project: str, taskids: Sequence[str]) -> dict[str, str]:
+        """Why the last attempt of each task failed, in the words of :meth:`failures`; of those tasks that exist."""
+
     def drop(self, project: str) -> Books:
         """Removes a project's tasks, leases, attempts, ticks, state and ledger; returns its last books."""
+
+    def drop_some(self, project: str, limit: int) -> int:
+        """Removes about ``limit`` rows of what :meth:`drop` removes, in one transaction; 0 when there is none left.
+
+        Ledger and rows balance after each call: what goes is entered as ``cleared`` and ``removed``, with the reason
+        ``drop``. State stays until the last call that removes anything, and its entry ``action`` for longer.
+        """
 
     def close(self) -> None: ...
 
@@ -184,6 +256,14 @@ class ResultStore(Protocol):
     def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
         """Newest first, streamed."""
 
+    def find(
+        self, search: ResultSearch, after: int | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> ResultPage:
+        """A page of the results that ``search`` means, in order of seq, behind the one with the seq ``after``.
+
+        Stops after ``budget`` seconds with what it has found; ``next`` of the page goes on from there.
+        """
+
     def since(self, seq: int, limit: int, projects: Sequence[str] | None = None) -> list[ResultRow]:
         """The next rows behind ``seq`` in order of seq. Whoever reads on from the last one's misses none."""
 
@@ -195,6 +275,9 @@ class ResultStore(Protocol):
     def projects(self) -> list[str]: ...
 
     def drop(self, project: str) -> int: ...
+
+    def drop_some(self, project: str, limit: int) -> int:
+        """Removes about ``limit`` results of a project in one transaction; returns how many, 0 at the end."""
 
     def position(self, follower: str) -> tuple[int, int]:
         """(seq, byte offset) of an output file that follows this store; (0, 0) at first."""
@@ -216,6 +299,139 @@ class BlobStore(Protocol):
     def remove(self, blobs: Sequence[str]) -> None: ...
 
     def sweep(self, before: float) -> int:
-        """Removes blobs older than ``before``; returns how many."""
+        """Removes blobs older than ``before``; returns how many. Kept pages stay."""
+
+    def keep_pages(self, pages: Sequence[KeptPage], per_callback: int, most_bytes: int) -> None:
+        """Keeps fetched pages, of each callback the newest ``per_callback``, and of all ``most_bytes`` of ``data``."""
+
+    def kept_pages(self, project: str, callback: str | None = None, limit: int = 1000) -> list[KeptPage]:
+        """Newest first, without their data."""
+
+    def kept_page(self, page: str) -> KeptPage | None:
+        """One with its data; ``None`` when it is gone."""
+
+    def drop_kept(self, project: str) -> int:
+        """Removes all kept pages of a project; returns how many."""
+
+    def close(self) -> None: ...
+
+
+class AccountStore(Protocol):
+    """Who may use the web UI, and the book of who changed what. Lies in the projectdb's database.
+
+    Passwords, sessions, links and tokens come here as digests; what they were cannot be read back.
+    """
+
+    def users(self) -> list[UserRow]:
+        """In order of their names."""
+
+    def user(self, name: str) -> UserRow | None: ...
+
+    def add_user(self, row: UserRow) -> bool:
+        """Inserts; ``False`` when the name is known. Raises :class:`InvalidAccount` for what may not be stored."""
+
+    def change_user(
+        self, name: str, *, password: str | None = None, role: str | None = None, at: float = 0, keep: str = ""
+    ) -> bool:
+        """Sets a password's hash or a role; ``False`` when there is none of that name.
+
+        A new password ends every session of that user but the one whose digest is ``keep``, and its links.
+        """
+
+    def seen_user(self, name: str, at: float) -> None:
+        """Notes a login."""
+
+    def remove_user(self, name: str) -> bool:
+        """Removes a user with all tokens, sessions and links."""
+
+    def tokens(self, user: str | None = None) -> list[TokenRow]:
+        """Oldest first; of everybody without ``user``."""
+
+    def token(self, id: str) -> TokenRow | None: ...
+
+    def add_token(self, row: TokenRow) -> None: ...
+
+    def used_token(self, id: str, at: float) -> None: ...
+
+    def remove_token(self, id: str) -> bool: ...
+
+    def sessions(self, user: str | None = None) -> list[SessionRow]: ...
+
+    def session(self, digest: str) -> SessionRow | None: ...
+
+    def add_session(self, row: SessionRow) -> None: ...
+
+    def seen_session(self, digest: str, at: float, expires: float) -> None: ...
+
+    def remove_session(self, digest: str) -> bool: ...
+
+    def add_link(self, row: LoginLinkRow) -> None: ...
+
+    def take_link(self, digest: str) -> LoginLinkRow | None:
+        """Removes and returns it: of any number who try, one gets it."""
+
+    def prune(self, now: float) -> int:
+        """Removes sessions, links and tokens that expired before ``now``; returns how many."""
+
+    def add_audit(self, row: AuditRow) -> int:
+        """Writes an entry; returns its id."""
+
+    def audit(
+        self,
+        *,
+        user: str = "",
+        action: str = "",
+        project: str = "",
+        text: str = "",
+        since: float | None = None,
+        until: float | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[AuditRow]:
+        """A page of entries, newest first, with ids under ``before``.
+
+        ``action``: the whole word, or with a dot at its end all that begin so; ``text``: a part of the detail, in
+        whatever case (ASCII);
+        ``since`` is in, ``until`` is not. What is empty does not filter.
+        """
+
+    def prune_audit(self, before: float) -> int:
+        """Removes entries older than ``before``; returns how many."""
+
+    def close(self) -> None: ...
+
+
+class LogStore(Protocol):
+    """The logdb: what processes and callbacks log, for some days and up to some size. A power cut may take the last."""
+
+    def append_many(self, lines: Sequence[LogLine]) -> int:
+        """Stores all in one transaction, numbered in their order; returns the last number, 0 for none.
+
+        Texts longer than ``MAX_TEXT`` are cut in the middle.
+        """
+
+    def search(
+        self, wanted: LogFilter, before: int | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> LogPage:
+        """The newest lines with a number below ``before``, newest first. ``next`` is the ``before`` of the next page.
+
+        Looks for ``budget`` seconds, about; then it says how far it came. Hosts' clocks may differ by ``SKEW``:
+        a line whose clock is further off may be missed by ``since`` and ``until``.
+        """
+
+    def tail(self, wanted: LogFilter, after: int, limit: int = 1000, budget: float = SEARCH_SECONDS) -> LogPage:
+        """The lines with a number above ``after``, oldest first. ``next``, never None, is the ``after`` to go on."""
+
+    def last(self) -> int:
+        """The largest number given out, 0 without any."""
+
+    def nodes(self) -> list[tuple[str, str]]:
+        """(node, role) of whoever has lines here, in order of their names."""
+
+    def size(self) -> tuple[int, int]:
+        """(lines, bytes) held, both as an estimate."""
+
+    def prune(self, before: float, max_bytes: int) -> int:
+        """Removes lines older than ``before`` and, over ``max_bytes``, the oldest ones; returns how many."""
 
     def close(self) -> None: ...

@@ -6,16 +6,20 @@ Nothing is opened or made up here: a URL that cannot be served is refused in wor
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, TaskStore
+from crawlkit.database.base import AccountStore, BlobStore, LogStore, ProjectStore, ResultStore, TaskStore
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import UsageError
 
-TYPES = ("taskdb", "projectdb", "resultdb", "blobdb")
+if TYPE_CHECKING:
+    from crawlkit.database.sqlalchemy.engine import Database
+
+TYPES = ("taskdb", "projectdb", "resultdb", "blobdb", "logdb")
 _SERVERS = {"postgresql": "PostgreSQL", "postgres": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 _GONE = {"mongodb", "redis", "elasticsearch", "es", "couchdb"}
+Store = TaskStore | ProjectStore | ResultStore | BlobStore | LogStore
 _EXAMPLE = "sqlite:////var/lib/crawlkit/{type}.db"
 
 
@@ -65,7 +69,41 @@ def connect_blobdb(url: str, *, read_only: bool = False, clock: Clock | None = N
     return cast(BlobStore, _connect(_of_type(url, "blobdb"), read_only, clock))
 
 
-def connect_database(url: str) -> TaskStore | ProjectStore | ResultStore | BlobStore:
+def connect_accountdb(url: str, *, read_only: bool = False) -> AccountStore:
+    """The accounts and the audit log in the database of the projectdb at ``url``. Raises the same."""
+    parts = _of_type(url, "projectdb")
+    if parts.engine == "local":
+        raise UsageError(f"database URL {url!r}: a folder of scripts keeps no accounts")
+    if _in_memory(parts):
+        from crawlkit.database.memory import MemoryAccountStore
+
+        return MemoryAccountStore()
+    if parts.engine != "sqlite":
+        raise _refusal(parts)
+    from crawlkit.database.sqlalchemy.accountstore import SqlAccountStore
+
+    database = _open_sqlite(parts, read_only)
+    try:
+        return SqlAccountStore(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def check(url: str, kind: str) -> StoreURL:
+    """The URL of a store of that kind, taken apart; raises :class:`UsageError` for one that cannot be served."""
+    parts = _of_type(url, kind)
+    if parts.engine not in ("sqlite", "memory") and not (parts.engine == "local" and kind == "projectdb"):
+        raise _refusal(parts)
+    return parts
+
+
+def connect_logdb(url: str, *, read_only: bool = False) -> LogStore:
+    """The store of log lines at ``url``. Raises the same."""
+    return cast(LogStore, _connect(_of_type(url, "logdb"), read_only, None))
+
+
+def connect_database(url: str) -> Store:
     """pyspider's form: the type stands in the scheme, ``sqlite+taskdb:///task.db`` [R10]."""
     parts = parse(url)
     if not parts.type:
@@ -80,28 +118,35 @@ def _of_type(url: str, kind: str) -> StoreURL:
     return parts._replace(type=kind)
 
 
-def _connect(
-    url: StoreURL, read_only: bool, clock: Clock | None
-) -> TaskStore | ProjectStore | ResultStore | BlobStore:  # fmt: skip
-    if url.engine == "memory":
+def _connect(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
+    if _in_memory(url):
         return _memory(url.type, clock)
     if url.engine == "sqlite":
         return _sqlite(url, read_only, clock)
     if url.engine == "local":
         return _local(url)
+    raise _refusal(url)
+
+
+def _in_memory(url: StoreURL) -> bool:
+    nameless = url.rest.partition("?")[0] in ("", "/", "/:memory:")
+    return url.engine == "memory" or (url.engine == "sqlite" and nameless)
+
+
+def _refusal(url: StoreURL) -> UsageError:
     where = f"database URL {url.url!r} for the {url.type}"
     if url.engine in _SERVERS:
-        raise UsageError(f"{where}: {_SERVERS[url.engine]} is not available in this version: use {_instead(url)}")
+        return UsageError(f"{where}: {_SERVERS[url.engine]} is not available in this version: use {_instead(url)}")
     if url.engine in _GONE:
-        raise UsageError(f"{where}: {url.engine} is not supported by crawlkit: use {_instead(url)}")
-    raise UsageError(f"{where}: unknown engine {url.engine!r}: use sqlite or memory, for instance {_instead(url)}")
+        return UsageError(f"{where}: {url.engine} is not supported by crawlkit: use {_instead(url)}")
+    return UsageError(f"{where}: unknown engine {url.engine!r}: use sqlite or memory, for instance {_instead(url)}")
 
 
 def _instead(url: StoreURL) -> str:
     return _EXAMPLE.format(type=url.type)
 
 
-def _memory(kind: str, clock: Clock | None) -> TaskStore | ProjectStore | ResultStore | BlobStore:
+def _memory(kind: str, clock: Clock | None) -> Store:
     from crawlkit.database import memory
 
     if kind == "taskdb":
@@ -110,25 +155,13 @@ def _memory(kind: str, clock: Clock | None) -> TaskStore | ProjectStore | Result
         return memory.MemoryProjectStore(clock)
     if kind == "resultdb":
         return memory.MemoryResultStore()
+    if kind == "logdb":
+        return memory.MemoryLogStore()
     return memory.MemoryBlobStore(clock)
 
 
-def _sqlite(
-    url: StoreURL, read_only: bool, clock: Clock | None
-) -> TaskStore | ProjectStore | ResultStore | BlobStore:  # fmt: skip
-    place, _, query = url.rest.partition("?")
-    if place in ("", "/", "/:memory:"):
-        return _memory(url.type, clock)
-    if not place.startswith("/"):
-        raise UsageError(
-            f"database URL {url.url!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
-        )
-    path = place[1:]
-    from crawlkit.database.sqlalchemy.engine import open_sqlite
-
-    database = open_sqlite(
-        path, url.type, read_only=read_only, durable=url.type != "blobdb", busy_timeout=_timeout(url, query)
-    )
+def _sqlite(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
+    database = _open_sqlite(url, read_only)
     try:
         if url.type == "taskdb":
             from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
@@ -142,12 +175,29 @@ def _sqlite(
             from crawlkit.database.sqlalchemy.resultstore import SqlResultStore
 
             return SqlResultStore(database)
+        if url.type == "logdb":
+            from crawlkit.database.sqlalchemy.logstore import SqlLogStore
+
+            return SqlLogStore(database)
         from crawlkit.database.sqlalchemy.blobstore import SqlBlobStore
 
         return SqlBlobStore(database, clock)
     except BaseException:
         database.close()
         raise
+
+
+def _open_sqlite(url: StoreURL, read_only: bool) -> Database:
+    place, _, query = url.rest.partition("?")
+    if not place.startswith("/"):
+        raise UsageError(
+            f"database URL {url.url!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
+        )
+    path = place[1:]
+    from crawlkit.database.sqlalchemy.engine import open_sqlite
+
+    durable = url.type not in ("blobdb", "logdb")  # what a power cut takes of these is only a pity
+    return open_sqlite(path, url.type, read_only=read_only, durable=durable, busy_timeout=_timeout(url, query))
 
 
 def _timeout(url: StoreURL, query: str) -> float:

@@ -10,8 +10,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from crawlkit.database.base import ProjectRow, ResultSet, SettingRow
-from crawlkit.libs.errors import InvalidProject
+from crawlkit.database.base import KeptPage, ProjectRow, ResultSet, SettingRow, UserRow
+from crawlkit.libs.errors import InvalidAccount, InvalidProject
+from crawlkit.libs.roles import ROLES
 from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
@@ -19,6 +20,8 @@ CHUNK = 256 * 1024  # bytes of a piece of a blob
 MAX_GROUP = 64
 TICK = 1e-6  # seconds; the smallest step of an updatetime
 NO_REASON = "unknown"  # a failure whose attempt is no longer kept
+_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_VERSION = re.compile(r"[0-9a-f]{32}")
 _SETTING = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 LAST_TEXT = "\U0010ffff" * 65  # behind every taskid
 
@@ -44,10 +47,17 @@ def check_project(row: ProjectRow) -> None:
         raise InvalidProject(f"project {row.name}: rate {row.rate}: use 0 or a positive number of tasks per second")
     if not 1 <= row.burst < math.inf:
         raise InvalidProject(f"project {row.name}: burst {row.burst}: use 1 or a larger number of tasks")
+    if row.pin and not _VERSION.fullmatch(row.pin):
+        raise InvalidProject(f"project {row.name}: pin {row.pin!r}: use the md5 of a saved version, or nothing")
     try:
         (row.script + row.comments).encode()
     except UnicodeEncodeError:
         raise InvalidProject(f"project {row.name}: the script holds a lone surrogate, which is not text") from None
+
+
+def fits_kept(page: KeptPage) -> bool:
+    """Whether a page can be kept: one with a name that is too long is left out."""
+    return max(len(page.callback), len(page.taskid), len(page.project)) <= MAX_GROUP
 
 
 def check_setting(project: str, setting: SettingRow) -> None:
@@ -58,12 +68,45 @@ def check_setting(project: str, setting: SettingRow) -> None:
         )
 
 
+def check_user(row: UserRow) -> None:
+    """Raises :class:`InvalidAccount` for a user that may not be stored."""
+    if not _USER.fullmatch(row.name):
+        raise InvalidAccount(
+            f"user {row.name!r}: use 1 to 64 letters, digits, dots, dashes, underscores and @,"
+            " with a letter or a digit first"
+        )
+    check_role(row.role)
+
+
+def check_role(role: str) -> None:
+    """Raises :class:`InvalidAccount` for a role that there is not."""
+    if role not in ROLES:
+        raise InvalidAccount(f"role {role!r}: use one of {', '.join(ROLES)}")
+
+
 def url_matcher(pattern: str) -> Callable[[str], bool]:
-    """A test for URLs: a part of it, or the whole of it with ``*`` for any characters. Case counts."""
+    """A test for URLs: a part of it, or the whole of it with ``*`` for any characters. Case counts.
+
+    No regular expression: with many stars one would try for ever, and whoever may search may write the pattern.
+    """
     if "*" not in pattern:
         return lambda url: pattern in url
-    match = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
-    return lambda url: match(url) is not None
+    first, *between, last = pattern.split("*")
+    middle = [part for part in between if part]
+
+    def matches(url: str) -> bool:
+        end = len(url) - len(last)
+        if len(first) > end or not url.startswith(first) or not url.endswith(last):
+            return False
+        at = len(first)
+        for part in middle:  # the leftmost place leaves the most for the rest
+            found = url.find(part, at, end)
+            if found < 0:
+                return False
+            at = found + len(part)
+        return True
+
+    return matches
 
 
 def pieces(chunks: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pycurl
 
-from crawlkit.fetcher import address_guard
+from crawlkit.fetcher import address_guard, hops
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
@@ -145,6 +145,10 @@ class Session:
         self._clean = False
         configure(self._handle, plan, self._engine)
         transfer.attach()
+        hop = hops.new_hop(plan.method, plan.url.full, plan.body)
+        if hop is not None:
+            hops.watch(self._handle, hop)
+            hop.received = transfer.received
         self._engine.begin(transfer)
         try:
             answer = await transfer.future
@@ -152,6 +156,11 @@ class Session:
             self._engine.end(transfer)
             self._engine.loop.remove(self._handle)
             transfer.release()
+            if hop is not None:
+                hop.received = None
+                hops.measure(self._handle, hop, transfer.elapsed())
+        if hop is not None:
+            hop.status, hop.headers = answer.status, answer.headers
         if not self._cookies_came:
             self._cookies_came = any(len(name) == 10 and name.lower() == "set-cookie" for name, _ in answer.headers)
         return answer
@@ -215,6 +224,10 @@ class Transfer:
     def received(self) -> int:
         """Bytes that came so far, as on the wire."""
         return self._raw or sum(map(len, self._lines))
+
+    def elapsed(self) -> float:
+        """Seconds since it was asked for."""
+        return self._engine.clock.monotonic() - self._started
 
     def release(self) -> None:
         """Gives back what a transfer without an answer still holds."""

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from crawlkit.fetcher import browser_client
@@ -19,16 +18,15 @@ from crawlkit.fetcher.download_rules import Action
 from crawlkit.fetcher.file_transfer import Send, Wish, Work, file_error
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.settings import FetcherSettings
-from crawlkit.files.area import FileArea, Lock
+from crawlkit.files.base import Area, Lock, PartFile
 from crawlkit.files.book import Entry
-from crawlkit.files.part import Part
+from crawlkit.files.places import Places
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError, InvalidTask, StoreUnavailable
 from crawlkit.libs.filenames import download_args, path_of
 from crawlkit.libs.messages import Dispatch
 
 THREADS = 4
-LOCK_LOOK = 0.1  # seconds between looks at a target that another task has
 NO_TIMEOUT = 7 * 86_400.0  # seconds; a file may take long, what stands still ends by the low-speed limit
 UNLIMITED = 2**62
 
@@ -52,6 +50,7 @@ class Downloader:
         self._settings = settings
         self._clock = clock
         self._engine = engine
+        self._places = Places(settings.files_path or "", clock.monotonic)
         self._threads: ThreadPoolExecutor | None = None
 
     def wish(self, task: Dispatch) -> Wish:
@@ -77,11 +76,10 @@ class Downloader:
         place is at fault, and what ``send`` raises. What came so far is kept for the next attempt.
         """
         wish = self.wish(task)
-        assert self._settings.files_path is not None
         if task.fetch.timeout is None:
             plan = replace(plan, timeout=NO_TIMEOUT)
-        area = FileArea(Path(self._settings.files_path), task.project)
         try:
+            area = await self.in_thread(self._places.area, task.project)
             lock = await self._lock(area, wish)
             try:
                 return await self._under_lock(task, wish, area, plan, send)
@@ -109,22 +107,20 @@ class Downloader:
             await asyncio.wait([future])
             raise
 
-    async def _lock(self, area: FileArea, wish: Wish) -> Lock:
+    async def _lock(self, area: Area, wish: Wish) -> Lock:
         while True:
             lock = await self.in_thread(area.try_lock, wish.url, wish.to)
             if lock is not None:
                 return lock
-            await asyncio.sleep(LOCK_LOOK)  # its holder may be another process, which tells nobody
+            await asyncio.sleep(area.look)  # its holder may be another process, which tells nobody
 
-    async def _under_lock(
-        self, task: Dispatch, wish: Wish, area: FileArea, plan: Plan, send: Send
-    ) -> Finished | Answer:
+    async def _under_lock(self, task: Dispatch, wish: Wish, area: Area, plan: Plan, send: Send) -> Finished | Answer:
         now = self._clock.time()
         guess = path_of(wish.to, rules.url_name(wish.url))
         found = await self.in_thread(area.finished, wish.url, wish.to, guess, task.run, now)
         if found is not None:
             if found.url not in ("", wish.url) and wish.sha256 != found.sha256:
-                raise FetchError("file", f"{area.place(found.path)}: is the file of another URL, {found.url:.200}")
+                raise FetchError("file", f"{area.name_of(found.path)}: is the file of another URL, {found.url:.200}")
             if wish.fits(found) and _is_current(found, wish, task.run, now):
                 return await self._keep(area, wish, found)
             if not wish.fits(found):
@@ -148,14 +144,14 @@ class Downloader:
         finally:
             await work.end()
 
-    async def _keep(self, area: FileArea, wish: Wish, entry: Entry, answer: Answer | None = None) -> Finished:
+    async def _keep(self, area: Area, wish: Wish, entry: Entry, answer: Answer | None = None) -> Finished:
         """A file that was taken over belongs to the first URL that asks for it."""
         if not entry.url:
             entry.url, entry.target = wish.url, wish.to
             await self.in_thread(area.book.put, entry)
         return _finished(area, entry, answer)
 
-    async def _check(self, area: FileArea, wish: Wish, part: Part) -> None:
+    async def _check(self, area: Area, wish: Wish, part: PartFile) -> None:
         """Puts a file aside whose length or hash is wrong, and raises."""
         problem = None
         expected = wish.size if wish.size is not None else part.note.total
@@ -177,16 +173,16 @@ def _is_current(entry: Entry, wish: Wish, run: int, now: float) -> bool:
     return entry.run == run and 0 <= now - entry.checked < rules.FRESH
 
 
-def _taken_over(area: FileArea, path: str, looked_at: str) -> Entry | None:
+def _taken_over(area: Area, path: str, looked_at: str) -> Entry | None:
     """A file that was taken over and has the server's name. Reads a row in the event loop, seldom."""
     return area.adopted(path) if path != looked_at else None
 
 
-def _finished(area: FileArea, entry: Entry, answer: Answer | None = None) -> Finished:
+def _finished(area: Area, entry: Entry, answer: Answer | None = None) -> Finished:
     if answer is not None and answer.status != 304:
         headers = answer.headers
     else:
         known = (("Content-Type", entry.content_type), ("ETag", entry.etag), ("Last-Modified", entry.last_modified))
         headers = [(name, value) for name, value in known if value]
-    file = {"path": str(area.place(entry.path)), "bytes": entry.bytes, "sha256": entry.sha256}
+    file = {"path": area.name_of(entry.path), "bytes": entry.bytes, "sha256": entry.sha256}
     return Finished(file, entry.final_url or entry.url, headers)

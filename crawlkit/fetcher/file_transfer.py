@@ -16,9 +16,9 @@ from crawlkit.fetcher.download_rules import Action, Have
 from crawlkit.fetcher.limits import Body
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.settings import MIB
+from crawlkit.files.base import PartFile
 from crawlkit.files.book import Entry
-from crawlkit.files.part import Part
-from crawlkit.libs.errors import FetchError
+from crawlkit.libs.errors import FetchError, StoreUnavailable
 from crawlkit.libs.filenames import path_of
 
 SYNC_EVERY = 4 * MIB  # bytes between syncs: what a crash may cost
@@ -52,7 +52,7 @@ class Work:
     """The requests for one file, one after the other, until it is whole or there is no getting on."""
 
     def __init__(
-        self, engine: Engine, in_thread: InThread, wish: Wish, part: Part, found: Entry | None, plan: Plan,
+        self, engine: Engine, in_thread: InThread, wish: Wish, part: PartFile, found: Entry | None, plan: Plan,
         taken_over: Callable[[str], Entry | None],
     ) -> None:  # fmt: skip
         self._in_thread = in_thread
@@ -225,6 +225,8 @@ class Work:
             await self._in_thread(self._part.sync)
         except OSError as error:
             self.trouble = file_error(error)
+        except StoreUnavailable as error:
+            self.trouble = FetchError("file", str(error))
         finally:
             self._syncing = None
             body.full = False
@@ -246,8 +248,7 @@ class Work:
         part = self._part
         if part.is_open:
             if part.size or not part.note.ranges:
-                part.sync()
-                part.close()
+                part.keep()
             else:
                 part.discard()
 
@@ -255,7 +256,7 @@ class Work:
 class _FileBody(Body):
     """A body on its way to the disk; nothing of it counts as held in memory."""
 
-    def __init__(self, work: Work, part: Part, raw: bool, engine: Engine) -> None:
+    def __init__(self, work: Work, part: PartFile, raw: bool, engine: Engine) -> None:
         super().__init__(work.wish.max_size, engine.inflight)
         self._work = work
         self._part = part
@@ -272,9 +273,9 @@ class _FileBody(Body):
         except OSError as error:
             self._work.trouble = file_error(error)
             raise self._work.trouble from None
-        if part.unsynced >= SYNC_EVERY:
+        if part.unsynced >= max(SYNC_EVERY, part.piece):
             self._work.sync_soon(self)
-            self.full = part.unsynced >= MAX_UNSYNCED
+            self.full = part.unsynced >= max(MAX_UNSYNCED, 2 * part.piece)
 
 
 def file_error(error: OSError) -> FetchError:

@@ -23,6 +23,7 @@ from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, QueueError
 from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
 from crawlkit.libs.task import NO_FETCH, host_of
+from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
 
 __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
@@ -60,6 +61,7 @@ class FetcherService:
         self._fetcher = Fetcher(settings, clock, node, blobs)
         self._started = clock.time()
         self._host = socket.gethostname()
+        self._vitals = Vitals()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._held: dict[int, Dispatch] = {}  # from the take to the acknowledgement
         self._out: list[tuple[int, bytes]] = []
@@ -255,7 +257,7 @@ class FetcherService:
             await asyncio.sleep(self._settings.heartbeat)
 
     def _heartbeat(self) -> bytes:
-        stats = dict(self.stats, running=len(self._running), inflight=len(self._held))
+        stats = dict(self.stats, running=len(self._running), inflight=len(self._held), **self._vitals.look())
         return encode(
             Heartbeat(
                 self._node, "fetcher", self._host, os.getpid(), __version__, self._started,

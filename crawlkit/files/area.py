@@ -14,12 +14,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crawlkit.files.book import Entry, FileBook
+from crawlkit.files.ownership import entry_of, free_path
 from crawlkit.files.part import Part, hash_of, read_note, sync_folder
 from crawlkit.libs.errors import FetchError
-from crawlkit.libs.filenames import PLACE, marked
+from crawlkit.libs.filenames import PLACE
 
 INNER = ".crawlkit-files"
 BROKEN = ".broken"
+
+
+def part_key(url: str, target: str) -> str:
+    """The name of a part of this URL for this target."""
+    return hashlib.sha256(f"{target}\0{url}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class Lock:
@@ -47,6 +53,8 @@ class Lock:
 class FileArea:
     """The files of one project below ``root``. Raises ``OSError`` as the file system does."""
 
+    look = 0.1  # seconds between looks at a target that another task has: its holder may be another process
+
     def __init__(self, root: Path, project: str) -> None:
         self.folder = Path(os.path.abspath(root)) / project
         self.inner = self.folder / INNER
@@ -70,16 +78,21 @@ class FileArea:
             raise FetchError("file", f"{path!r:.200} is crawlkit's own")
         return made
 
-    # -- who works on what -------------------------------------------------------------------------------------------
+    @property
+    def where(self) -> str:
+        """The folder of the project's files."""
+        return str(self.folder)
 
-    def key(self, url: str, target: str) -> str:
-        """The name of a part of this URL for this target."""
-        return hashlib.sha256(f"{target}\0{url}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    def name_of(self, path: str) -> str:
+        """The absolute path of a file; raises as :meth:`place` does."""
+        return str(self.place(path))
+
+    # -- who works on what -------------------------------------------------------------------------------------------
 
     def try_lock(self, url: str, target: str) -> Lock | None:
         """The lock on a target (one that takes the server's name: with its URL); ``None`` while another has it."""
         self.make()
-        name = self.key(url if PLACE in target else "", target)
+        name = part_key(url if PLACE in target else "", target)
         return _lock(self.inner / f"{name}.lock", wait=False)
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -125,7 +138,7 @@ class FileArea:
         return Part.open(self._part_file(url, target), url, target)
 
     def _part_file(self, url: str, target: str) -> Path:
-        return self.inner / f"{self.key(url, target)}.part"
+        return self.inner / f"{part_key(url, target)}.part"
 
     # -- how it gets there -------------------------------------------------------------------------------------------
 
@@ -135,13 +148,8 @@ class FileArea:
         May be done again after a crash. Raises :class:`FetchError` of kind ``file`` when the place belongs to another.
         """
         with self._one_at_a_time():
-            note = part.note
-            entry = Entry(
-                path=self._free_path(part), bytes=note.bytes, sha256=note.sha256, url=note.url, target=note.target,
-                etag=note.etag, last_modified=note.last_modified, final_url=note.final_url,
-                content_type=note.content_type, run=run, checked=now,
-            )  # fmt: skip
-            if entry.path != note.path:
+            entry = entry_of(part.note, free_path(part.note, self, self.book.at), run, now)
+            if entry.path != part.note.path:
                 part.note_path(entry.path)
             place = self.place(entry.path)
             if part.file.exists():
@@ -166,32 +174,23 @@ class FileArea:
             part.discard()
             return place
 
-    def _free_path(self, part: Part) -> str:
-        """Where the part goes: never over a file that is another's."""
-        path = part.note.path
-        for _ in range(2):
-            place = self.place(path)
-            if not os.path.lexists(place):
-                return path
-            if not place.is_file():
-                raise FetchError("file", f"{place}: is there and is no file")
-            owner = self.book.at(path)
-            if owner is not None and owner.url in ("", part.note.url):
-                return path
-            if self._is_this(place, part):
-                return path
-            if owner is None:
-                raise FetchError(
-                    "file", f"{place}: is there, and nothing is known of it; remove it, or take it over by"
-                    " crawlkit files adopt"
-                )  # fmt: skip
-            if PLACE not in part.note.target:
-                raise FetchError("file", f"{place}: is the file of another URL, {owner.url:.200}")
-            path = marked(part.note.path, hashlib.sha256(part.note.url.encode("utf-8", "replace")).hexdigest()[:8])
-        raise FetchError("file", f"{place}: is the file of another URL")
+    def length_at(self, path: str) -> int | None:
+        """Bytes of the file at a path; ``None``: nothing is there; -1: no file."""
+        place = self.place(path)
+        if not os.path.lexists(place):
+            return None
+        return place.stat().st_size if place.is_file() else -1
 
-    def _is_this(self, place: Path, part: Part) -> bool:
-        return place.stat().st_size == part.note.bytes and hash_of(place) == (part.note.bytes, part.note.sha256)
+    def hash_at(self, path: str) -> tuple[int, str]:
+        """(bytes, sha256) of a file."""
+        return hash_of(self.place(path))
+
+    def state_of(self, entry: Entry) -> str | None:
+        """What is wrong with a finished file, which is read again; ``None``: nothing."""
+        place = self.place(entry.path)
+        if not place.is_file():
+            return "is gone"
+        return None if hash_of(place) == (entry.bytes, entry.sha256) else "has changed"
 
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -238,6 +237,11 @@ class FileArea:
             sync_folder(folder)
         if entries:
             self.book.put(*entries)
+
+    def inside(self, source: Path) -> str | None:
+        """The path of a file that lies among the project's files already."""
+        real, folder = source.resolve(), self.folder.resolve()
+        return str(real.relative_to(folder)) if real.is_relative_to(folder) else None
 
     def _bring(self, source: Path, place: Path, copy: bool) -> None:
         make_folder(place.parent)

@@ -37,6 +37,8 @@ class Note(Struct, omit_defaults=True, kw_only=True):
 class Part:
     """``file`` and its note ``file`` + ``.json``. Opened by :meth:`open`, closed by :meth:`close`."""
 
+    piece = 1  # bytes: any number is worth a sync
+
     def __init__(self, file: Path) -> None:
         self.file = file
         self.note_file = file.with_suffix(".json")
@@ -92,6 +94,11 @@ class Part:
         os.fsync(self._fd)
         self.note.bytes = size
         self._write_note()
+
+    def keep(self) -> None:
+        """Brings to disk all that is written, and closes."""
+        self.sync()
+        self.close()
 
     def restart(self) -> None:
         """Throws away what is there; what the server said of it goes too."""

@@ -88,7 +88,7 @@ class BaseHandler:
     task: TaskDict
     response: Response
     save: dict[str, Any]
-    logger: logging.Logger
+    logger: logging.Logger = logging.getLogger("handler")  # a script has one of its own name
 
     __env__: Mapping[str, Any] = MappingProxyType({"debugger": False})  # pyspider scripts ask it [P02]
 
@@ -109,10 +109,10 @@ class BaseHandler:
     ) -> TaskDict | list[TaskDict] | None:
         """Asks for ``url`` to be crawled; returns the task, or a list of tasks for several URLs [H40-H56].
 
-        A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out. A curl
-        command, as browsers copy it, stands for its URLs with its arguments [H80], and a form of a page for what
-        submitting it sends. A task may be yielded. Explicit arguments win over the callback's ``@config``, and that
-        over ``crawl_config``, also key by key inside dicts.
+        A relative URL is resolved against the page at hand; ``None`` (there is no next page) is left out, and the log
+        says so. A curl command, as browsers copy it, stands for its URLs with its arguments [H80], and a form of a page
+        for what submitting it sends. A task may be yielded. Explicit arguments win over the callback's ``@config``, and
+        that over ``crawl_config``, also key by key inside dicts.
         Raises :class:`TypeError` for an unknown argument, :class:`InvalidTask` for a wrong value,
         :class:`NotImplementedError` for an unknown callback.
         """
@@ -122,6 +122,7 @@ class BaseHandler:
         if type(url) is str:
             return crawler.crawl(url, callback, kwargs)
         if url is None:
+            self.logger.info("self.crawl(None): there is no URL, so nothing is asked for", stacklevel=2)
             return None
         if isinstance(url, str):  # of a subclass: what lxml found knows its parent
             return crawler.crawl(str.__str__(url), callback, kwargs)

@@ -15,11 +15,11 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import NotJSON, jsonable, to_json
 from crawlkit.libs.messages import FOLLOWS_PER_PART, MAX_OUTCOME_PART, Follow, Message
 from crawlkit.libs.result_key import ResultKey
-from crawlkit.libs.task import Task
+from crawlkit.libs.task import MAX_TASK, Task
 
 PART_BYTES = 2**20
 MAX_RESULT = MAX_OUTCOME_PART  # bytes of JSON
-MAX_FOLLOW = MAX_OUTCOME_PART // 2  # bytes of a task with its save and the body it sends
+MAX_FOLLOW = MAX_TASK
 REMEMBERED = 50_000  # taskids; a callback may yield a million in flat memory
 _FOLLOW_OVERHEAD = 40  # bytes of taskid and framing beside the task itself
 
@@ -79,7 +79,10 @@ class Collector:
         seen.add(taskid)
         if len(seen) >= REMEMBERED:
             self._seen, self._seen_before = set(), seen
-        raw = _encode(task)
+        try:
+            raw = _encode(task)
+        except OverflowError as error:
+            raise InvalidTask("task", f"cannot be sent: {error}") from None
         if len(raw) > MAX_FOLLOW:
             raise InvalidTask("task", f"is {len(raw):,} bytes with its body and save, over the limit of {MAX_FOLLOW:,}")
         follows = self.follows
@@ -91,7 +94,10 @@ class Collector:
 
     def message(self, project: str, body: Any, url: str = "") -> None:
         """Takes a message for another project; raises :class:`NotJSON`."""
-        raw = _encode(jsonable(body, "message"))
+        try:
+            raw = _encode(jsonable(body, "message"))
+        except OverflowError as error:
+            raise NotJSON("message", f"cannot be sent: {error}") from None
         if len(raw) > MAX_RESULT // 4:
             raise NotJSON("message", f"is {len(raw):,} bytes, over the limit of {MAX_RESULT // 4:,}")
         self._make_room(len(raw))

@@ -5,6 +5,7 @@ Pure: ``now`` is Unix time in seconds; whoever owns the counters keeps :meth:`Co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -150,6 +151,50 @@ class Counters:
             if means:
                 found[project_name] = means
         return found
+
+    def windows(self, project: str, now: float) -> dict[str, list[int]]:
+        """One project's numbers: window -> those of :data:`EVENTS` in their order; windows without any are left out."""
+        known = self._projects.get(project)
+        if known is None:
+            return {}
+        rings = [known.events.get(event) for event in EVENTS]
+        found = {}
+        for window in WINDOWS:
+            sums = [0 if one is None else int(one[window].sum(now)) for one in rings]
+            if any(sums):
+                found[window] = sums
+        return found
+
+    def means(self, project: str, now: float) -> dict[str, float]:
+        """One project's means, as :meth:`avg` gives them."""
+        known = self._projects.get(project)
+        if known is None:
+            return {}
+        pairs = known.averages.items()
+        return {name: sums.sum(now) / number for name, (sums, numbers) in pairs if (number := numbers.sum(now))}
+
+    def spark(self, project: str, events: Sequence[str], now: float) -> list[int]:
+        """The sum of some events in each slot of the 5 minutes, oldest first; empty when there was none."""
+        known = self._projects.get(project)
+        size, width = WINDOWS["5m"]
+        rings = [known.events[event]["5m"] for event in events if event in known.events] if known is not None else []
+        if not any(ring.sum(now) for ring in rings):
+            return []
+        first = max(int(now // width), *(ring.head for ring in rings)) - size + 1
+        found = [0] * size
+        for ring in rings:
+            for slot, n in ring.slots.items():
+                if slot >= first:
+                    found[slot - first] += int(n)
+        return found
+
+    def busy(self, project: str, events: Sequence[str], window: str, now: float) -> float:
+        """Seconds from the first of some events in the window to now, as exact as its slots are; 0 for none."""
+        known = self._projects.get(project)
+        rings = [known.events[event][window] for event in events if event in known.events] if known is not None else []
+        firsts = [next(iter(ring.slots)) for ring in rings if ring.sum(now) and ring.slots]
+        width = WINDOWS[window][1]
+        return max(float(width), now - min(firsts) * width) if firsts else 0.0
 
     def drop(self, project: str) -> None:
         """Forgets a project."""

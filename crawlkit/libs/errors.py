@@ -38,6 +38,10 @@ class InvalidProject(CrawlkitError, ValueError):
     """A project's name, status, group, rate or burst breaks the rules: refuse it in words."""
 
 
+class InvalidAccount(CrawlkitError, ValueError):
+    """A user, a password or a token breaks the rules, or is not there: refuse it in words."""
+
+
 class BadMessage(CrawlkitError):
     """A queue message that nobody can read: put it aside with its reason and go on."""
 

@@ -73,7 +73,7 @@ def check_target(to: str) -> str:
     if not isinstance(to, str) or not to:
         raise _wrong(to, "is the text of a path such as 'pdf/{name}'")
     if "://" in to:
-        raise _wrong(to, "is a path below the files of the project; files are kept in folders, not at URLs")
+        raise _wrong(to, "is a path below the files of the project; a store's URL goes to --files-path")
     if to.endswith("/"):
         to += PLACE
     if to.startswith(("/", "~/")) or re.match(r"[A-Za-z]:[/\\]", to):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct, field
 
+from crawlkit.libs.metrics import MetricRow
 from crawlkit.libs.task import Fetch, Process, Schedule, Status
 
 Key = tuple[str, str]  # (project, taskid)
@@ -144,11 +145,12 @@ class Writes:
     state: dict[tuple[str, str], str | None] = dataclasses.field(
         default_factory=dict
     )  # (project or "", name) = text; None removes
+    metrics: list[MetricRow] = dataclasses.field(default_factory=list)  # insert or overwrite
     id: str = ""  # given by the first commit, so that committing the same object again does nothing if it was kept
 
     def __bool__(self) -> bool:
         return any((self.insert, self.replace, self.progress, self.remove, self.lease, self.unlease, self.attempts,
-                    self.ticks, self.nodes, self.ledger, self.state))  # fmt: skip
+                    self.ticks, self.nodes, self.ledger, self.state, self.metrics))  # fmt: skip
 
     def count(self, project: str, event: str, reason: str = "", n: int = 1) -> None:
         """Adds ``n`` to a counter of the ledger."""
@@ -179,6 +181,12 @@ class ProjectRow(Struct):
     rate_set: bool = False  # False: rate and burst are the default, which does not hold for loopback hosts
     updatetime: float = 0
     version: str = ""  # md5 of the script
+    pin: str = ""  # the version that runs instead of the newest; "": it follows the newest
+
+    @property
+    def runs(self) -> str:
+        """The version that tasks of the project run."""
+        return self.pin or self.version
 
 
 class VersionRow(Struct):
@@ -199,6 +207,21 @@ class SettingRow(Struct):
     sealed: str  # what libs.secrets made of the value
     secret: bool = True  # never shown again, and masked in logs and tracks
     updatetime: float = 0
+
+
+class KeptPage(Struct):
+    """One of the last fetched pages of a callback, for trying a changed script on it."""
+
+    page: str  # its id
+    project: str
+    callback: str
+    taskid: str
+    url: str
+    status: int
+    kept: float  # Unix time
+    size: int  # bytes of the body
+    stored: int  # bytes of data
+    data: bytes = b""  # what the processor got, compressed; empty in lists
 
 
 class ResultSet(Struct):
@@ -228,3 +251,98 @@ class ResultRow(Struct):
     result: str  # JSON text
     updatetime: float
     seq: int  # grows in the order of becoming visible
+
+
+class UserRow(Struct):
+    """Somebody who may use the web UI."""
+
+    name: str
+    role: str  # viewer, editor, admin
+    password: str = ""  # what libs.passwords made of it; "": no password opens this account
+    created: float = 0
+    changed: float = 0  # when the password was set
+    seen: float = 0  # the last login; 0: never
+
+
+class TokenRow(Struct):
+    """A token for the JSON API; only a digest of its secret part is kept."""
+
+    id: str  # public, for people to tell tokens apart
+    digest: str
+    user: str
+    name: str  # what it is for
+    role: str  # at most that of its user, at each use
+    created: float
+    expires: float | None = None  # None: never
+    used: float = 0  # the last use, to the minute; 0: never
+
+
+class SessionRow(Struct):
+    """A browser that is logged in; only a digest of what its cookie says is kept."""
+
+    digest: str
+    user: str
+    via: str  # password, link
+    created: float
+    expires: float
+    seen: float = 0  # the last request, to the minute
+    address: str = ""
+
+
+class LoginLinkRow(Struct):
+    """A link that logs in once; only a digest of its token is kept."""
+
+    digest: str
+    user: str  # "": the person at this machine
+    created: float
+    expires: float
+
+
+class AuditRow(Struct):
+    """Who changed what."""
+
+    time: float
+    user: str
+    via: str
+    action: str  # a noun and a verb: project.save, user.remove
+    project: str = ""
+    detail: str = ""
+    address: str = ""
+    id: int = 0  # given by the store; grows
+
+
+class LogLine(Struct):
+    """One line of the logdb: what a process logged, or what a callback printed or logged."""
+
+    time: float  # Unix time
+    level: int  # of the module logging: 10 debug, 20 info, 30 warning, 40 error, 50 critical
+    text: str  # may hold several lines, such as a traceback
+    node: str = ""  # the process that logged it, unique
+    role: str = ""  # scheduler, fetcher, processor, ...
+    project: str = ""  # "": it is the process's own
+    taskid: str = ""
+    callback: str = ""
+    url: str = ""
+    logger: str = ""  # "print" for what was printed
+    n: int = 0  # given by the store; grows in the order of storing
+
+
+class LogFilter(Struct):
+    """Which lines of the logdb are wanted; all that is said must hold."""
+
+    project: str = ""  # "", here and below: any
+    node: str = ""
+    role: str = ""
+    taskid: str = ""
+    level: int = 0  # at least
+    since: float | None = None  # Unix time
+    until: float | None = None
+    text: str = ""  # a part of the text; the case of ASCII letters does not count
+
+
+class LogPage(Struct):
+    """Some lines, and where to go on. A page that is not full may still not be the end: then ``looked`` says why."""
+
+    lines: list[LogLine]
+    next: int | None  # where the next page begins; None: there is nothing further
+    looked: float | None = None  # the time for one look was up: how far it came (Unix time); None: it was enough

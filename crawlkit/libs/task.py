@@ -22,6 +22,7 @@ except ImportError:
     _md5 = hashlib.md5
 
 MAX_URL = 65_536
+MAX_TASK = 2 * 2**20  # bytes with the body it sends and its save
 MAX_TASKID = 64
 JSONDict = dict[str, Any]
 T = TypeVar("T")
@@ -128,11 +129,18 @@ def task_from_dict(value: JSONDict) -> Task:
     """A checked :class:`Task` from a dict in pyspider's shape; raises :class:`InvalidTask`."""
     task = convert(value, Task, "task")
     check_task(task)
+    check_size(task)
+    return task
+
+
+def check_size(task: Task) -> None:
+    """Raises :class:`InvalidTask` for a task that no queue would carry: over :data:`MAX_TASK`, a number too large."""
     try:
-        msgspec.msgpack.encode(task)
+        size = len(msgspec.msgpack.encode(task))
     except (OverflowError, ValueError, TypeError, RecursionError) as error:
         raise InvalidTask("task", f"cannot be sent: {error}") from None
-    return task
+    if size > MAX_TASK:
+        raise InvalidTask("task", f"is {size:,} bytes with its body and save, over the limit of {MAX_TASK:,}")
 
 
 def check_task(task: Task) -> None:

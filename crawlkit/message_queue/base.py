@@ -27,6 +27,18 @@ class QueueSize(NamedTuple):
     unacked: int
 
 
+class QueueFlow(NamedTuple):
+    """What a queue holds, may hold, and has been given: for people who watch it."""
+
+    messages: int
+    bytes: int
+    unacked: int
+    put: int  # messages it was ever given
+    dead: int  # dead letters that are kept
+    max_messages: int  # 0: no bound
+    max_bytes: int
+
+
 class DeadLetter(NamedTuple):
     """A message put aside."""
 

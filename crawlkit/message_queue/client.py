@@ -18,7 +18,7 @@ import msgspec
 
 from crawlkit.libs.errors import BadMessage, QueueUnavailable
 from crawlkit.message_queue import wire
-from crawlkit.message_queue.base import QueueSize
+from crawlkit.message_queue.base import QueueFlow, QueueSize
 from crawlkit.message_queue.connection import Connection
 from crawlkit.message_queue.remote_queue import LostError, RemoteQueue
 from crawlkit.message_queue.wire import Piece
@@ -96,6 +96,11 @@ class QueueClient:
     async def sizes(self) -> dict[str, QueueSize]:
         """What every queue of the server holds."""
         found: dict[str, QueueSize] = await self.ask(wire.Sizes, dict[str, QueueSize])
+        return found
+
+    async def flows(self) -> dict[str, QueueFlow]:
+        """What every queue of the server holds, may hold and was given."""
+        found: dict[str, QueueFlow] = await self.ask(wire.Flows, dict[str, QueueFlow])
         return found
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 from crawlkit.libs.errors import QueueFull, QueueUnavailable
-from crawlkit.message_queue.base import DeadLetter, Delivery, QueueSize
+from crawlkit.message_queue.base import DeadLetter, Delivery, QueueFlow, QueueSize
 
 MAX_MESSAGES = 100  # pyspider's queue-maxsize
 MAX_BYTES = 64 * 2**20
@@ -54,6 +54,7 @@ class MemoryQueue:
         self._unacked: dict[int, Delivery] = {}
         self._bytes = 0
         self._ids = count(1)
+        self._put = 0
         self._deaths: dict[int, int] = {}  # id -> consumers that died holding it
         self._dead: deque[DeadLetter] = deque()
         self._dead_bytes = 0
@@ -182,6 +183,10 @@ class MemoryQueue:
         """What the queue holds."""
         return QueueSize(len(self._ready) + len(self._unacked), self._bytes, len(self._unacked))
 
+    def flow_now(self) -> QueueFlow:
+        """What the queue holds, may hold and was given."""
+        return QueueFlow(*self.size_now(), self._put, len(self._dead), self.max_messages, self.max_bytes)
+
     def dead_now(self, limit: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""
         return list(self._dead)[-limit:] if limit > 0 else []
@@ -304,6 +309,7 @@ class MemoryQueue:
         else:
             end = self._insert_singly(bodies, start)
         if end > start:
+            self._put += end - start
             self._wake_getters(end - start)
         return end
 
@@ -397,6 +403,10 @@ class MemoryBroker:
     def sizes(self) -> dict[str, QueueSize]:
         """What every queue holds."""
         return {name: queue.size_now() for name, queue in self._queues.items()}
+
+    def flows(self) -> dict[str, QueueFlow]:
+        """What every queue holds, may hold and was given."""
+        return {name: queue.flow_now() for name, queue in self._queues.items()}
 
     async def connect(self) -> None:
         """Nothing to connect to."""

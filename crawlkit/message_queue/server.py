@@ -239,9 +239,12 @@ class _Session:
             case _:
                 self._answer(message)
 
-    def _answer(self, message: wire.Dead | wire.Size | wire.Purge | wire.Sizes) -> None:
+    def _answer(self, message: wire.Dead | wire.Size | wire.Purge | wire.Sizes | wire.Flows) -> None:
         if isinstance(message, wire.Sizes):
             self._send(wire.Answer(message.rid, self.server.sizes()))
+            return
+        if isinstance(message, wire.Flows):
+            self._send(wire.Answer(message.rid, self.server.broker.flows()))
             return
         queue = self._queue(message.queue)
         match message:

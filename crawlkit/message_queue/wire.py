@@ -104,6 +104,12 @@ class Sizes(Struct, array_like=True, tag=11):
     rid: int
 
 
+class Flows(Struct, array_like=True, tag=13):
+    """What does every queue hold, and how much went through it?"""
+
+    rid: int
+
+
 class Bye(Struct, array_like=True, tag=12):
     """This client leaves in order: what it holds goes back without being counted as a death."""
 
@@ -159,7 +165,7 @@ class Refused(Struct, array_like=True, tag=107):
     words: str
 
 
-ToServer = Hello | Put | Get | Ack | Nack | Reject | Dead | Size | Purge | Watch | Cancel | Sizes | Bye
+ToServer = Hello | Put | Get | Ack | Nack | Reject | Dead | Size | Purge | Watch | Cancel | Sizes | Flows | Bye
 ToClient = Challenge | Welcome | Done | Full | Deliveries | Answer | Room | Refused
 
 _encode = msgspec.msgpack.Encoder().encode

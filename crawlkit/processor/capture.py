@@ -17,7 +17,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, overload
 
-MAX_LOGS = 10_000  # characters kept of one task, the last ones
+from crawlkit.libs.clock import SystemClock
+from crawlkit.processor.orders import MAX_LOGS
+from crawlkit.processor.said import PRINTED, Piece, Said, from_text, lines_of
+
 _FRAMEWORK = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
@@ -29,11 +32,12 @@ class Capture:
     def __init__(self, limit: int = MAX_LOGS, mask: Callable[[str], str] | None = None) -> None:
         self._limit = limit
         self._mask = mask
-        self._pieces: deque[str] = deque()
+        self._pieces: deque[Piece] = deque()
         self._size = 0
         self.cut = False
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, level: int = 0, source: str = "") -> None:
+        """``level`` and ``source``: of a record of ``logging``; without them it is something printed."""
         if self._mask is not None:
             text = self._mask(text)
         size = len(text)
@@ -42,15 +46,24 @@ class Capture:
         if size > self._limit:
             text, self.cut = text[-self._limit :], True
             size = self._limit
-        self._pieces.append(text)
+        self._pieces.append(Piece(text, level, SystemClock.time(), source))
         self._size += size
-        while self._size - len(self._pieces[0]) >= self._limit:
-            self._size -= len(self._pieces.popleft())
+        while self._size - len(self._pieces[0].text) >= self._limit:
+            self._size -= len(self._pieces.popleft().text)
             self.cut = True
 
     def pieces(self) -> list[str]:
         """What was written, as it came."""
-        return list(self._pieces)
+        return [piece.text for piece in self._pieces]
+
+    def lines(self) -> list[Said]:
+        """What was written, line by line and record by record."""
+        if self._mask is not None and self._mask(whole := "".join(self.pieces())) != whole:
+            return from_text(self.text(), True, SystemClock.time())  # a secret came in several pieces
+        lines = lines_of(self._pieces)
+        if self.cut and lines:
+            lines.insert(0, Said(lines[0].time, logging.INFO, PRINTED, "... (its beginning is gone)"))
+        return lines
 
     def replace(self, pieces: Iterable[Any]) -> None:
         """Keeps ``pieces`` in place of what was written."""
@@ -62,7 +75,7 @@ class Capture:
         """What was written; begins with ``...`` when its beginning is gone. Lone surrogates are escaped."""
         if not self._pieces:
             return ""
-        text = "".join(self._pieces)
+        text = "".join(self.pieces())
         if self._mask is not None:
             text = self._mask(text)  # what came in several pieces
         if len(text) > self._limit or self.cut:
@@ -155,10 +168,12 @@ class CaptureHandler(logging.Handler):
         if capture is None:
             return
         try:
-            capture.write(self.format(record) + "\n")
+            capture.write(self.format(record) + "\n", record.levelno, f"{record.name}:{record.lineno}")
         except Exception as error:  # arguments that do not fit, a __str__ that raises: the script's, not ours
             capture.write(
-                f"[{record.levelname[:1]} {record.name}:{record.lineno}] cannot be logged: {described(error)}\n"
+                f"[{record.levelname[:1]} {record.name}:{record.lineno}] cannot be logged: {described(error)}\n",
+                record.levelno,
+                f"{record.name}:{record.lineno}",
             )
 
 

@@ -32,7 +32,8 @@ BAD_TASK = 33  # payload: why the message cannot be read
 GOODBYE = 34  # payload: why the worker takes no more tasks
 SKIPPED = 35  # the task had been taken back before it could start
 IMPORTED = 36  # payload: msgpack of {project: version of its script} that a loaded script imported
-KINDS_UP = frozenset({*range(OUTCOME, OUTCOME + 4), ASK, BAD_TASK, GOODBYE, SKIPPED, IMPORTED})
+LOGS = 37  # payload: msgpack of [Said]; what the running callback logged, before its last part
+KINDS_UP = frozenset({*range(OUTCOME, OUTCOME + 4), ASK, BAD_TASK, GOODBYE, SKIPPED, IMPORTED, LOGS})
 
 ASK_SCRIPT = "script"  # the script of another project; an answer of none: no such project
 ASK_BLOB = "blob"  # the body of the task: it goes from the store when the task's round has ended

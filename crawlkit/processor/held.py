@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crawlkit.libs.messages import DispatchHead
+from crawlkit.libs.messages import DispatchHead, Fetched, decode
 
 HeldKey = tuple[str, str, int, int, int]  # project, taskid, run, attempt, kind
 
@@ -26,6 +26,12 @@ class Held:
     moves: int = 0  # workers that died or went with this task waiting in them
     given: float = 0.0  # monotonic time when a worker got it
     blob: str | None = None  # its body in the blob store, known once a worker asked for it
+
+
+def blobs_of(body: bytes) -> frozenset[str]:
+    """What a worker with this Fetched message may read from the blob store: its task's body and records."""
+    fetched: Fetched = decode(body, Fetched)
+    return frozenset(blob for blob in (fetched.blob, *(blob for _, blob in fetched.recorded)) if blob)
 
 
 def key_of(head: DispatchHead) -> HeldKey:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 WHERE_SIGNAL = signal.SIGUSR2  # asks a worker to leave its traceback on the board, also while it is inside C
 MAX_SCRIPT = 4 * 2**20  # bytes
+MAX_LOGS = 10_000  # characters kept of one task, the last ones
 _OURS = ("crawlkit/processor/", "crawlkit/libs/")
 
 
@@ -22,6 +23,9 @@ class WorkerConfig(Struct):
     memory_limit: int  # bytes
     max_follows: int
     max_processes: int
+    max_logs: int = MAX_LOGS  # characters
+    debugger: bool = False  # handlers are told that they are being debugged [H17]
+    log_lines: bool = False  # what callbacks log is also sent line by line, for the log store
 
 
 class Script(Struct, array_like=True):

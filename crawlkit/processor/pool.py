@@ -22,6 +22,7 @@ from crawlkit.processor import frames
 from crawlkit.processor.board import Board, create_memory
 from crawlkit.processor.held import Held
 from crawlkit.processor.orders import Script, WorkerConfig, how_it_died, where_it_was
+from crawlkit.processor.said import Said
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, depth_of, place
 from crawlkit.processor.watch import Look, Order, judge
@@ -61,6 +62,9 @@ class PoolEvents(Protocol):
     def room(self) -> None:
         """Tasks ended: there may be room for more."""
 
+    def said(self, held: Held, lines: list[Said]) -> None:
+        """What its callback logged."""
+
 
 def _decode(payload: bytes, kind: type[T]) -> T:
     try:
@@ -81,8 +85,16 @@ class Pool:
     """All workers of one processor."""
 
     def __init__(
-        self, events: PoolEvents, settings: ProcessorSettings, clock: Clock, node: str, environ: Mapping[str, str]
+        self,
+        events: PoolEvents,
+        settings: ProcessorSettings,
+        clock: Clock,
+        node: str,
+        environ: Mapping[str, str],
+        *,
+        log_lines: bool = False,
     ) -> None:
+        """``log_lines``: workers send what callbacks log line by line, too."""
         self._events = events
         self._settings = settings
         self._clock = clock
@@ -94,6 +106,7 @@ class Pool:
                 memory_limit=settings.memory_limit,
                 max_follows=settings.max_follows,
                 max_processes=settings.max_processes,
+                log_lines=log_lines,
             )
         )
         self._environment = clean_environment(environ, settings.environment)
@@ -335,6 +348,8 @@ class Pool:
             self._requeue(worker, [number])
         elif kind == frames.IMPORTED:
             worker.imports.update(_decode(payload, dict[str, str]))
+        elif kind == frames.LOGS:
+            self._events.said(held, _decode(payload, list[Said]))
         elif kind == frames.ASK:
             self._events.asked(worker, held, *_decode(payload, tuple[str, str]))
         elif kind == frames.BAD_TASK:

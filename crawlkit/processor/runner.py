@@ -6,6 +6,7 @@ Runs user code: only inside a handler worker. Sends nothing itself: each part of
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,8 +37,9 @@ from crawlkit.libs.response import Response
 from crawlkit.libs.result_key import STOP
 from crawlkit.processor import outcome as outcomes
 from crawlkit.processor.callback_loop import CallbackLoop
-from crawlkit.processor.capture import MAX_LOGS, Capture, capturing, described, formatted
+from crawlkit.processor.capture import Capture, capturing, described, formatted
 from crawlkit.processor.endings import end_in, reason_of
+from crawlkit.processor.orders import MAX_LOGS
 from crawlkit.processor.preparing import prepare
 from crawlkit.processor.project_loader import LoadedProject
 from crawlkit.processor.records import RecordLost
@@ -95,6 +97,8 @@ class Runner:
         """Of the last or running task: seconds that ``emit`` kept the callback waiting; not the callback's time."""
         self.parts = 0
         """Parts of the last or running task that went out, for who must end it from outside."""
+        self.capture: Capture | None = None
+        """What the callback of the last task wrote."""
         self._handler: BaseHandler = project.handler
         self._crawler = Crawler(project.handler)
         self._node = node
@@ -121,6 +125,7 @@ class Runner:
         """
         self.blocked_seconds = 0.0
         self.parts = 0
+        self.capture = None
         if fetched.task.kind == INFO:
             self._emit(emit, self._info(fetched))
             return
@@ -138,6 +143,7 @@ class Runner:
                 return
             fetched = msgspec.structs.replace(page, task=fetched.task, jar=None)
         run = _Run(self, fetched, emit, recorded or {}, keep)
+        self.capture = run.capture
         with capturing(run.capture):
             run.execute()
         self._emit(emit, run.outcome())
@@ -332,7 +338,7 @@ class _Run:
             self.ok, self.drop = True, end.reason
             return
         self.ok, self.reason, self.exception = False, "retry", f"retry: {end.reason}" if end.reason else "retry"
-        self.capture.write(self.exception + "\n")
+        self.capture.write(self.exception + "\n", logging.WARNING)
 
     def _failed(self, error: BaseException) -> None:
         end = end_in(error) if isinstance(error, BaseExceptionGroup) else None
@@ -344,7 +350,7 @@ class _Run:
         self.reason = reason_of(error, self.response)
         if self.runner._on_failure is not None:
             self.runner._on_failure(error)
-        self.capture.write(formatted(error))
+        self.capture.write(formatted(error), logging.ERROR)
 
     def _part(
         self,

@@ -58,15 +58,22 @@ class Scripts:
         return data
 
     async def newest(self, project: str) -> bytes | None:
-        """The text that the project has now, ``None`` when there is no such project."""
-        row = await asyncio.to_thread(self._projectdb.get, project)
-        return _encode(row.script) if row is not None else None
+        """The text that the project runs now, ``None`` when there is no such project."""
+
+        def look() -> str | None:
+            row = self._projectdb.get(project)
+            if row is None or not row.pin:
+                return row.script if row is not None else None
+            return self._projectdb.script(project, row.pin)
+
+        text = await asyncio.to_thread(look)
+        return _encode(text) if text is not None else None
 
     async def versions(self, projects: Collection[str]) -> dict[str, str | None]:
-        """The version that each project has now, ``None`` for one that is gone."""
+        """The version that each project runs now, ``None`` for one that is gone."""
 
         def look() -> dict[str, str | None]:
             rows = {project: self._projectdb.get(project) for project in projects}
-            return {project: row.version if row is not None else None for project, row in rows.items()}
+            return {project: row.runs if row is not None else None for project, row in rows.items()}
 
         return await asyncio.to_thread(look)

@@ -17,15 +17,20 @@ from crawlkit import __version__
 from crawlkit.database.base import BlobStore, ProjectStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError, StoreUnavailable
+from crawlkit.libs.journal import Journal
 from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, OutcomeHead, decode, encode
+from crawlkit.libs.rows import LogLine
+from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.processor import frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
-from crawlkit.processor.held import Held, HeldKey, key_of
+from crawlkit.processor.held import Held, HeldKey, blobs_of, key_of
+from crawlkit.processor.keeper import Keeper
 from crawlkit.processor.orders import MAX_SCRIPT
 from crawlkit.processor.outbox import Outbox
 from crawlkit.processor.outcome import answer, failure
 from crawlkit.processor.pool import Pool
+from crawlkit.processor.said import Said, from_text
 from crawlkit.processor.scripts import Scripts
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.worker_handle import WorkerHandle
@@ -54,7 +59,9 @@ class ProcessorService:
         blobs: BlobStore | None = None,
         environ: Mapping[str, str] | None = None,
         unseal: Unseal = no_key,
+        journal: Journal | None = None,
     ) -> None:
+        """``journal`` gets what callbacks log, line by line."""
         self._inqueue = inqueue
         self._status_queue = status_queue
         self._settings = settings
@@ -63,9 +70,13 @@ class ProcessorService:
         self._blobs = blobs
         self._scripts = Scripts(projectdb)
         self._grants = Grants(projectdb, unseal)
-        self._pool = Pool(self, settings, clock, node, os.environ if environ is None else environ)
+        self._journal = journal
+        environ = os.environ if environ is None else environ
+        self._pool = Pool(self, settings, clock, node, environ, log_lines=journal is not None)
         self._to_result = Outbox(result_queue, settings.out_messages, settings.out_bytes, self._forwarded)
         self._to_status = Outbox(status_queue, settings.out_messages, settings.out_bytes, self._forwarded)
+        keep = settings.keep_pages if blobs is not None else 0
+        self._keeper = Keeper(blobs, keep, clock) if keep and blobs is not None else None
         self._held: dict[HeldKey, Held] = {}
         self._held_bytes = 0
         self._looking_up: dict[tuple[str, str], list[Held]] = {}  # (project, version) -> tasks that wait for the script
@@ -76,6 +87,7 @@ class ProcessorService:
         self._ended = asyncio.Event()
         self._running = False
         self._started = clock.time()
+        self._vitals = Vitals()
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = {"processed": 0.0, "failed": 0.0}
         self._paused = False
@@ -92,6 +104,7 @@ class ProcessorService:
                 self._acknowledge(),
                 self._beat(),
                 self._watch(),
+                *([self._keeper.run()] if self._keeper is not None else []),
                 self._take(),
             ):
                 loops.append(asyncio.create_task(loop))
@@ -161,6 +174,8 @@ class ProcessorService:
         if head.kind == AWAIT:
             self._spawn(self._answer_await(held))
             return
+        if self._keeper is not None:
+            self._keeper.offer(held)
         text = self._scripts.known(head.project, head.script)
         if text is not None and len(text) <= MAX_SCRIPT:
             held.script = text
@@ -219,7 +234,22 @@ class ProcessorService:
         outcome = failure(
             fetched, node=self._node, reason=reason, exception=text, logs=logs, seconds=seconds, part=held.parts
         )
+        if logs:
+            self.said(held, from_text(logs, False, self._clock.time()))
         self._forward(encode(outcome), held, True)
+
+    def said(self, held: Held, lines: list[Said]) -> None:
+        """What a callback logged."""
+        if self._journal is None:
+            return
+        task = held.head
+        self._journal([
+            LogLine(
+                line.time, line.level, line.text, project=task.project, taskid=task.taskid,
+                callback=task.callback or "", url=task.url, logger=line.source,
+            )
+            for line in lines
+        ])  # fmt: skip
 
     def bad_task(self, held: Held, problem: str) -> None:
         """Its head could be read, the rest cannot."""
@@ -233,6 +263,10 @@ class ProcessorService:
             return
         if what == frames.ASK_KEEP:
             self._spawn(self._keep(worker, held))
+            return
+        if name not in blobs_of(held.body):  # user code has got hold of the worker's pipe
+            log.warning("project %s: a callback asked for the body of another task", held.head.project)
+            self._spawn(self._answer_none(worker))
             return
         if what == frames.ASK_BLOB:
             held.blob = name
@@ -250,6 +284,10 @@ class ProcessorService:
         """A worker ended a task."""
         if not self._room.is_set():
             self._room.set()
+
+    async def _answer_none(self, worker: WorkerHandle) -> None:
+        worker.send(frames.ANSWER_NONE, 0, b"")
+        worker.flush()
 
     async def _answer_blob(self, worker: WorkerHandle, name: str) -> None:
         pieces: Iterator[bytes] | None = None
@@ -397,7 +435,12 @@ class ProcessorService:
             version=__version__,
             started=self._started,
             held=[key[:4] for key in self._held],
-            stats={**self._counts, **self._pool.stats(), "held": float(len(self._held))},
+            stats={
+                **self._counts,
+                **self._pool.stats(),
+                "held": float(len(self._held)),
+                **self._vitals.look(self._pool.pids()),
+            },
             stopping=stopping,
         )
         with contextlib.suppress(QueueError):  # full or away: the next one says the same
@@ -415,6 +458,8 @@ class ProcessorService:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), 0.05)
         await self._give_back(list(self._held.values()))
+        if self._keeper is not None:
+            await self._keeper.write()
         await self._send_heartbeat(stopping=True)
 
     async def _give_back(self, back: list[Held]) -> None:

@@ -35,5 +35,6 @@ class ProcessorSettings:
     depth: int = 64  # tasks given to one worker in advance
     depth_bytes: int = MIB
     heartbeat: float = 2.0  # seconds between heartbeats
+    keep_pages: int = 0  # the last fetched pages of each callback that are kept, for trying changed scripts; 0: none
     stop_within: float = 4.0  # seconds that running callbacks get at a stop
     environment: Mapping[str, str] = field(default_factory=dict)  # added to the workers' clean environment

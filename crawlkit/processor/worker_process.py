@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections import OrderedDict
+from types import MappingProxyType
 from typing import Any
 
 import lxml.html
@@ -23,10 +24,11 @@ import msgspec
 import parsel
 import pyquery
 
+from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
-from crawlkit.libs.messages import RESUME, TASK, Dispatch, Fetched, Outcome, decode, encode
+from crawlkit.libs.messages import RESUME, TASK, Dispatch, Fetched, Outcome, TrackProcess, decode, encode
 from crawlkit.processor import frames
 from crawlkit.processor.board import LAST_WORDS, Board
 from crawlkit.processor.capture import described, route_streams
@@ -36,6 +38,7 @@ from crawlkit.processor.outcome import failure, script_failure
 from crawlkit.processor.project_loader import load_project
 from crawlkit.processor.records import Records
 from crawlkit.processor.runner import Runner, RunnerSettings
+from crawlkit.processor.said import from_text
 from crawlkit.processor.sanity import Sanity
 from crawlkit.processor.slots import MAX_SCRIPTS
 from crawlkit.processor.soft_limit import SoftLimit, TimeLimit
@@ -73,6 +76,7 @@ class Worker:
         self._sanity = Sanity()
         self._settings = HandlerSettings()
         self._mask = Mask()
+        self._running: Runner | None = None  # of the running task
         self._number = 0  # of the running task
         self._parts = 0  # of its outcome, sent so far
         self._follows = 0
@@ -126,6 +130,7 @@ class Worker:
         started = self._clock.monotonic()
         self._number, self._parts, self._follows, self._ended = number, 0, 0, False
         self._too_many_follows = False
+        self._running = None
         self._board.start(number, started)
         if self._board.taken_back(number):
             self._board.drop()
@@ -167,7 +172,7 @@ class Worker:
                 self._fail(fetched, "body_lost", f"the body {fetched.blob} is gone from the store")
                 return
             fetched.content = body
-        runner = self._runner(fetched.task)
+        runner = self._running = self._runner(fetched.task)
         if fetched.task.kind == RESUME:
             records = Records(fetched.recorded, lambda blob: self._ask(frames.ASK_RECORD, blob))
             runner.run(fetched, self._emit, records)
@@ -201,9 +206,8 @@ class Worker:
                 raise
             if project.imports:
                 self._send(frames.IMPORTED, msgspec.msgpack.encode(project.imports))
-            runner = Runner(
-                project, node=self._config.node, settings=RunnerSettings(), clock=self._clock, mask=self._masked
-            )
+            settings = RunnerSettings(max_logs=self._config.max_logs)
+            runner = Runner(project, node=self._config.node, settings=settings, clock=self._clock, mask=self._masked)
             self._runners[task.script] = runner
             self._sanity = Sanity()
         return runner
@@ -235,6 +239,8 @@ class Worker:
         if outcome.last and not outcome.ok:
             self._name_the_limit(outcome)
         self._mask.outcome(outcome)
+        if outcome.process is not None and outcome.process.logs is not None and self._config.log_lines:
+            self._send_logs(outcome.process)
         payload = encode(outcome)
         kind = frames.OUTCOME
         if outcome.results or outcome.result_count or _empties(outcome):
@@ -244,6 +250,13 @@ class Worker:
         self._send(kind, payload)
         self._parts += 1
         self._ended = outcome.last
+
+    def _send_logs(self, track: TrackProcess) -> None:
+        """What the task logged, line by line; before the end of its outcome, with which the service forgets it."""
+        capture = self._running.capture if self._running is not None else None
+        said = capture.lines() if capture is not None else from_text(track.logs or "", track.ok, self._clock.time())
+        if said:
+            self._send(frames.LOGS, msgspec.msgpack.encode(said))
 
     def _masked(self, text: str) -> str:
         return self._mask.text(text)
@@ -281,6 +294,9 @@ class Worker:
     def _finish(self, outcome: Outcome) -> None:
         self._limit.shield()
         self._mask.outcome(outcome)
+        if outcome.process is not None and outcome.process.logs is not None and self._config.log_lines:
+            self._running = None  # what it wrote is lost with it; the outcome says what is left
+            self._send_logs(outcome.process)
         self._pipe.send(frames.OUTCOME | frames.IS_LAST, self._number, encode(outcome))
         self._ended = True
 
@@ -351,5 +367,7 @@ def main(config: bytes, sock_fd: int, board_fd: int) -> None:
     worker = Worker(WorkerPipe(sock, hold, go), board, limit, settings)
     os.register_at_fork(after_in_child=worker.in_forked_child)
     sys.addaudithook(worker.audit)
+    if settings.debugger:
+        BaseHandler.__env__ = MappingProxyType({"debugger": True})
     _limit_memory(settings.memory_limit)
     worker.run()

@@ -24,6 +24,7 @@ from crawlkit.libs.errors import BadMessage, QueueError, QueueUnavailable, Store
 from crawlkit.libs.messages import Heartbeat, OutcomeForStore
 from crawlkit.libs.result_key import STOP
 from crawlkit.libs.rows import ResultSet
+from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.result.late import AttemptKey, Late
 from crawlkit.result.worker import ResultWorker
@@ -89,6 +90,7 @@ class ResultService:
         self.batch = batch
         self.counts = Counts()
         self._started = clock.time()
+        self._vitals = Vitals()
         self._held: dict[int, AttemptKey] = {}  # delivery id -> the attempt it belongs to
         self._late: Late[_Item] = Late(FIRST_DELAY, LAST_DELAY)
         self._met_known: set[AttemptKey] = set()  # a part met a known key under the policy stop, the last is to come
@@ -372,7 +374,7 @@ class ResultService:
             version=__version__,
             started=self._started,
             held=list(set(self._held.values())),
-            stats={name: float(value) for name, value in asdict(self.counts).items()},
+            stats={**{name: float(value) for name, value in asdict(self.counts).items()}, **self._vitals.look()},
             stopping=stopping,
         )
         try:

@@ -42,6 +42,8 @@ class Place(enum.Enum):
     WAITING = 3  # in a queue, for its first try or for its next run
     RETRYING = 4  # in a queue, after a failed try
     ENDED = 5
+    FORGOTTEN = 6  # it ended before its project was begun anew
+    LEASED_BEFORE = 7  # it was handed out before that, and is still out
 
 
 #: (where it is, why it would run again) -> (verdict, verdict with ``cancel``). "" is: no reason. Earlier reasons of
@@ -59,23 +61,28 @@ TABLE: dict[tuple[Place, str], tuple[Verdict, Verdict]] = {
     (Place.ENDED, "itag"): (Verdict.RESTART, Verdict.CANCEL),  # S34, S38
     (Place.ENDED, "age"): (Verdict.RESTART, Verdict.CANCEL),  # S35, S38
     (Place.ENDED, "force_update"): (Verdict.RESTART, Verdict.CANCEL),  # S36, S38
+    (Place.FORGOTTEN, ""): (Verdict.RESTART, Verdict.NOTHING),
+    (Place.LEASED_BEFORE, ""): (Verdict.POSTPONE, Verdict.IGNORE),
+    (Place.LEASED_BEFORE, "force_update"): (Verdict.POSTPONE, Verdict.POSTPONE),
 }
 REASONS = ("itag", "age", "force_update")
+UNKNOWN = -1  # the seq of an ended row that counts as never seen, whatever the project remembers
 
 _NEW = Decision(Verdict.NEW, "new")
 _KNOWN = Decision(Verdict.IGNORE, "known")
 _DEFAULT = Schedule()
 
 
-def decide(task: Task, known: TaskRow | None, leased: bool, now: float) -> Decision:
+def decide(task: Task, known: TaskRow | None, leased: bool, now: float, forgotten: int = UNKNOWN) -> Decision:
     """The rule for one submission. ``known`` is the stored row, ``leased`` whether the task is out at the moment.
 
-    An ``itag`` of ``None`` is none; an ``age`` of 0 is always over; one of -1 never.
+    An ``itag`` of ``None`` is none; an ``age`` of 0 is always over; one of -1 never. Rows whose seq is ``forgotten`` or
+    less are of the time before the project was begun anew: when they have ended they count as never seen.
     """
     schedule = task.schedule or _DEFAULT
     if known is None:
         return Decision(Verdict.NOTHING, "cancel_unknown") if schedule.cancel else _NEW
-    place = _place_of(known, leased)
+    place = _place_of(known, leased, forgotten)
     for reason in REASONS:
         verdicts = TABLE.get((place, reason))
         if verdicts is not None and _holds(reason, schedule, known, now):
@@ -88,11 +95,11 @@ def decide(task: Task, known: TaskRow | None, leased: bool, now: float) -> Decis
     return _KNOWN if place is Place.ENDED else Decision(verdict, place.name.lower())
 
 
-def _place_of(known: TaskRow, leased: bool) -> Place:
+def _place_of(known: TaskRow, leased: bool, forgotten: int) -> Place:
     if leased:
-        return Place.LEASED
+        return Place.LEASED_BEFORE if known.seq <= forgotten else Place.LEASED
     if known.queue is None:
-        return Place.ENDED
+        return Place.FORGOTTEN if known.seq <= forgotten else Place.ENDED
     return Place.RETRYING if known.retried > 0 else Place.WAITING
 
 
@@ -187,6 +194,40 @@ def update_row(
         schedule=schedule,
         updatetime=now,
     )
+
+
+def again_row(known: TaskRow, *, now: float, seq: int) -> TaskRow:
+    """The row of an ended task that is crawled once more, at once, with no try used up."""
+    queue, rank = place(known.schedule, now, 0.0)
+    return msgspec.structs.replace(
+        known,
+        status=Status.ACTIVE,
+        queue=queue,
+        rank=rank,
+        seq=seq,
+        run=known.run + 1,
+        attempt=0,
+        retried=0,
+        lost=0,
+        etag=None,  # somebody wants it crawled, not only looked whether it has changed
+        last_modified=None,
+        updatetime=now,
+    )
+
+
+def at_once_row(known: TaskRow, *, now: float, seq: int) -> TaskRow:
+    """The row of a waiting task that need not wait for its time any more; its tries begin anew."""
+    queue, rank = place(known.schedule, now, 0.0)
+    return msgspec.structs.replace(known, queue=queue, rank=rank, seq=seq, retried=0, lost=0, updatetime=now)
+
+
+def cleared_row(known: TaskRow, *, now: float) -> TaskRow:
+    """The row of a task whose run was given up while it waited. One that never came to an end counts as never seen.
+
+    It keeps its number of runs: the results of a run that was under way may be stored already.
+    """
+    seq = known.seq if known.lastcrawltime else UNKNOWN
+    return msgspec.structs.replace(known, status=Status.BAD, queue=None, seq=seq, updatetime=now)
 
 
 def cancel_row(known: TaskRow, *, now: float) -> TaskRow:

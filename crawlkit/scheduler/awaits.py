@@ -89,7 +89,7 @@ def resume(state: State, turn: Turn, key: Key, out: Out) -> None:
     out.attempt += 1
     out.parts, out.last = set(), None
     out.sent, out.until = turn.mono, turn.mono + state.settings.lease
-    out.script = project.row.version
+    out.script = project.row.runs
     turn.writes.lease.append(
         Lease(key[0], key[1], out.row.run, out.attempt, "", turn.now + state.settings.lease, out.since)
     )

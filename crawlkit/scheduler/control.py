@@ -27,6 +27,7 @@ from crawlkit.libs.task import JSONDict
 from crawlkit.scheduler.service import SchedulerService
 
 MAX_REQUEST = 16 * 2**20
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # then this machine goes by names that nobody here knows
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FILE = "scheduler.json"
 
@@ -39,7 +40,7 @@ class ControlServer:
         self._host = host
         self._port = port
         self._methods = _methods(service)
-        names = LOOPBACK_NAMES | {host}
+        names = None if host in WILDCARDS else LOOPBACK_NAMES | {host}
         routes = [(r"/rpc/(\w+)", _Call, {"methods": self._methods, "token": self.token, "hosts": names})]
         application = tornado.web.Application(routes, log_function=lambda handler: None)
         self._server = tornado.httpserver.HTTPServer(application, max_buffer_size=MAX_REQUEST + 4096)
@@ -83,6 +84,15 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def run(args: JSONDict) -> Any:
         return await service.run_project(args["project"])
 
+    async def order(args: JSONDict) -> Any:
+        return await service.order(args["project"], args["action"], args.get("reason"))
+
+    async def count_action(args: JSONDict) -> Any:
+        return await service.count_order(args["project"], args["action"], args.get("reason"))
+
+    async def order_tasks(args: JSONDict) -> Any:
+        return await service.order_tasks(args["project"], args["action"], args["taskids"])
+
     async def send_message(args: JSONDict) -> Any:
         return await service.send_message(args["project"], args["message"])
 
@@ -98,6 +108,9 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def size(args: JSONDict) -> Any:
         return sum(one["waiting"] + one["leased"] for one in service.summary()["projects"].values())
 
+    async def dashboard(args: JSONDict) -> Any:
+        return await service.dashboard()
+
     async def counters(args: JSONDict) -> Any:
         return await service.counters(args.get("window", "all"))
 
@@ -107,19 +120,22 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def active_tasks(args: JSONDict) -> Any:
         return await service.active_tasks(args.get("project"), args.get("limit", 100))
 
-    return {method.__name__: method for method in (submit, run, send_message, update_project, drop_project, summary,
-                                                   size, counters, next_ticks, active_tasks)}  # fmt: skip
+    methods = (
+        submit, run, order, count_action, order_tasks, send_message, update_project, drop_project, summary, size,
+        dashboard, counters, next_ticks, active_tasks,
+    )  # fmt: skip
+    return {method.__name__: method for method in methods}
 
 
 class _Call(tornado.web.RequestHandler):
-    def initialize(self, methods: dict[str, Method], token: str, hosts: frozenset[str]) -> None:
+    def initialize(self, methods: dict[str, Method], token: str, hosts: frozenset[str] | None) -> None:
         self.methods = methods
         self.token = token
         self.hosts = hosts
 
     async def post(self, name: str) -> None:
         host = self.request.host.rpartition(":")[0] or self.request.host
-        if host not in self.hosts:
+        if self.hosts is not None and host not in self.hosts:
             return self._answer(403, {"error": "this host name is not served"})
         given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
@@ -148,8 +164,9 @@ class ControlClient:
 
     def __init__(self, url: str, token: str, timeout: float = 10.0) -> None:
         self.url = url.rstrip("/")
-        self._token = token
+        self.token = token
         self._timeout = timeout
+        self._start = "crawlkit all"
         self._connection: http.client.HTTPConnection | None = None
 
     @classmethod
@@ -163,18 +180,25 @@ class ControlClient:
             ) from None
         except (OSError, ValueError) as error:
             raise ServiceUnreachable(f"{data_path / FILE} cannot be read: {error}") from None
-        return cls(found["url"], found["token"], timeout)
+        client = cls(found["url"], found["token"], timeout)
+        client._start = f"crawlkit --data-path {data_path} all"
+        return client
 
     def call(self, method: str, **args: Any) -> Any:
         """One call; a refusal raises :class:`CrawlkitError` with the scheduler's words."""
-        body = msgspec.json.encode(args)
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            body = msgspec.json.encode(args)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidTask(method, f"cannot be sent: {error}") from None
+        if len(body) > MAX_REQUEST:
+            raise InvalidTask(method, f"is {len(body):,} bytes, over the limit of {MAX_REQUEST:,} for one request")
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         try:
             status, answer = self._post(f"/rpc/{method}", body, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ServiceUnreachable(
-                f"the scheduler at {self.url} does not answer ({error}): start it with 'crawlkit all'"
+                f"the scheduler at {self.url} does not answer ({error}): start it with '{self._start}'"
             ) from None
         if status == 200:
             return answer["result"]
@@ -214,6 +238,25 @@ class ControlClient:
     def run(self, project: str) -> JSONDict:
         return dict(self.call("run", project=project))
 
+    def order(self, project: str, action: str, reason: str | None = None) -> JSONDict:
+        """clear, restart, retry_failed, pause or resume a project; the verdict comes when the order is committed.
+
+        ``reason`` (retry_failed): only tasks that failed with it.
+        """
+        return dict(self.call("order", project=project, action=action, reason=reason))
+
+    def count_action(self, project: str, action: str, reason: str | None = None) -> JSONDict:
+        """How many tasks an order, or ``drop``, would touch: ``{"tasks", "leased"}``. Changes nothing."""
+        return dict(self.call("count_action", project=project, action=action, reason=reason))
+
+    def cancel_tasks(self, project: str, taskids: Sequence[str]) -> list[JSONDict]:
+        """Takes waiting tasks out of their queue; one verdict each, as :meth:`submit` gives them."""
+        return list(self.call("order_tasks", project=project, action="cancel", taskids=list(taskids)))
+
+    def rerun_tasks(self, project: str, taskids: Sequence[str]) -> list[JSONDict]:
+        """Runs tasks again at once; those that are out, when they have come back. One verdict each."""
+        return list(self.call("order_tasks", project=project, action="rerun", taskids=list(taskids)))
+
     def send_message(self, project: str, message: Any) -> JSONDict:
         return dict(self.call("send_message", project=project, message=message))
 
@@ -229,6 +272,13 @@ class ControlClient:
     def size(self) -> int:
         """Tasks waiting and handed out."""
         return int(self.call("size"))
+
+    def dashboard(self) -> JSONDict:
+        """``{"time", "loaded", "projects"}``: how all projects stand, a second old at most; see scheduler.overview.
+
+        ``loaded`` is false, and the rest empty, while a scheduler that was started a moment ago reads its stores.
+        """
+        return dict(self.call("dashboard"))
 
     def counters(self, window: str = "all") -> JSONDict:
         return dict(self.call("counters", window=window))

@@ -12,9 +12,21 @@ from typing import Any
 import msgspec
 
 from crawlkit.database.base import ProjectStore, TaskStore
-from crawlkit.libs.rows import TaskRow
-from crawlkit.libs.task import Process, Schedule, Task
-from crawlkit.scheduler import awaits, cron, intake, kinds, outcomes, projects, sending, ticks
+from crawlkit.libs.rows import ProjectRow, TaskRow, Writes
+from crawlkit.libs.task import Task
+from crawlkit.scheduler import (
+    actions,
+    awaits,
+    cron,
+    intake,
+    kinds,
+    metrics,
+    outcomes,
+    overview,
+    projects,
+    sending,
+    ticks,
+)
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.state import Out, ProjectState, State
@@ -24,6 +36,7 @@ HOUSEKEEPING = 60.0  # seconds between dumps of the counters and prunings
 PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 100  # old attempts removed a time, and times in one housekeeping
 CLOCK_JUMP = 10.0  # seconds the wall clock may go back before waiting retries are moved along
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
+DROP_AT_ONCE = 4  # chunks of a removed project that do not wait for a turn
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
 
 
@@ -35,8 +48,9 @@ class Engine:
         taskdb: TaskStore,
         projectdb: ProjectStore,
         settings: EngineSettings | None = None,
-        drop_results: Callable[[str], Any] | None = None,
+        drop_results: Callable[[str], int] | None = None,
     ) -> None:
+        """``drop_results`` removes some results of a removed project; it is called until it returns 0."""
         self.taskdb = taskdb
         self.projectdb = projectdb
         self.settings = settings or EngineSettings()
@@ -77,13 +91,18 @@ class Engine:
         state = self.state
         if now < self._last_now - CLOCK_JUMP and not fresh:
             projects.follow_clock(state, turn, self._last_now - now)
+            actions.clock_set_back(state)
         self._last_now = now
+        metrics.keep(state, turn)
         self._look_at_projects(turn, fresh)
         for project in state.projects.values():
             if project.loaded:
                 projects.refill(state, project)
         if fresh:
             self._check_epoch(turn)
+        actions.take_orders(state, turn)
+        actions.step(state, turn)
+        self._drop_some(turn)
         outcomes.take_status(state, turn)
         if mono - self._overdue_checked >= 1.0:
             self._overdue_checked = mono
@@ -127,9 +146,14 @@ class Engine:
         state.seq = self.taskdb.max_seq()
         state.last_ticks = self.taskdb.last_ticks()
         self._load_leases(turn, state)
+        for (name, entry), text in stored.items():
+            if entry == actions.ENTRY:
+                actions.load(state, name, text)
         for row in self.projectdb.all():
-            projects.apply_row(state, turn, row)
             state.projects_seen = max(state.projects_seen, row.updatetime)
+            if not state.dropping(row.name):
+                projects.apply_row(state, turn, row)
+        actions.note_clearing(state)
         for (name, event, reason), n in self.taskdb.ledger().items():
             _enter(state.projects.get(name), event, reason, n)
         for (name, entry), text in stored.items():
@@ -172,6 +196,8 @@ class Engine:
             outcomes.load_parts(state, name, entry, text)
         elif entry.startswith(awaits.ENTRY):
             awaits.load(state, name, entry, text)
+        elif entry == "forgotten" and project is not None:
+            project.forgotten = int(text)
         elif entry.startswith("postponed:"):
             state.postponed[(name, entry.partition(":")[2])] = msgspec.json.decode(text, type=Task)
 
@@ -197,16 +223,21 @@ class Engine:
         self.projects_changed, self._polled = False, turn.mono
         for row in self.projectdb.changed_since(state.projects_seen):
             state.projects_seen = max(state.projects_seen, row.updatetime)
-            known = row.name in state.projects
-            projects.apply_row(state, turn, row)
-            if not known:
-                for (_, event, reason), n in self.taskdb.ledger(row.name).items():
-                    _enter(state.projects[row.name], event, reason, n)
+            if not state.dropping(row.name):
+                self._take_row(turn, row)
         if names_too:
             self._names_checked = turn.mono
             for name in set(state.projects) - set(self.projectdb.names()):
                 self._forget(name)
         self._delete_marked(turn)
+
+    def _take_row(self, turn: Turn, row: ProjectRow) -> None:
+        state = self.state
+        known = row.name in state.projects
+        projects.apply_row(state, turn, row)
+        if not known:
+            for (_, event, reason), n in self.taskdb.ledger(row.name).items():
+                _enter(state.projects[row.name], event, reason, n)
 
     def _forget(self, name: str) -> None:
         state = self.state
@@ -224,15 +255,52 @@ class Engine:
                 self.drop(row.name)
 
     def drop(self, name: str) -> None:
-        """Removes a project with all it has. Safe while crawling: what is still out comes back to nothing."""
+        """Removes a project with all it has. Safe while crawling: what is still out comes back to nothing.
+
+        When this returns it is out of the projectdb, and it is written down that its rows are to go: if they are many
+        the next turns remove them in chunks. A project that is put under its name meanwhile begins when they are gone.
+        """
+        action = actions.Action(actions.DROP, self._last_now)
+        self.taskdb.commit(Writes(state={(name, actions.ENTRY): actions.text_of(action)}))
         self.projectdb.drop(name)
+        action.named = True
+        self.taskdb.commit(Writes(state={(name, actions.ENTRY): actions.text_of(action)}))
         if self._state is not None:
             self._forget(name)
             self._state.forget(name)
             self._state.counters.drop(name)
-        self.taskdb.drop(name)
-        if self._drop_results is not None:
-            self._drop_results(name)
+            self._state.actions[name] = action
+        for _ in range(DROP_AT_ONCE):
+            if not self._drop_chunk(name):
+                self.taskdb.commit(Writes(state={(name, actions.ENTRY): None}))
+                if self._state is not None:
+                    self._state.actions.pop(name, None)
+                return
+
+    def _drop_chunk(self, name: str) -> bool:
+        """Whether there may be more."""
+        if self.taskdb.drop_some(name, actions.CHUNK):
+            return True
+        return self._drop_results is not None and bool(self._drop_results(name))
+
+    def _drop_some(self, turn: Turn) -> None:
+        """The next chunk of one removed project."""
+        state = self.state
+        name = next((name for name in state.actions if state.dropping(name)), None)
+        if name is None:
+            return
+        action = state.actions.pop(name)
+        if not action.named:
+            self.projectdb.drop(name)  # a crash may have come between the order and this
+            action.named = True
+        if self._drop_chunk(name):
+            state.actions[name] = action  # behind the others
+            turn.writes.state[name, actions.ENTRY] = actions.text_of(action)
+            return
+        turn.writes.state[name, actions.ENTRY] = None
+        row = self.projectdb.get(name)
+        if row is not None:
+            self._take_row(turn, row)
 
     # -- rules over several rooms ------------------------------------------------------------------------------------
 
@@ -244,12 +312,12 @@ class Engine:
         for project in state.projects.values():
             if project.active_tasks or project.accepted <= project.finished_at or project.info is None:
                 continue
-            if not project.active or project.info_script != project.row.version:
+            if not project.active or project.info_script != project.row.runs:
                 continue
             project.finished_at = project.accepted
             turn.writes.state[project.row.name, "finished_at"] = str(project.finished_at)
             if project.info.has_on_finished:
-                turn.submissions.append(Submission(command(project.row.name, "on_finished"), "on_finished"))
+                turn.submissions.append(Submission(kinds.command(project.row.name, "on_finished"), "on_finished"))
         intake.admit(state, turn)
 
     def _keep_house(self, turn: Turn) -> None:
@@ -261,18 +329,23 @@ class Engine:
             if self.taskdb.prune_attempts(turn.now - self.settings.keep_attempts, PRUNE_ROWS) < PRUNE_ROWS:
                 break
         self.taskdb.prune_ticks(turn.now - self.settings.keep_ticks)
+        self.taskdb.prune_nodes(turn.now - self.settings.keep_nodes)
+        metrics.prune(self.state, turn.now)
 
     def stop(self, now: float) -> None:
         """Keeps the counters. The last call."""
         if self._state is None:
             return
         turn = Turn(now, now, Inbox())
+        metrics.keep(self._state, turn, last=True)
         turn.writes.state["", "counters"] = self.state.counters.dump()
         self.taskdb.commit(turn.finish())
 
     def _wake(self, turn: Turn) -> float:
         """Seconds until something is due without a message."""
         state, now, mono = self.state, turn.now, turn.mono
+        if state.actions:
+            return 0.0
         wake = self.settings.project_poll
         out = len(state.leases) - state.parked_out
         room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - out)
@@ -317,6 +390,12 @@ class Engine:
         return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": nodes, "sent": state.sent,
                 "time": turn.now}  # fmt: skip
 
+    def overview(self, now: float) -> dict[str, Any]:
+        """How all projects stand: see :mod:`crawlkit.scheduler.overview`."""
+        if self._state is None:
+            return {"time": now, "loaded": False, "projects": {}}
+        return {"time": now, "loaded": True, "projects": overview.overview(self._state, now)}
+
     def next_ticks(self, project: str, now: float, n: int = 5) -> list[tuple[float, str]]:
         """The next ``n`` instants (Unix time, method) of a project's crons; empty until its handler answered."""
         known = self.state.projects.get(project)
@@ -337,17 +416,6 @@ class Engine:
         return found[:limit]
 
 
-def command(project: str, method: str) -> Task:
-    """The task that runs ``on_start`` or ``on_finished`` once more [W34]."""
-    return Task(
-        project=project,
-        taskid=method,
-        url=f"data:,{method}",
-        schedule=Schedule(priority=9, age=0, force_update=True),
-        process=Process(callback=method),
-    )
-
-
 def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> None:
     """One entry of the ledger, as the project starts with it."""
     if project is None:
@@ -366,7 +434,7 @@ def _look_at(project: ProjectState, now: float) -> dict[str, Any]:
     retrying = project.retrying
     broken = info is not None and info.error is not None
     quiet = project.leased == 0 and retrying == 0 and len(project.ready) == 0 and project.ready.complete
-    answered = info is not None and project.info_script == row.version
+    answered = info is not None and project.info_script == row.runs
     pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
     return {
         "status": row.status,

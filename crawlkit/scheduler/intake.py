@@ -16,7 +16,7 @@ from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, check_tas
 from crawlkit.scheduler import admission, awaits
 from crawlkit.scheduler.admission import Verdict as Rule
 from crawlkit.scheduler.kinds import QUIET_SOURCES, TICK_URL, is_await
-from crawlkit.scheduler.state import State
+from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.turn import Change, Submission, Turn, Verdict
 
 _task_decoder = msgspec.msgpack.Decoder(Task)
@@ -106,7 +106,10 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
         known = state.find(turn.rows, key) or stored.get(key)
         if known is not None and key in turn.writes.remove:
             known = None
-    rule = admission.decide(task, known, leased=key in state.leases, now=turn.now)
+    leased = key in state.leases
+    if known is not None and project.clearing and not leased:
+        known = spare(state, turn, project, known)
+    rule = admission.decide(task, known, leased=leased, now=turn.now, forgotten=project.forgotten)
     limit = state.settings.inqueue_limit
     if (
         limit
@@ -118,6 +121,17 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
         return Verdict(task.taskid, False, "refused", f"{limit} tasks wait already (--inqueue-limit)")
     _apply(state, turn, submission, known, rule.verdict, rule.reason)
     return Verdict(task.taskid, True, rule.verdict.name.lower(), rule.reason)
+
+
+def spare(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> TaskRow:
+    """A waiting task is submitted again while its project is cleared: it goes to the end of the line, and stays."""
+    if row.queue is None or row.seq > project.clearing:
+        return row
+    state.dequeue(row)
+    row.seq = state.next_seq()
+    turn.change(row, Change.PROGRESS)
+    state.enqueue(row)
+    return row
 
 
 def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | None, verdict: Rule, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crawlkit.libs.messages import AWAIT_CALLBACK
 from crawlkit.libs.rows import TaskRow
+from crawlkit.libs.task import Process, Schedule, Task
 
 #: Sources of submissions that do not make a project "worked", so on_finished does not follow from them alone [S60].
 QUIET_SOURCES = frozenset({"tick", "on_finished"})
@@ -20,3 +21,14 @@ def is_internal(url: str) -> bool:
 def is_await(row: TaskRow) -> bool:
     """Whether the task is a request that a callback waits for."""
     return row.process.callback == AWAIT_CALLBACK
+
+
+def command(project: str, method: str) -> Task:
+    """The task that runs ``on_start`` or ``on_finished`` once more [W34]."""
+    return Task(
+        project=project,
+        taskid=method,
+        url=f"data:,{method}",
+        schedule=Schedule(priority=9, age=0, force_update=True),
+        process=Process(callback=method),
+    )

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from crawlkit.libs.crawl_config import config_parts
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import AttemptRow, Key, NodeRow
-from crawlkit.libs.task import Fetch, Process, Status, convert
+from crawlkit.libs.task import Fetch, Status
 from crawlkit.scheduler import admission, awaits, retry
 from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
@@ -129,6 +130,7 @@ def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -
         _remember(turn, out, outcome, reason)
         if project is not None:
             _count(state, turn, project, outcome)
+            project.tally.add(row.host, reason, row.status is Status.FAILED, outcome.fetch, outcome.process)
     resume_postponed(state, turn, key)
 
 
@@ -256,7 +258,7 @@ def _fail(state: State, turn: Turn, out: Out, reason: str) -> None:
     project = state.projects.get(row.project)
     delays = project.info.retry_delay if project is not None and project.info is not None else {}
     delay = retry.next_try(
-        retried=row.retried, schedule=row.schedule, delays=delays, defaults=state.settings.retry_delays
+        retried=row.retried, schedule=row.schedule, delays=delays, defaults=state.settings.retry_delays, reason=reason
     )
     if delay is None:
         _fail_for_good(state, turn, out, reason)
@@ -267,7 +269,8 @@ def _fail(state: State, turn: Turn, out: Out, reason: str) -> None:
     turn.writes.count(row.project, "retried", reason)
     turn.change(row, Change.PROGRESS)
     state.enqueue(row)
-    turn.outbox.failures.append(Failure(row.project, row.url, reason, delay, ""))
+    tries = "" if retry.recrawls(row.schedule) else f"{row.retried} of {row.schedule.retries}"
+    turn.outbox.failures.append(Failure(row.project, row.url, reason, delay, "", row.taskid, tries))
 
 
 def _fail_for_good(state: State, turn: Turn, out: Out, reason: str) -> None:
@@ -275,7 +278,7 @@ def _fail_for_good(state: State, turn: Turn, out: Out, reason: str) -> None:
     project = state.projects.get(row.project)
     row.status, row.queue, row.lastcrawltime, row.updatetime = Status.FAILED, None, turn.now, turn.now
     turn.writes.count(row.project, "failed", reason)
-    turn.outbox.failures.append(Failure(row.project, row.url, reason, None, ""))
+    turn.outbox.failures.append(Failure(row.project, row.url, reason, None, "", row.taskid))
     if row.url == TICK_URL:
         _end_tick(turn, out)
     if project is not None:
@@ -342,20 +345,14 @@ def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
         return
     try:
         info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo) if outcome.info != NIL else ProjectInfo()
-        config = info.crawl_config
-        fetch = {k: v for k, v in config.items() if k in Fetch.__struct_fields__}
-        if isinstance(fetch.get("data"), str):
-            fetch["data"] = fetch["data"].encode()
-        project.config_fetch = convert(fetch, Fetch, "crawl_config") if fetch else None
-        process = {k: v for k, v in config.items() if k in Process.__struct_fields__}
-        project.config_process = convert(process, Process, "crawl_config") if process else None
+        project.config_fetch, project.config_process = config_parts(info.crawl_config)
     except (InvalidTask, msgspec.MsgspecError) as error:
         info = ProjectInfo(error=f"crawl_config: {error}")
         project.config_fetch = project.config_process = None
     if not outcome.ok and info.error is None:
         info.error = (outcome.process.exception if outcome.process else None) or "the script did not answer"
     project.info, project.info_asked = info, None
-    project.info_script = project.row.version
+    project.info_script = project.row.runs
     turn.answered.append(outcome.project)
 
 
@@ -425,6 +422,9 @@ def lose(state: State, turn: Turn, key: Key, out: Out, reason: str, blame: bool 
         if is_await(row):
             _end_await(state, turn, key, out, "")
     else:
+        project = state.projects.get(row.project)
+        if project is not None and row.seq <= project.clearing:
+            row.seq = state.next_seq()  # it was on its way, so the clearing is not for it
         turn.change(row, Change.PROGRESS)
         state.enqueue(row)
     resume_postponed(state, turn, key)

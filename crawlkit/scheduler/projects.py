@@ -13,7 +13,6 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
-WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
 
 
@@ -33,18 +32,19 @@ def new_project(state: State, row: ProjectRow, mono: float) -> ProjectState:
 def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     """A project was added or changed."""
     project = state.projects.get(row.name)
-    new_script = project is None or project.row.version != row.version
+    new_script = project is None or project.row.runs != row.runs
     if project is None:
         project = state.projects[row.name] = new_project(state, row, turn.mono)
     else:
         if (row.rate, row.burst) != (project.row.rate, project.row.burst):
             project.bucket.change(row.rate, max(1.0, row.burst), turn.mono)
-        if row.version != project.row.version:
+        if row.runs != project.row.runs:
             project.pause.clear()
             project.info_asked = None
         project.row = row
     if new_script:
-        project.script_saved = next((one.saved for one in state.projectdb.versions(row.name)), 0.0)
+        saved = next((one.saved for one in state.projectdb.versions(row.name)), 0.0)
+        project.script_saved = row.updatetime if row.pin else saved
     if project.active and not project.loaded:
         activate(state, project)
     elif not project.active and project.loaded:

@@ -15,6 +15,8 @@ DEFAULT_DELAYS: Final[Mapping[str, float]] = {"0": 30, "1": 3600, "2": 21_600, "
 #: For ``crawlkit one``, where somebody waits for the end.
 ONE_DELAYS: Final[Mapping[str, float]] = {"0": 1, "1": 5, "": 15}
 _LAST_RESORT = 86_400.0
+#: What a task asks for itself and will ask for again: another try cannot end otherwise.
+HOPELESS: Final = frozenset({"bad_url", "bad_request"})
 
 
 def next_try(
@@ -23,13 +25,17 @@ def next_try(
     schedule: Schedule,
     delays: Mapping[str, float],
     defaults: Mapping[str, float] = DEFAULT_DELAYS,
+    reason: str = "",
 ) -> float | None:
     """Seconds until a task that just failed is tried again; ``None``: it has failed for good.
 
     ``retried`` counts the tries used up before the one that failed now. ``delays`` is the handler's ``retry_delay``
     [H11]; unless empty it replaces ``defaults`` as a whole, and what it lacks is its '' or a day [S48]. An ``age`` of
-    0 or more caps the delay [S47] and, with ``auto_recrawl``, makes the tries go on for ever [S49].
+    0 or more caps the delay [S47] and, with ``auto_recrawl``, makes the tries go on for ever [S49]. For a ``reason``
+    of :data:`HOPELESS` there is no other try.
     """
+    if reason in HOPELESS and not recrawls(schedule):
+        return None
     table = delays or defaults
     delay = table.get(str(retried))
     if delay is None:

@@ -6,21 +6,19 @@ blocks another.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
+from crawlkit.libs.crawl_config import join
 from crawlkit.libs.messages import AWAIT, INFO, NIL, PREPARE, TASK, Dispatch, Fetched
 from crawlkit.libs.rows import Lease, Queue, TaskRow
-from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE
+from crawlkit.libs.task import NO_FETCH, NO_SCHEDULE
 from crawlkit.scheduler.kinds import is_await, is_internal
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Turn
 
 QUANTUM = 10  # tasks a project may send before the next one has its turn
 LOOPBACK = ("localhost", "127.", "[::1]")
-T = TypeVar("T", bound=Struct)
 
 
 def wake_due(state: State, turn: Turn) -> None:
@@ -59,7 +57,7 @@ def _ask_info(state: State, turn: Turn, project: ProjectState, room: int) -> int
     """Asks the handler for its settings: first of all, on each new script, and again when no answer comes [S06]."""
     if not project.active or room <= 0:
         return 0
-    if project.info is not None and project.info_script == project.row.version:
+    if project.info is not None and project.info_script == project.row.runs:
         return 0
     if project.info_asked is not None and turn.mono - project.info_asked < state.settings.info_retry:
         return 0
@@ -67,7 +65,7 @@ def _ask_info(state: State, turn: Turn, project: ProjectState, room: int) -> int
     project.info_asked, project.info_run = turn.mono, state.info_count
     turn.outbox.dispatches.append(
         Dispatch(
-            project.row.name, "_on_get_info", project.info_run, 1, "data:,_on_get_info", project.row.version,
+            project.row.name, "_on_get_info", project.info_run, 1, "data:,_on_get_info", project.row.runs,
             "_on_get_info", 0, INFO, NO_SCHEDULE, NO_FETCH, NIL, 0, project.row.group,
         )
     )  # fmt: skip
@@ -76,9 +74,10 @@ def _ask_info(state: State, turn: Turn, project: ProjectState, room: int) -> int
 
 def may_send(state: State, project: ProjectState) -> bool:
     """Whether a project sends tasks at all."""
-    if not project.active or project.info is None or project.info_script != project.row.version:
+    if not project.active or project.info is None or project.info_script != project.row.runs:
         return False
-    if state.settings.max_pages is None or state.sent < state.settings.max_pages:
+    spent = state.settings.max_pages is not None and state.sent >= state.settings.max_pages
+    if not spent and not project.clearing:
         return True
     row = project.ready.peek()
     return row is not None and is_await(row)  # a page whose callback waits was begun, so it is brought to its end
@@ -91,7 +90,7 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
     sent = metered = 0
     while sent < limit:
         row = project.ready.peek()
-        if row is None:
+        if row is None or (project.clearing and not is_await(row)):
             break
         if not is_internal(row.url):
             if full(state, project):
@@ -129,7 +128,7 @@ def unmetered(project: ProjectState, row: TaskRow) -> bool:
 
 def _lease(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> None:
     attempt = row.attempt + 1
-    script = project.row.version
+    script = project.row.runs
     out = Out(row, attempt, turn.now, turn.mono, turn.mono + state.settings.lease, script)
     key = (row.project, row.taskid)
     state.leases[key] = out
@@ -162,22 +161,3 @@ def dispatch_of(state: State, project: ProjectState, row: TaskRow, attempt: int,
         AWAIT if is_await(row) else TASK, schedule, fetch, save, row.lastcrawltime, project.row.group,
         row.etag if same else None, row.last_modified if same else None, jar,
     )  # fmt: skip
-
-
-def join(own: T, config: T | None) -> T:
-    """``own`` with what it does not say taken from ``config``; dicts are merged, the own key wins."""
-    if config is None:
-        return own
-    if own is NO_FETCH or own is NO_PROCESS:
-        return config
-    changes: dict[str, Any] = {}
-    for name in config.__struct_fields__:
-        theirs = getattr(config, name)
-        if theirs is None:
-            continue
-        mine = getattr(own, name)
-        if mine is None:
-            changes[name] = theirs
-        elif isinstance(mine, dict) and isinstance(theirs, dict):
-            changes[name] = {**theirs, **mine}
-    return msgspec.structs.replace(own, **changes) if changes else own

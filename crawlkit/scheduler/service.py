@@ -9,23 +9,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from crawlkit import __version__
 from crawlkit.database.base import BlobStore
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask, QueueUnavailable, StoreError, StoreUnavailable
-from crawlkit.libs.messages import Dispatch, Fetched, NewTasks, Outcome, decode, decode_status, encode
-from crawlkit.libs.task import Fetch, JSONDict, Process, Schedule, Task, check_project_name, check_task, task_from_dict
+from crawlkit.libs.errors import (
+    BadMessage,
+    CrawlkitError,
+    InvalidTask,
+    QueueError,
+    QueueUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
+from crawlkit.libs.journal import UNSTORED, Journal
+from crawlkit.libs.messages import Dispatch, Fetched, Heartbeat, NewTasks, Outcome, decode, decode_status, encode
+from crawlkit.libs.rows import LogLine
+from crawlkit.libs.task import (
+    Fetch,
+    JSONDict,
+    Process,
+    Schedule,
+    Task,
+    check_project_name,
+    check_size,
+    check_task,
+    task_from_dict,
+)
+from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Broker, MessageQueue
-from crawlkit.scheduler.engine import Engine, command
-from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
+from crawlkit.scheduler.actions import AT_ONCE, BULK
+from crawlkit.scheduler.engine import Engine
+from crawlkit.scheduler.kinds import command
+from crawlkit.scheduler.onlookers import OverviewCache, count_order
+from crawlkit.scheduler.turn import Failure, Inbox, Order, Outbox, Submission, Verdict
 
 log = logging.getLogger("scheduler")
 
+BEAT = 4.0  # seconds between heartbeats of its own
 BATCH = 500  # status messages taken at a time
 FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single message holds more
 BACKLOG = 2_000  # messages held undecided before reading stops
@@ -33,6 +61,7 @@ BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that ea
 BUSY = 48  # tasks out
 SEND_AHEAD = 100  # tasks leased and not yet put on the queue
 SUBMIT_CHUNK = 1_000
+TASK_KINDS = ("cancel", "rerun")
 TELL_AGAIN = 60.0  # seconds between two log lines about failures of one kind
 SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
 RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
@@ -53,7 +82,10 @@ class SchedulerService:
         ring: Sequence[MessageQueue] = (),
         resume_queue: MessageQueue | None = None,
         blobs: BlobStore | None = None,
+        node: str = "",
+        journal: Journal | None = None,
     ) -> None:
+        """``node``: what its own heartbeats call it, of which there are none without. ``journal`` gets failures."""
         self.engine = engine
         self.clock = clock
         self.broker = broker
@@ -63,6 +95,9 @@ class SchedulerService:
         self._ring = list(ring)
         self._resume_queue = resume_queue  # the processors' queue: for what is not fetched
         self._blobs = blobs
+        self._node = node
+        self._journal = journal
+        self._started = clock.time()
         self._inbox = Inbox()
         self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
         self._tickets: dict[int, asyncio.Future[Verdict]] = {}
@@ -81,6 +116,7 @@ class SchedulerService:
         self._told: dict[tuple[str, str, bool], tuple[float, int]] = {}
         self._busy_asked, self._busy = float("-inf"), False
         self._thread = ThreadPoolExecutor(1, "scheduler-store")
+        self._overview = OverviewCache(engine, clock, self._thread)
         self._turned = asyncio.Event()
         self.turns = 0
 
@@ -96,6 +132,8 @@ class SchedulerService:
             asyncio.create_task(self._send()),
             asyncio.create_task(self._send_on()),
         ]
+        if self._node:
+            helpers.append(asyncio.create_task(self._beat()))
         main = asyncio.create_task(self._turn_for_ever())
         try:
             done, _ = await asyncio.wait([main, *helpers], return_when=asyncio.FIRST_COMPLETED)
@@ -107,6 +145,19 @@ class SchedulerService:
                 one.cancel()
             await asyncio.gather(main, *helpers, return_exceptions=True)
             await self._close()
+
+    async def _beat(self) -> None:
+        """Says that the scheduler is there by the way all nodes do."""
+        vitals = Vitals()
+        while True:
+            seen = self.engine.snapshot
+            stats = {**vitals.look(), "turns": float(self.turns), "leased": float(seen["leased"])}
+            beat = Heartbeat(
+                self._node, "scheduler", socket.gethostname(), os.getpid(), __version__, self._started, stats=stats
+            )
+            with contextlib.suppress(QueueError):  # full or away: the next one says the same
+                await self._status_queue.put_many([encode(beat)], BEAT / 2)
+            await asyncio.sleep(BEAT)
 
     async def stop(self) -> None:
         """Ends after the turn that runs now. What is leased stays leased until its answer or its time comes."""
@@ -235,6 +286,8 @@ class SchedulerService:
     def _tell(self, outbox: Outbox) -> None:
         """Says who fails and why: the first of each kind a minute, with how many there were since."""
         now = self.clock.monotonic()
+        if outbox.failures and self._journal is not None:
+            self._journal([_line_of(failure, self.clock.time()) for failure in outbox.failures])
         for failure in outbox.failures:
             kind = (failure.project, failure.reason, failure.again is None)
             told, more = self._told.get(kind, (float("-inf"), 0))
@@ -244,13 +297,15 @@ class SchedulerService:
             if len(self._told) > 1_000:
                 self._told.clear()
             self._told[kind] = (now, 0)
-            then = "failed for good" if failure.again is None else f"failed, tried again in {failure.again:g} s"
-            why = f": {failure.text}" if failure.text else ""
             before = f"; {more} more like it before" if more else ""
-            log.info("%s: %s %s (%s)%s%s", failure.project, failure.url, then, failure.reason, why, before)
+            log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), before, extra=UNSTORED)
         for project, state in outbox.pauses:
-            words = {"paused": "paused: its last tasks all failed", "checking": "tries a few tasks again"}
-            log.warning("project %s %s", project, words.get(state, "runs again"))
+            words = {
+                "paused": "paused: its last tasks all failed",
+                "checking": "tries a few tasks again",
+                "held": "paused by hand",
+            }
+            log.warning("project %s %s", project, words.get(state, "runs again"), extra={"project": project})
 
     async def _whatever_comes(self, inbox: Inbox, acks: dict[MessageQueue, list[int]]) -> Outbox:
         """One turn; a message that the engine cannot digest is put aside instead of being met again for ever."""
@@ -268,6 +323,10 @@ class SchedulerService:
                 acks[self._status_queue].append(number)
             else:
                 await self._status_queue.reject([number], "the scheduler failed on it; see its log")
+        for order in inbox.orders:
+            if not await self._alone(Inbox(orders=[order]), whole):
+                problem = Verdict(order.taskid, False, "refused", "the scheduler failed on it; see its log")
+                whole.verdicts.append((order.ticket, problem))
         for submission in inbox.submissions:
             if not await self._alone(Inbox(submissions=[submission]), whole) and submission.ticket is not None:
                 problem = Verdict(submission.task.taskid, False, "refused", "the scheduler failed on it; see its log")
@@ -280,7 +339,7 @@ class SchedulerService:
         except CrawlkitError:
             raise
         except Exception:  # as above; this is the one
-            log.exception("put aside: %r", (inbox.status or inbox.submissions)[0])
+            log.exception("put aside: %r", (inbox.status or inbox.submissions or inbox.orders)[0])
             return False
         whole.dispatches += one.dispatches
         whole.resumes += one.resumes
@@ -400,11 +459,15 @@ class SchedulerService:
         return [msgspec.to_builtins(_as_dict(one if isinstance(one, Verdict) else await one)) for one in waiting]
 
     def _ticket(self, task: Task, source: str = "submit") -> asyncio.Future[Verdict]:
+        number, future = self._new_ticket()
+        self._inbox.submissions.append(Submission(task, source, number))
+        return future
+
+    def _new_ticket(self) -> tuple[int, asyncio.Future[Verdict]]:
         self._next_ticket += 1
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._tickets[self._next_ticket] = future
-        self._inbox.submissions.append(Submission(task, source, self._next_ticket))
-        return future
+        return self._next_ticket, future
 
     async def run_project(self, name: str) -> JSONDict:
         """Runs ``on_start`` once more, as the Run button does [W34]."""
@@ -413,6 +476,41 @@ class SchedulerService:
         ticket = self._ticket(command(name, "on_start"), "on_start")
         self._note_input()
         return _as_dict(await ticket)
+
+    async def order(self, project: str, kind: str, reason: str | None = None) -> JSONDict:
+        """Does something to a whole project: see :mod:`crawlkit.scheduler.actions`. Answers when it is accepted.
+
+        ``kind``: clear, restart, retry_failed (``reason``: only what failed with it), pause or resume. Raises
+        ``ValueError`` for another one.
+        """
+        kinds = (*BULK, *AT_ONCE)
+        if kind not in kinds:
+            raise ValueError(f"action {kind!r}: use one of {', '.join(kinds)}")
+        check_project_name(project)
+        self.engine.projects_changed = True  # it may have been put a moment ago
+        return (await self._ordered([Order(project, kind, 0, reason=reason)]))[0]
+
+    async def order_tasks(self, project: str, kind: str, taskids: Sequence[str]) -> list[JSONDict]:
+        """Cancels tasks, or runs them again (``kind``: cancel, rerun); one verdict each, in order, committed."""
+        if kind not in TASK_KINDS or len(taskids) > SUBMIT_CHUNK:
+            raise ValueError(f"{kind} {len(taskids)} tasks: use {' or '.join(TASK_KINDS)}, and {SUBMIT_CHUNK} at most")
+        return await self._ordered([Order(project, kind, 0, str(taskid)) for taskid in taskids])
+
+    async def _ordered(self, orders: Sequence[Order]) -> list[JSONDict]:
+        waiting = []
+        for order in orders:
+            order.ticket, future = self._new_ticket()
+            waiting.append(future)
+        self._inbox.orders += orders
+        self._wake.set()
+        answers = [_as_dict(await future) for future in waiting]
+        self._overview.forget()
+        return answers
+
+    async def count_order(self, project: str, kind: str, reason: str | None = None) -> JSONDict:
+        """How many tasks an order, or ``drop``, would touch."""
+        seen = self.summary()["projects"].get(project, {})
+        return await count_order(self.engine.taskdb, seen, project, kind, reason)
 
     async def send_message(self, project: str, message: Any) -> JSONDict:
         """Sends ``message`` (JSON-able) to ``on_message`` of a project; the sender is ``__command__`` [C42]."""
@@ -426,6 +524,7 @@ class SchedulerService:
             process=Process(callback="_on_message"),
         )
         check_task(task)
+        check_size(task)
         ticket = self._ticket(task, "message")
         self._note_input()
         return _as_dict(await ticket)
@@ -454,6 +553,10 @@ class SchedulerService:
         """Waits for the end of the next turn."""
         self._turned.clear()
         await self._turned.wait()
+
+    async def dashboard(self) -> msgspec.Raw:
+        """How all projects stand, as JSON, a second old at most: see :meth:`Engine.overview`."""
+        return await self._overview.get()
 
     async def counters(self, window: str) -> dict[str, Any]:
         """Sums per project and event over ``5m``, ``1h``, ``1d`` or ``all`` [S65]; ``5m_time`` are averages."""
@@ -497,3 +600,19 @@ def _as_dict(verdict: Verdict) -> JSONDict:
         "verdict": verdict.verdict,
         "reason": verdict.reason,
     }
+
+
+def _words_of(failure: Failure) -> str:
+    if failure.again is None:
+        said = f"failed for good ({failure.reason})"
+    else:
+        said = f"failed ({failure.reason}), tried again in {failure.again:g} s"
+    return said + (f" ({failure.tries})" if failure.tries else "") + (f": {failure.text}" if failure.text else "")
+
+
+def _line_of(failure: Failure, now: float) -> LogLine:
+    """A failure for the log store."""
+    level = logging.ERROR if failure.again is None else logging.WARNING
+    return LogLine(
+        now, level, _words_of(failure), project=failure.project, taskid=failure.taskid, url=failure.url, logger=log.name
+    )

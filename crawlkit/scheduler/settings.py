@@ -33,4 +33,5 @@ class EngineSettings:
     partitions: int = 1
     keep_attempts: float = 7 * 86_400.0
     keep_ticks: float = 7 * 86_400.0
+    keep_nodes: float = 7 * 86_400.0  # seconds since a process that is gone was seen
     keep_blobs: float = 7 * 86_400.0  # bodies that a crash left behind

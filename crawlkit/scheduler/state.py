@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -17,11 +17,16 @@ from crawlkit.libs.counters import Counters
 from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
 from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
+from crawlkit.scheduler.admission import UNKNOWN
 from crawlkit.scheduler.known import KnownTasks
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.tally import Tally
 from crawlkit.scheduler.task_queue import Window
 from crawlkit.scheduler.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from crawlkit.scheduler.actions import Action
 
 
 @dataclass
@@ -60,6 +65,8 @@ class ProjectState:
     pause: PauseState
     ready: Window
     time: Window
+    clearing: int = 0  # what waits with a seq up to this is about to be cleared; nothing is sent meanwhile
+    forgotten: int = UNKNOWN  # what ended with a seq up to this counts as never seen
     info: ProjectInfo | None = None
     info_script: str = ""  # the version that info is of
     info_asked: float | None = None  # monotonic; None: not asked
@@ -74,6 +81,7 @@ class ProjectState:
     drop_reasons: set[str] = field(default_factory=set)
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
+    tally: Tally = field(default_factory=Tally)  # of the minute that runs
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed
     recent: deque[tuple[float, dict[str, Any]]] = field(default_factory=deque)
     tick_generation: int = 0  # instants planned for an older set of crons are void
@@ -112,9 +120,11 @@ class State:
     nodes: dict[str, tuple[Heartbeat, float, float]] = field(default_factory=dict)  # (beat, seen, written) monotonic
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
+    actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it
     seq: int = 0
     sent: int = 0  # tasks handed out in this life
     rotation: int = 0
+    minute: int = -1  # the one that is counted now, since 1970
     projects_seen: float = 0.0  # newest updatetime read
     info_count: int = 0
 
@@ -125,6 +135,11 @@ class State:
     def next_seq(self) -> int:
         self.seq += 1
         return self.seq
+
+    def dropping(self, project: str) -> bool:
+        """Whether what a removed project of that name had is still being removed."""
+        action = self.actions.get(project)
+        return action is not None and action.kind == "drop"
 
     def find(self, rows: dict[Key, TaskRow], key: Key) -> TaskRow | None:
         """The newest form of a task that is in memory."""

@@ -31,6 +31,17 @@ class Submission:
 
 
 @dataclass
+class Order:
+    """What somebody wants done to a project, or to one task of it: see scheduler.actions."""
+
+    project: str
+    kind: str  # clear, restart, retry_failed, pause, resume; cancel and rerun for a task
+    ticket: int  # where the sender waits for the verdict
+    taskid: str = ""
+    reason: str | None = None  # retry_failed: only tasks that failed with it
+
+
+@dataclass
 class Inbox:
     """What arrived since the last turn."""
 
@@ -39,6 +50,7 @@ class Inbox:
     room: int = 0  # tasks that may be sent
     queues_busy: bool = False  # some queue of the ring holds messages
     newtasks_waiting: bool = False  # submissions are still on their way
+    orders: list[Order] = field(default_factory=list)
 
 
 @dataclass
@@ -60,6 +72,8 @@ class Failure:
     reason: str
     again: float | None  # seconds until the next try; None: for good
     text: str  # the exception
+    taskid: str = ""
+    tries: str = ""  # which of how many the next try is; "": they go on for ever, or there is none
 
 
 @dataclass

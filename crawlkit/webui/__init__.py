@@ -1,1 +1,1 @@
-"""webui: the user interface."""
+"""webui: the user interface in the browser, and the JSON API behind it. Speaks to the stores and to the scheduler."""

@@ -38,7 +38,7 @@ def test_a_crawl_by_all_components(site: Site, tmp_path: Path) -> None:
     with everything(tmp_path) as top:
         said = (tmp_path / "said.txt").read_text()
         assert f"data is in {tmp_path / 'd'}" in said
-        assert "ready: result_worker, processor, fetcher, scheduler" in said
+        assert "ready: result_worker, processor, fetcher, scheduler, webui" in said
         address = tmp_path / "d" / "scheduler.json"
         assert stat.S_IMODE(address.stat().st_mode) == 0o600
         token = json.loads(address.read_text())["token"]

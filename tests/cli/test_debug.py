@@ -46,7 +46,7 @@ def test_leaving_the_debugger_stops_the_crawl(site: Site, folder: Path) -> None:
     done = talk("one", "job.py", "--pdb", cwd=folder, said="q\n")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "done 1, failed 1, waiting 1 in" in done.stderr
+    assert "done 0 pages, failed 1, waiting 1 in" in done.stderr
 
 
 def test_the_prompt_crawls_page_by_page(site: Site, folder: Path) -> None:

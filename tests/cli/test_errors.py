@@ -56,7 +56,7 @@ LINES = [
     (["--data-path", "ok.py", "one", "ok.py"], "ok.py: is a file, not a folder"),
     (["--data-path", "ok.py", "project", "list"], "ok.py: is a file, not a folder"),
     (["fetch", "http://x/", "-H", "nocolon"], "write it as 'Name: value'"),
-    (["webui"], "the web UI is not in this version"),
+
     (["--taskdb", "couchdb+taskdb://h/", "tasks", "p"], "couchdb"),
     (["--message-queue", "beanstalk://h", "fetcher"], "beanstalk"),
     (["-c", "gone.json", "all"], "config file gone.json: No such file or directory"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def test_json_lines_on_stdout_and_words_on_stderr(site: Site, tmp_path: Path) ->
     assert set(site.count().values()) == {1}
     said = done.stderr.splitlines()
     assert said[0] == FIRST
-    assert said[-1].startswith(f"done {PAGES + 2}, failed 0, waiting 0 in 0:00:0")
+    assert said[-1].startswith(f"done {PAGES + 1} pages, failed 0, waiting 0 in 0:00:0")
     assert os.listdir(tmp_path) == ["job.py"]  # nothing is left behind
 
 
@@ -84,7 +85,7 @@ def test_what_is_due_later_is_told_and_kept(site: Site, tmp_path: Path) -> None:
     script(tmp_path, f"{later}\nself.crawl('{site.base}/page/1', callback=self.page)")
     done = crawlkit("one", "job.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "done 2, failed 0, waiting 1 in" in done.stderr
+    assert "done 1 page, failed 0, waiting 1 in" in done.stderr
     assert "1 wait for later; they are gone" in done.stderr
     kept = crawlkit("one", "job.py", "--data-path", "d", cwd=tmp_path)
     assert "1 wait for later; they are kept in d" in kept.stderr
@@ -320,3 +321,31 @@ def test_failed_tasks_say_why(site: Site, tmp_path: Path) -> None:
         2, "crawlkit: project job has no task http://x/; see crawlkit tasks job\n"
     )  # fmt: skip
     assert "no project 'zzz'; there are job" in crawlkit("task", "zzz", "http://x/", cwd=tmp_path).stderr
+
+
+def test_the_first_failure_of_a_kind_is_told_with_its_next_try(site: Site, tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        "for n in range(3):\n    self.crawl(f'http://127.0.0.1:1/{n}', callback=self.page, retries=1)\n"
+        "self.crawl('http://exa mple/', callback=self.page)\nself.crawl(None, callback=self.page)",
+    )
+    done = crawlkit("one", "job.py", "--data-path", "d", cwd=tmp_path)
+    assert done.returncode == 1
+    told = r"job: http://127\.0\.0\.1:1/\d failed \(connect\), tried again in 1 s \(1 of 1\): "
+    assert len(re.findall(told, done.stderr)) == 1
+    assert "http://exa mple/ failed for good (bad_url): " in done.stderr  # at once: no try can help
+    assert "self.crawl(None): there is no URL" in done.stderr
+    assert "done 0 pages, failed 4, waiting 0 in 0:00:0" in done.stderr
+    for _ in range(2):
+        again = crawlkit("one", "job.py", "--data-path", "d", cwd=tmp_path)
+        assert "done 0 pages, failed 0, waiting 0 in" in again.stderr  # of this run, not of all
+
+
+def test_on_finished_is_no_page(site: Site, tmp_path: Path) -> None:
+    script(tmp_path, f"self.crawl('{site.base}/page/1', callback=self.page, age=0)")
+    with (tmp_path / "job.py").open("a") as end:
+        end.write("\n    def on_finished(self):\n        print('the end')\n")
+    for _ in range(2):
+        done = crawlkit("one", "job.py", "--data-path", "d", cwd=tmp_path)
+        assert "the end" in done.stderr
+        assert "done 1 page, failed 0, waiting 0 in" in done.stderr

@@ -169,7 +169,7 @@ def test_every_env_name_of_pyspider_is_tried() -> None:
         (path[0] if path else "", str(option.name)): option.envvar
         for path, found in [((), cli), *commands(cli)]
         for option in found.params
-        if isinstance(option, Opt) and option.envvar
+        if isinstance(option, Opt) and option.envvar and option.name != "server"
     }
     assert named == OLD_NAMES
 
@@ -227,3 +227,9 @@ def test_no_command_is_all_with_its_options(seen: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("CRAWLKIT_ALL_PROCESSOR_NUM", "5")
     assert run(["-c", "c.json", "--data-path", "d"]) == 1  # the exit code of all is that of crawlkit
     assert (got["fetcher_num"], got["processor_num"], got["result_worker_num"]) == (3, 5, 1)
+
+
+def test_one_variable_names_the_server_of_all_commands() -> None:
+    named = {option.envvar for _, found in commands(cli) for option in found.params
+             if isinstance(option, Opt) and option.name == "server"}  # fmt: skip
+    assert named == {"CRAWLKIT_SERVER"}

@@ -68,4 +68,4 @@ def test_results_and_a_bar_share_a_terminal(site: Site, tmp_path: Path) -> None:
     assert re.search(r"done \d+  failed 0  waiting \d+  [\d.]+ pages/s  0:00:0\d", plain)
     whole = [line for line in re.split(r"[\r\n]+", plain) if line.startswith('{"taskid":') and line.endswith("}")]
     assert len(whole) == PAGES + 1  # no line of results was mixed up with the bar
-    assert f"done {PAGES + 2}, failed 0, waiting 0 in" in plain
+    assert f"done {PAGES + 1} pages, failed 0, waiting 0 in" in plain

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from crawlkit.cli import read, run
 from crawlkit.libs.rows import Lease, ResultSet, TaskRow, Writes
 from crawlkit.libs.task import Status
 from crawlkit.settings import Settings
+from tests import needs
+from tests.cli.site import ROOT
 
 SCRIPT = "from crawlkit import BaseHandler\n\n\nclass Handler(BaseHandler):\n    pass\n"
 
@@ -255,3 +259,47 @@ def test_a_script_that_does_not_load_can_be_forced(folder: Path, capsys: pytest.
     assert "No module named 'gone_away'; --force saves it all the same" in capsys.readouterr().err
     assert run(["project", "put", "my-shop.py", "--force"]) == 0
     assert "project my_shop: new" in capsys.readouterr().err
+
+
+def test_a_name_that_was_only_refused_is_no_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["project", "put", "shop.py"]) == 0
+    with stores() as opened:
+        writes = Writes()
+        writes.count("typo", "refused", "no_project", 3)
+        opened.taskdb.commit(writes)
+    for command in (["audit", "zzz"], ["tasks", "zzz"], ["task", "zzz", "http://x/"]):
+        capsys.readouterr()
+        assert run(command) == 2
+        assert capsys.readouterr().err == "crawlkit: no project 'zzz'; there are shop\n"
+    assert run(["audit", "typo"]) == 0  # what was refused is not hidden
+    assert "no_project" in capsys.readouterr().out
+
+
+def test_hints_name_the_data_path(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, hint in (
+        (["project", "put", "shop.py", "--status", "TODO"], "crawlkit --data-path d project status shop RUNNING"),
+        (["project", "put", "shop.py", "--status", "RUNNING"], "crawlkit --data-path d all"),
+        (["project", "settings", "shop"], "crawlkit --data-path d project set shop KEY"),
+        (["project", "run", "shop"], "crawlkit --data-path d all"),
+        (["task", "shop", "http://x/"], "crawlkit --data-path d tasks shop"),
+    ):
+        run(["--data-path", "d", *words])
+        assert hint in capsys.readouterr().err
+
+
+def test_a_data_path_that_can_only_be_read(folder: Path) -> None:
+    """On a real read-only mount: root's rights do not count there."""
+    assert run(["--data-path", "d", "project", "put", "shop.py"]) == 0
+    with wiring.open_stores(Settings(data_path=Path("d")), create=True):
+        pass  # all stores are there
+    command = f"{sys.executable} {ROOT / 'run.py'} --data-path d"
+    mount = "mount --bind d d && mount -o remount,ro,bind d d"
+    if subprocess.run([needs.binary("unshare"), "-m", "sh", "-c", mount], capture_output=True).returncode:
+        needs.missing("the right to mount")
+    words = "'project list' audit 'tasks shop' 'results shop' 'project status shop STOP'"
+    script = f"{mount}; for words in {words}; do {command} $words; echo code $?; done"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    assert done.stdout.startswith("NAME"), done.stderr
+    codes = [line for line in done.stdout.splitlines() if line.startswith("code ")]
+    assert codes == ["code 0"] * 4 + ["code 2"], done.stderr
+    assert "is read-only: make it writable" in done.stderr

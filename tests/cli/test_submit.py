@@ -233,9 +233,9 @@ def test_messages_and_runs(client: Client, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_what_tasks_prints_may_be_submitted_again() -> None:
-    from crawlkit.cli.read import task_line
     from crawlkit.libs.rows import TaskRow
     from crawlkit.libs.task import Fetch, Process, Schedule
+    from crawlkit.libs.task_lines import task_line
 
     row = TaskRow(
         "p",

@@ -209,3 +209,16 @@ def test_what_breaks_the_rules_is_refused_in_words(store: ProjectStore, fields: 
     with pytest.raises(InvalidProject, match=words):
         store.put(ProjectRow(**({"name": "a"} | fields)))
     assert store.all() == []
+
+
+def test_a_pin_is_kept_and_says_what_runs(store: ProjectStore) -> None:
+    old = store.put(ProjectRow(name="p", script="1"))
+    new = store.put(ProjectRow(name="p", script="2", pin=old.version))
+    found = store.get("p")
+    assert found is not None
+    assert (found.version, found.pin, found.runs) == (new.version, old.version, old.version)
+    found.pin = ""
+    assert store.put(found).runs == new.version
+    found.pin = "newest"
+    with pytest.raises(InvalidProject, match="pin 'newest'"):
+        store.put(found)

@@ -121,6 +121,7 @@ class Tasks(RuleBasedStateMachine):
     def prune(self, before: float, limit: int) -> None:
         both(self, "prune_attempts", before, limit)
         both(self, "prune_ticks", before)
+        both(self, "prune_nodes", before)
 
     @rule(project=st.sampled_from(PROJECTS))
     def drop(self, project: str) -> None:

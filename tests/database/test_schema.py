@@ -20,12 +20,14 @@ from crawlkit.libs.errors import StoreMismatch, UsageError
 
 from .stores import waiting, writes
 
-SECOND = """
+HEAD = tables.HEADS["taskdb"]
+NEXT = f"{int(HEAD) + 1:04}"
+ONE_MORE = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = {revision!r}
+down_revision = {head!r}
 
 
 def upgrade():
@@ -81,10 +83,10 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         if not copied.exists():
             shutil.copytree(schema.MIGRATIONS, copied)
         trace = tmp_path / "trace"
-        script = copied / "taskdb" / "versions" / "0002_colour.py"
-        script.write_text(SECOND.format(trace=str(trace), then=then))
+        script = copied / "taskdb" / "versions" / f"{NEXT}_colour.py"
+        script.write_text(ONE_MORE.format(revision=NEXT, head=HEAD, trace=str(trace), then=then))
         monkeypatch.setattr(schema, "MIGRATIONS", copied)
-        monkeypatch.setitem(tables.HEADS, "taskdb", "0002")
+        monkeypatch.setitem(tables.HEADS, "taskdb", NEXT)
         return trace
 
     return install
@@ -110,13 +112,13 @@ def colours(path: Path) -> list[Any]:
 def test_an_old_store_is_migrated_when_opened(tmp_path: Path, next_version: Any) -> None:
     url = make_old(tmp_path / "x.db")
     trace = next_version()
-    with pytest.raises(StoreMismatch, match="older schema 0001: start crawlkit on it once"):
+    with pytest.raises(StoreMismatch, match=f"older schema {HEAD}: start crawlkit on it once"):
         connect_taskdb(url, read_only=True)
     store = connect_taskdb(url)
     assert [row.taskid for row in store.window("p", Queue.READY, None, 5)] == ["a", "b"]
     store.close()
     connect_taskdb(url).close()
-    assert colours(tmp_path / "x.db") == [("a", "green"), ("b", "green"), ("0002",)]
+    assert colours(tmp_path / "x.db") == [("a", "green"), ("b", "green"), (NEXT,)]
     assert trace.read_text() == "x"
 
 
@@ -129,7 +131,7 @@ def test_a_migration_that_fails_leaves_the_old_store(tmp_path: Path, next_versio
         colours(tmp_path / "x.db")
     next_version()
     connect_taskdb(url).close()
-    assert colours(tmp_path / "x.db")[-1] == ("0002",)
+    assert colours(tmp_path / "x.db")[-1] == (NEXT,)
 
 
 def open_at_once(url: str, barrier: Any, answers: Any) -> None:

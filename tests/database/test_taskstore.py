@@ -305,6 +305,10 @@ class TestBooks:
         store.commit(writes(nodes=[NodeRow("n1", "fetcher", "host", 12, "1.0", 1.5, 9.5, '{"a":1}', False)]))
         assert store.nodes() == [NodeRow("n1", "fetcher", "host", 12, "1.0", 1.5, 9.5, '{"a":1}', False)]
         assert store.nodes()[0].alive is False
+        store.commit(writes(nodes=[NodeRow("n2", "fetcher", "host", 13, "1.0", 1.5, 20.0)]))
+        assert store.prune_nodes(before=9.5) == 0
+        assert store.prune_nodes(before=20.0) == 1
+        assert [node.node for node in store.nodes()] == ["n2"]
 
     def test_status_count(self, store: TaskStore) -> None:
         """T60: {} then {3: 2} then {1: 1, 3: 1}."""

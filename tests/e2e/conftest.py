@@ -9,6 +9,9 @@ import pytest
 
 from tests import needs
 from tests.e2e.site import Site, walk
+from tests.files.stores import s3_endpoint, s3_url
+
+__all__ = ["s3_endpoint", "s3_url"]
 
 
 @pytest.fixture

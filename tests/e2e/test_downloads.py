@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.commands import Crawl, environment, run, until
 from tests.fetcher.file_server import FileServer, digest, file_server
+from tests.files.stores import s3_environment
 
 SIZE = 30 * 2**20
 SCRIPT = """
@@ -73,6 +74,32 @@ def test_one_killed_and_started_again(server: FileServer, tmp_path: Path) -> Non
     (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
     check(json.loads(line)["result"], tmp_path / "d/files/files/big/big file.bin", sha256, server, 2)
     said = run(["--data-path", "d", "files", "check", "files"], tmp_path, environment(""))
+    assert (said.returncode, said.stderr) == (0, "1 as they were, 0 not\n")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_a_partial_file_survives_its_node(server: FileServer, tmp_path: Path, request: Any, kind: str) -> None:
+    """One node is killed; another, which shares nothing with it but the store, goes on."""
+    sha256 = write_script(server, tmp_path)
+    env, url = environment(""), f"file://{tmp_path}/shared"
+    if kind == "s3":
+        url = request.getfixturevalue("s3_url")
+        env.update(s3_environment(request.getfixturevalue("s3_endpoint")))
+    command = ["one", "files.py", "-o", "out.jsonl", "--files-path", url, "--data-path"]
+    with Crawl([*command, "first"], tmp_path, env) as crawl:
+        until(lambda: server.sent > 0.6 * SIZE, 40, "the file is under way")
+        crawl.kill()
+    (tmp_path / "out.jsonl").unlink(missing_ok=True)
+    with Crawl([*command, "second"], tmp_path, env) as crawl:
+        assert crawl.wait(60) == 0, crawl.said
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert json.loads(line)["result"] == {
+        "path": f"{url}/files/big/big file.bin", "bytes": SIZE, "sha256": sha256, "content": 0, "status": 200,
+    }  # fmt: skip
+    assert server.sent <= SIZE + 24 * 2**20  # two pieces that were in memory, and what was on its way
+    assert server.ranges_asked()[-1] is not None
+    said = run(["files", "check", "files", "--files-path", url], tmp_path, env)
     assert (said.returncode, said.stderr) == (0, "1 as they were, 0 not\n")
 
 

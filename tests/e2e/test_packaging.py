@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.commands import ROOT
 
 NOT_SOURCE = shutil.ignore_patterns(
-    ".*_cache", ".git", ".venv", ".tox", ".bench", "build", "dist", "*.egg-info", "data"
+    ".*_cache", ".git", ".venv", ".tox", "node_modules", ".bench", "build", "dist", "*.egg-info", "data"
 )
 
 
@@ -53,6 +53,11 @@ def test_wheel_holds_the_package_and_nothing_else(built: dict[str, Path]) -> Non
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "crawlkit").rglob("*.py")}
     assert sources <= set(names)
     assert "crawlkit/py.typed" in names
+    for part in ("static", "templates", "texts"):
+        folder = ROOT / "crawlkit" / "webui" / part
+        served = {str(path.relative_to(ROOT)) for path in folder.rglob("*") if path.is_file()}
+        assert served <= set(names)
+    assert "crawlkit/webui/static/vendor/LICENSES.txt" in names
 
 
 def test_sdist_holds_what_a_packager_needs(built: dict[str, Path]) -> None:
@@ -68,6 +73,7 @@ def test_sdist_holds_what_a_packager_needs(built: dict[str, Path]) -> None:
         ".ci/run",
         "docs/architecture.md",
     } <= names
+    assert {"frontend/package-lock.json", "frontend/src/codemirror.js"} <= names
     assert {"tests/conftest.py", "tests/e2e/lastfsync.c", "examples/quotes.py", "examples/site/index.html"} <= names
 
 

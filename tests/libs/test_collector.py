@@ -124,3 +124,12 @@ def test_keys_and_places_go_with_their_results() -> None:
     with pytest.raises(NotJSON, match=r"result 4\.sku: is missing, and result_key names it"):
         collector.result({"name": "x"})
     assert len(collector.keys) == len(collector.results) == 1
+
+
+def test_numbers_that_no_message_holds_are_named() -> None:
+    collector = Collector()
+    with pytest.raises(NotJSON, match=r"message: cannot be sent: .*ints"):
+        collector.message("q", {"n": 10**30})
+    with pytest.raises(InvalidTask, match=r"task: cannot be sent: .*ints"):
+        collector.follow("1", Task("p", "1", "http://a.com/", fetch=Fetch(save=10**30)), True)
+    assert (collector.messages, collector.follows) == ([], [])

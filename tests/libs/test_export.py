@@ -61,6 +61,28 @@ class TestJSON:
         assert json.loads(export.jsonl_line(row(None, raw=json.dumps(value, indent=1))))["result"] == value
 
 
+class TestTxt:
+    def test_a_line_is_the_url_a_tab_and_the_json(self) -> None:
+        """W17."""
+        line = export.txt_line(row(None, raw='{\n "a": "x\ty"}', url="http://x/\ta\n"))
+        assert line == b'http://x/ a \t{  "a": "x\ty"}\n'
+
+    def test_lines(self) -> None:
+        assert b"".join(export.txt_chunks(lambda: [row(1, 1), row("x", 2)])) == (
+            'http://x/ü\t1\nhttp://x/ü\t"x"\n'.encode()
+        )
+
+
+@pytest.mark.parametrize("evil", ["</script><script>alert(1)", "<!--", "</SCRIPT", "<script", "a < b <p>"])
+def test_r69_json_inside_html_ends_no_script(evil: str) -> None:
+    rows = [row({evil: evil}, url=f"http://x/{evil}")]
+    for chunks in (export.jsonl_chunks, export.json_chunks):
+        text = b"".join(export.embeddable(chunks(lambda: rows)))
+        assert not [one for one in (b"</", b"<!", b"<s", b"<S") if one in text]
+        value = json.loads(text)
+        assert (value if isinstance(value, dict) else value[0])["result"] == {evil: evil}
+
+
 class TestCSV:
     def test_columns_in_order_of_first_appearance(self) -> None:
         table = csv_of(row({"b": 1, "a": "x"}, 1), row({"c": None, "a": 'y,"\n'}, 2), row({}, 3))
@@ -82,7 +104,7 @@ class TestCSV:
     def test_a_url_of_its_own_wins(self) -> None:
         assert csv_of(row({"title": "t", "url": "http://own"})) == [["url", "title"], ["http://own", "t"]]
 
-    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＠"])
     def test_no_formulas(self, start: str) -> None:
         evil = start + "cmd|' /C calc'!A0"
         table = csv_of(row({evil: evil}, url=evil))

@@ -361,6 +361,21 @@ def test_sizes_of_all_queues(path):
             await broker.queue("b").put_many([b"z", b"z"])
             assert await broker.sizes() == {"a": (1, 2, 0), "b": (2, 2, 0)} == server.sizes()
 
+
+def test_flows_of_all_queues(path):
+    async def scene():
+        async with serving(path, max_messages=3) as (_, (broker,)):
+            queue = broker.queue("a")
+            await queue.put_many([b"xy", b"z", b"broken"])
+            one, two, three = await queue.get_many(3)
+            await queue.ack([one.id])
+            await queue.nack([two.id])  # what comes back was not given once more
+            await queue.reject([three.id], "no message")
+            flow = (await broker.flows())["a"]
+            assert (flow.messages, flow.bytes, flow.unacked) == (1, 1, 0)
+            assert (flow.put, flow.dead, flow.max_messages) == (3, 1, 3)
+            assert flow.max_bytes > 2**20
+
     run(scene)
 
 

@@ -83,7 +83,9 @@ def unseal(project: str, name: str, sealed: str) -> str:
 class Bench:
     """A running service, its queues, and what came out of it so far."""
 
-    def __init__(self, settings: ProcessorSettings, blobs: Any = None, out_messages: int = 0) -> None:
+    def __init__(
+        self, settings: ProcessorSettings, blobs: Any = None, out_messages: int = 0, journal: Any = None
+    ) -> None:
         self.projects = Projects()
         self.inqueue = MemoryQueue("fetcher2processor", max_messages=0)
         self.results = MemoryQueue("processor2result", max_messages=out_messages)
@@ -98,6 +100,7 @@ class Bench:
             node="p1",
             blobs=blobs,
             unseal=unseal,
+            journal=journal,
         )
         self.parts: dict[tuple[str, str, int], list[Outcome]] = {}
         self.ended: list[tuple[str, str, float]] = []  # project, url, when
@@ -153,11 +156,13 @@ async def until(condition: Callable[[], Any], within: float = 10) -> None:
 
 
 @contextlib.asynccontextmanager
-async def bench(blobs: Any = None, out_messages: int = 0, read: bool = True, **settings: Any) -> AsyncIterator[Bench]:
-    """A service that runs while the block does."""
+async def bench(
+    blobs: Any = None, out_messages: int = 0, read: bool = True, journal: Any = None, **settings: Any
+) -> AsyncIterator[Bench]:
+    """A service that runs while the block does. ``journal`` gets what callbacks log."""
     settings.setdefault("process_time_limit", 10)
     settings.setdefault("stop_within", 1)
-    it = Bench(ProcessorSettings(**settings), blobs, out_messages)
+    it = Bench(ProcessorSettings(**settings), blobs, out_messages, journal)
     if read:
         it.read()
     running = asyncio.create_task(it.service.run())

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import psutil
+import pytest
 
 from crawlkit.libs.messages import INFO, FetchedHead, ProjectInfo, decode, encode
 from crawlkit.processor.settings import ProcessorSettings
@@ -215,6 +216,31 @@ class Blobs:
     def remove(self, blobs: Sequence[str]) -> None:
         for blob in blobs:
             self.bodies.pop(blob, None)
+
+
+THIEF = """
+    import gc
+    from crawlkit.processor.worker_process import Worker
+    worker = next(found for found in gc.get_objects() if isinstance(found, Worker))
+    return [worker._ask(what, "theirs") for what in ("blob", "record")]
+"""
+
+
+def test_a_callback_reads_and_removes_no_body_of_another_task(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        blobs = Blobs()
+        blobs.bodies.update(mine=[b"mine"], theirs=[b"secret"])
+        async with bench(blobs) as it:
+            version = it.projects.save("p", script("def page(self, response):" + THIEF))
+            for own in (None, "mine"):
+                (outcome,) = await it.run(fetched("p", version, content=b"", blob=own))
+                assert outcome.ok, outcome.process
+                assert outcome.results == ["[null,null]"]
+            await until(lambda: "mine" not in blobs.bodies)
+            assert blobs.bodies["theirs"] == [b"secret"]
+
+    asyncio.run(scene())
+    assert "project p: a callback asked for the body of another task" in caplog.text
 
 
 def test_a_large_body_comes_from_the_blob_store_and_goes_with_the_task() -> None:

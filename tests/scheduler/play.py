@@ -13,7 +13,7 @@ from crawlkit.libs.task import Task
 from crawlkit.scheduler.books import compare
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
+from crawlkit.scheduler.turn import Inbox, Order, Outbox, Submission, Verdict
 from tests.scheduler.rig import info_of, outcome_of
 
 
@@ -51,10 +51,15 @@ class Play:
         self.engine.projects_changed = True
 
     def turn(
-        self, *status: StatusMessage, submissions: Sequence[Submission] = (), room: int = 1000, busy: bool = False
+        self,
+        *status: StatusMessage,
+        submissions: Sequence[Submission] = (),
+        room: int = 1000,
+        busy: bool = False,
+        orders: Sequence[Order] = (),
     ) -> Outbox:
         """One turn, and as many more as the questions for settings need."""
-        inbox = Inbox(list(status), list(submissions), room, busy)
+        inbox = Inbox(list(status), list(submissions), room, busy, orders=list(orders))
         outbox = self.engine.turn(self.now, inbox, self.clock.now)
         answers: list[StatusMessage] = []
         for dispatch in outbox.dispatches:
@@ -74,6 +79,13 @@ class Play:
         outbox = self.turn(submissions=[Submission(Task(project, url[-60:], url, **parts), ticket=7)])
         ((ticket, verdict),) = outbox.verdicts
         assert ticket == 7
+        return verdict
+
+    def order(self, kind: str, project: str = "p", **said: Any) -> Verdict:
+        """Gives one order and makes a turn; returns the verdict."""
+        outbox = self.turn(orders=[Order(project, kind, 8, **said)])
+        ((ticket, verdict),) = outbox.verdicts
+        assert ticket == 8
         return verdict
 
     def answer(self, ok: bool = True, url: str | None = None, **fields: Any) -> Dispatch:

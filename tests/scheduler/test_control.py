@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
-from crawlkit.libs.errors import CrawlkitError, ServiceUnreachable
+from crawlkit.libs.errors import CrawlkitError, InvalidTask, ServiceUnreachable
 from crawlkit.scheduler.control import ControlClient, ControlServer
 from tests.scheduler.rig import Rig, running, task
 
@@ -37,6 +37,18 @@ def test_calls_go_through_the_file_in_the_data_path(tmp_path: Path) -> None:
                 assert client.size() >= 0
                 assert "p" in client.counters("all")
                 assert isinstance(client.active_tasks("p"), list)
+                for message in (10**30, {"deep": [2**64]}, "x" * 3_000_000):
+                    with pytest.raises(CrawlkitError, match=r"task: (cannot be sent|is 3,000,\d+ bytes)"):
+                        client.send_message("p", message)
+                with pytest.raises(InvalidTask, match=r"send_message: is 17,\d+,\d+ bytes, over the limit"):
+                    client.send_message("p", "x" * 17_000_000)
+                with pytest.raises(InvalidTask, match="send_message: cannot be sent"):
+                    client.send_message("p", object())
+                answers = client.submit(
+                    [{**task("http://h/2"), "fetch": {"save": "x" * size}} for size in (9_000_000, 9)]
+                )
+                assert [answer["verdict"] for answer in answers] == ["refused", "new"]
+                assert "over the limit of 2,097,152" in answers[0]["reason"]
                 with pytest.raises(CrawlkitError, match="no method"):
                     client.call("eval", code="1")
                 with pytest.raises(CrawlkitError, match="missing"):
@@ -74,6 +86,25 @@ def test_other_host_names_and_odd_bodies_are_refused() -> None:
             assert (await post(b"\xff\xff"))[0] == 400
             assert (await post(b"[]"))[0] == 400
             assert (await post(b"{}"))[1] == "argument 'tasks' is missing"
+            await server.stop()
+
+    asyncio.run(play())
+
+
+def test_who_listens_everywhere_goes_by_any_name() -> None:
+    """[C34] A web UI on another host asks by a name that this machine need not know."""
+
+    async def play() -> None:
+        rig = Rig()
+        async with running(rig):
+            server = ControlServer(rig.service, "0.0.0.0")
+            server.start()
+            url = server.url.replace("0.0.0.0", "127.0.0.1") + "/rpc/size"
+            for token, code in ((server.token, 200), ("wrong", 401)):
+                headers = {"Authorization": f"Bearer {token}", "Host": "crawl.example:23333"}
+                http = AsyncHTTPClient()
+                answer = await http.fetch(url, method="POST", body=b"{}", headers=headers, raise_error=False)
+                assert answer.code == code
             await server.stop()
 
     asyncio.run(play())

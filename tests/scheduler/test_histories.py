@@ -13,6 +13,7 @@ from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.messages import CronSpec, Dispatch, FetchEnded, Heartbeat, ProjectInfo
 from crawlkit.libs.rows import Writes
 from crawlkit.libs.task import Schedule, Status, Task
+from crawlkit.scheduler import actions
 from crawlkit.scheduler.cron import next_instants
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.turn import Submission
@@ -59,6 +60,8 @@ class World(Play):
         self.attempts: set[tuple[str, str, int, int]] = set()
         self.metered: dict[str, list[float]] = {name: [] for name in NAMES}
         self.ticks: dict[tuple[str, str, float], str] = {}
+        self.held: set[str] = set()  # projects that somebody paused
+        self.rerun: set[str] = set()  # projects whose failed ticks may run again
 
     def turn(self, *status: Any, **more: Any) -> Any:
         try:
@@ -84,8 +87,9 @@ class World(Play):
             if dispatch.url == TICK_URL:
                 tick = (dispatch.project, dispatch.callback or "", dispatch.fetch.save["tick"])
                 assert self.ticks.setdefault(tick, dispatch.taskid) == dispatch.taskid, f"{tick} became two tasks"
-                assert dispatch.run == 1, f"{tick} ran twice"
+                assert dispatch.run == 1 or dispatch.project in self.rerun, f"{tick} ran twice"
             elif not dispatch.url.startswith("data:,"):
+                assert dispatch.project not in self.held, f"{key} was sent though its project is paused"
                 self.check_rate(dispatch.project, when)
 
     def check_rate(self, name: str, when: float) -> None:
@@ -132,6 +136,7 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        actions.CHUNK = 2
         self.world = World()
         self.accepted: set[tuple[str, str]] = set()
         self.old: list[Dispatch] = []
@@ -267,6 +272,33 @@ class Histories(RuleBasedStateMachine):
         self.save(name)
         self.world.turn()
 
+    @rule(name=PROJECT, kind=st.sampled_from(["clear", "restart", "retry_failed"]))
+    def order(self, name: str, kind: str) -> None:
+        """Restarts and clearings let go what waits now, and nothing that is submitted from now on."""
+        store = self.world.store
+        leased = {(lease.project, lease.taskid) for lease in store.leases()}
+        going = {(name, row.taskid) for row in store.select(name, Status.ACTIVE)} - leased
+        verdict = self.world.order(kind, name)
+        if verdict.accepted and kind == "retry_failed":
+            self.world.rerun.add(name)
+        elif verdict.accepted:
+            self.accepted -= going
+        else:
+            assert "still under way" in verdict.reason
+
+    @rule(name=PROJECT)
+    def pause_or_resume(self, name: str) -> None:
+        held = self.world.held
+        kind = "resume" if name in held else "pause"
+        held ^= {name}
+        assert self.world.order(kind, name).accepted
+
+    @rule(name=PROJECT, number=NUMBER, kind=st.sampled_from(["cancel", "rerun"]))
+    def order_one(self, name: str, number: int, kind: str) -> None:
+        known = self.world.store.get(name, f"http://h/{number}")
+        verdict = self.world.order(kind, name, taskid=f"http://h/{number}")
+        assert verdict.accepted is (known is not None) or self.world.engine.state.actions
+
     @invariant()
     def the_books_balance(self) -> None:
         self.world.check_books()
@@ -291,6 +323,9 @@ class Histories(RuleBasedStateMachine):
             return
         world = self.world
         world.store.fail = ""
+        actions.CHUNK = 500
+        for name in list(world.held):
+            self.pause_or_resume(name)
         self.running = set(NAMES)
         for name in NAMES:
             self.save(name)
@@ -300,7 +335,7 @@ class Histories(RuleBasedStateMachine):
             for dispatch in [world.out.pop(0) for _ in range(len(world.out))]:
                 self.reply(dispatch, True, [], False)
             self.end_recrawling()
-            if not any(world.size(name) for name in NAMES):
+            if not any(world.size(name) for name in NAMES) and not world.engine.state.actions:
                 break
             if not world.out:
                 world.advance(max(0.01, min(world.wake, 31.0)))
@@ -334,6 +369,8 @@ class Histories(RuleBasedStateMachine):
                     expected.append(instant)
                 assert found == expected, (name, spec.method, set(found) ^ set(expected))
                 for row in rows:
+                    if row.reason == "cleared":
+                        continue
                     if spec.overlap == "skip" and row.reason:
                         assert row.reason == "overlap"
                         continue

@@ -86,3 +86,11 @@ def test_laws(retried: int, retries: int, age: float, auto: bool, delays: dict[s
     else:
         assert 0 <= delay <= wanted
         assert age < 0 or delay <= age
+
+
+@pytest.mark.parametrize("reason", ["bad_url", "bad_request"])
+def test_what_cannot_ever_work_is_not_tried_again(reason: str) -> None:
+    """Not even when the handler says delays; but auto_recrawl keeps its word."""
+    assert history(Schedule(retries=9), {"": 5}, reason=reason) == []
+    assert history(Schedule(auto_recrawl=True, age=60), reason=reason, limit=3) == [30, 60, 60]
+    assert history(Schedule(retries=2), {"": 5}, reason="dns") == [5, 5]

@@ -9,8 +9,10 @@ from itertools import islice
 
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
-from crawlkit.database.base import Key, ResultRow, ResultSet
+from crawlkit.database.base import SEARCH_SECONDS, Key, ResultPage, ResultRow, ResultSearch, ResultSet
 from crawlkit.database.rules import whole_set
+from crawlkit.database.searching import result_fits
+from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.result_key import REPLACE
 
 PAGE = 500  # rows read under one hold of the lock
@@ -128,6 +130,35 @@ class MemoryResultStore:
             below, skip = page[-1].seq, 0
             left = None if left is None else left - len(page)
 
+    def find(
+        self, search: ResultSearch, after: int | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> ResultPage:
+        deadline = SystemClock.monotonic() + budget
+        fits = result_fits(search)
+        found: list[ResultRow] = []
+        looked = 0
+        while page := self._stretch(search, after):
+            for row in page:
+                looked += 1
+                after = row.seq
+                if fits is None or fits(row):
+                    found.append(copy(row))
+                    if len(found) >= limit:
+                        return ResultPage(found, after if self._stretch(search, after) else None, looked)
+            if len(page) < PAGE:
+                break
+            if SystemClock.monotonic() > deadline:
+                return ResultPage(found, after, looked)
+        return ResultPage(found, None, looked)
+
+    def _stretch(self, search: ResultSearch, after: int | None) -> list[ResultRow]:
+        """The next rows of a project behind ``after``."""
+        with self._lock:
+            rows = self._rows.get(search.project, SortedDict())
+            ends = (after, None) if search.oldest_first else (None, after)
+            seqs = rows.irange(*ends, inclusive=(False, False), reverse=not search.oldest_first)
+            return [rows[seq] for seq in islice(seqs, PAGE)]
+
     def since(self, seq: int, limit: int, projects: Sequence[str] | None = None) -> list[ResultRow]:
         with self._lock:
             found: list[ResultRow] = []
@@ -156,6 +187,9 @@ class MemoryResultStore:
                 for key in [key for key in table if key[0] == project]:
                     del table[key]
             return len(self._rows.pop(project, ()))
+
+    def drop_some(self, project: str, limit: int) -> int:
+        return self.drop(project)  # memory is quick
 
     def position(self, follower: str) -> tuple[int, int]:
         with self._lock:

@@ -13,23 +13,31 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from sortedcontainers import SortedList  # type: ignore[import-untyped]
 
 from crawlkit.database.base import (
+    SEARCH_SECONDS,
     AttemptRow,
     Books,
+    FailurePage,
     Key,
     Lease,
     NodeRow,
+    Place,
     Progress,
     Queue,
+    TaskPage,
     TaskRow,
+    TaskSearch,
     TickRow,
     Writes,
 )
 from crawlkit.database.rules import LAST_TEXT, NO_REASON, url_matcher
+from crawlkit.database.searching import FailureCount, place_of, reason_of, sort_key, task_fits, waits_for_another_try
+from crawlkit.libs.metrics import MetricRow, in_steps, width_for
 from crawlkit.libs.rows import QUEUED
 from crawlkit.libs.task import Status
 
@@ -55,6 +63,8 @@ class MemoryTaskStore:
         self._nodes: dict[str, NodeRow] = {}
         self._ledger: dict[tuple[str, str, str], int] = {}
         self._state: dict[tuple[str, str], str] = {}
+        self._metrics: dict[tuple[str, int], dict[int, MetricRow]] = {}  # (project, width) -> start -> row
+        self._metric_starts: dict[int, list[tuple[int, str]]] = {}  # width -> heap; overwritten ones are in it twice
 
     def commit(self, writes: Writes) -> None:
         with self._lock:
@@ -94,6 +104,9 @@ class MemoryTaskStore:
             self._nodes[node.node] = copy(node)
         for counter, n in writes.ledger.items():
             self._ledger[counter] = self._ledger.get(counter, 0) + n
+        for metric in writes.metrics:
+            self._metrics.setdefault((metric.project, metric.width), {})[metric.start] = metric.copy()
+            heapq.heappush(self._metric_starts.setdefault(metric.width, []), (metric.start, metric.project))
         for name, text in writes.state.items():
             if text is None:
                 self._state.pop(name, None)
@@ -216,6 +229,13 @@ class MemoryTaskStore:
         with self._lock:
             return [copy(self._nodes[name]) for name in sorted(self._nodes)]
 
+    def prune_nodes(self, before: float) -> int:
+        with self._lock:
+            old = [name for name, row in self._nodes.items() if row.seen < before]
+            for name in old:
+                del self._nodes[name]
+            return len(old)
+
     def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
         with self._lock:
             rows = self._attempts.get((project, taskid), {})
@@ -241,8 +261,7 @@ class MemoryTaskStore:
             groups: dict[str, tuple[int, str]] = {}
             for row in self._tasks.get(project, {}).values():
                 if row.status == Status.FAILED:
-                    attempts = self._attempts.get((project, row.taskid))
-                    reason = (attempts[max(attempts)].reason if attempts else "") or NO_REASON
+                    reason = self._reason(row)
                     n, url = groups.get(reason, (0, row.url))
                     groups[reason] = (n + 1, min(url, row.url))
             ordered = sorted(groups.items(), key=lambda group: (-group[1][0], group[0]))
@@ -269,6 +288,36 @@ class MemoryTaskStore:
             )  # fmt: skip
             return [copy(row) for row in islice(fitting, max(0, limit))]
 
+    def search(
+        self, search: TaskSearch, after: Place | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> TaskPage:
+        """Reads every row: it takes as long as that takes, and ``budget`` is not needed."""
+        fits, place = task_fits(search), place_of(search)
+        behind = sort_key(after) if after is not None else None
+        with self._lock:
+            tables = self._tasks.values() if search.project is None else [self._tasks.get(search.project, {})]
+            rows = (row for table in tables for row in table.values() if fits(row))
+            if search.reason is not None:
+                rows = (row for row in rows if self._reason(row) == search.reason)
+            placed = ((sort_key(place(row)), row) for row in rows)
+            further = (pair for pair in placed if behind is None or pair[0] > behind)
+            first = heapq.nsmallest(max(1, limit) + 1, further, key=itemgetter(0))
+            page = [copy(row) for _, row in first[: max(1, limit)]]
+        return TaskPage(page, place(page[-1]) if len(first) > len(page) else None)
+
+    def _reason(self, row: TaskRow) -> str:
+        attempts = self._attempts.get((row.project, row.taskid))
+        return reason_of(row.status, attempts[max(attempts)].reason if attempts else None)
+
+    def failure_groups(self, project: str | None = None, examples: int = 3, *, retrying: bool = False) -> FailurePage:
+        count = FailureCount(examples)
+        with self._lock:
+            for table in self._tasks.values() if project is None else [self._tasks.get(project, {})]:
+                for row in table.values():
+                    if waits_for_another_try(row) if retrying else row.status == Status.FAILED:
+                        count.add(row.project, self._reason(row) or NO_REASON, row.taskid, row.url, row.updatetime)
+        return count.page(count.counted)
+
     def books(self, project: str) -> Books:
         with self._lock:
             rows = self._tasks.get(project, {}).values()
@@ -292,14 +341,59 @@ class MemoryTaskStore:
             self._order.pop(project, None)
             for queue in Queue:
                 self._queues.pop((project, queue), None)
-            for rows in (self._leases, self._attempts, self._ticks, self._ledger, self._state):
+            for rows in (self._leases, self._attempts, self._ticks, self._ledger, self._state, self._metrics):
                 _forget(rows, project)
             return last
+
+    def metrics(self, project: str, since: float, until: float, step: int = 60) -> list[MetricRow]:
+        with self._lock:
+            rows = self._metrics.get((project, width_for(step)), {})
+            return in_steps((rows[start] for start in sorted(rows) if since <= start < until), step)
+
+    def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
+        with self._lock:
+            heap, pruned = self._metric_starts.get(width, []), 0
+            while heap and heap[0][0] < before and pruned < limit:
+                start, project = heapq.heappop(heap)
+                pruned += self._metrics.get((project, width), {}).pop(start, None) is not None
+            return pruned
+
+    def count(self, project: str, status: Status | None = None) -> int:
+        with self._lock:
+            rows = self._tasks.get(project, {})
+            return len(rows) if status is None else sum(1 for row in rows.values() if row.status is status)
+
+    def reasons(self, project: str, taskids: Sequence[str]) -> dict[str, str]:
+        with self._lock:
+            tasks = self._tasks.get(project, {})
+            return {taskid: self._reason(tasks[taskid]) for taskid in taskids if taskid in tasks}
+
+    def drop_some(self, project: str, limit: int) -> int:
+        with self._lock:
+            _forget(self._leases, project)
+            removed = self._drop_tasks(project, limit)
+            for key in [key for key in self._attempts if key[0] == project][: max(0, limit - removed)]:
+                removed += len(self._attempts.pop(key))
+            if not removed:
+                for rows in (self._ticks, self._ledger, self._state, self._metrics):
+                    before = len(rows)
+                    _forget(rows, project, keep="action")
+                    removed += before - len(rows)
+            return removed
+
+    def _drop_tasks(self, project: str, limit: int) -> int:
+        page = sorted(self._tasks.get(project, {}).values(), key=lambda row: row.taskid)[:limit]
+        for row in page:
+            self._remove(project, row.taskid)
+            for event, n in (("removed", row.run), ("cleared", int(row.status is Status.ACTIVE))):
+                if n:
+                    self._ledger[project, event, "drop"] = self._ledger.get((project, event, "drop"), 0) + n
+        return len(page)
 
     def close(self) -> None:
         """Nothing to let go of: what is stored lives as long as the object."""
 
 
-def _forget(rows: dict[Any, Any], project: str) -> None:
-    for key in [key for key in rows if key[0] == project]:
+def _forget(rows: dict[Any, Any], project: str, keep: str = "") -> None:
+    for key in [key for key in rows if key[0] == project and not (keep and key[1] == keep)]:
         del rows[key]

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
+from crawlkit.database.base import KeptPage
 from crawlkit.database.rules import CHUNK, pieces
 from crawlkit.database.sqlalchemy.engine import Database
+from crawlkit.database.sqlalchemy.keptpages import SqlKeptPages
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared
 from crawlkit.database.sqlalchemy.tables import blobs, chunks
@@ -28,6 +30,7 @@ class SqlBlobStore:
         prepare(database)
         self._database = database
         self._clock = clock or SystemClock()
+        self._kept = SqlKeptPages(database)
         self._insert = Prepared(lambda: sa.insert(chunks).inline(), database.engine.dialect, chunks.columns.keys())
 
     def create(self, chunks: Iterable[bytes], key: str) -> str:
@@ -83,6 +86,18 @@ class SqlBlobStore:
         for blob in old:
             self._remove(blob)
         return len(old)
+
+    def keep_pages(self, pages: Sequence[KeptPage], per_callback: int, most_bytes: int) -> None:
+        self._kept.keep(pages, per_callback, most_bytes)
+
+    def kept_pages(self, project: str, callback: str | None = None, limit: int = 1000) -> list[KeptPage]:
+        return self._kept.list(project, callback, limit)
+
+    def kept_page(self, page: str) -> KeptPage | None:
+        return self._kept.get(page)
+
+    def drop_kept(self, project: str) -> int:
+        return self._kept.drop(project)
 
     def close(self) -> None:
         self._database.close()

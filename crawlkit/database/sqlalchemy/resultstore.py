@@ -14,10 +14,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crawlkit.database.base import Key, ResultRow, ResultSet
+from crawlkit.database.base import SEARCH_SECONDS, Key, ResultPage, ResultRow, ResultSearch, ResultSet
 from crawlkit.database.rules import whole_set
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.resultkeys import Keys, KeyStatements, Owner, ranges_without, stored_owners
+from crawlkit.database.sqlalchemy.resultsearch import find
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import positions, result_keys, result_marks, result_parts, result_runs, results
@@ -187,6 +188,11 @@ class SqlResultStore:
         with self._database.read() as connection:
             return [ResultRow(*row) for row in connection.execute(query).all()]
 
+    def find(
+        self, search: ResultSearch, after: int | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> ResultPage:
+        return find(self._database, search, after, max(1, limit), budget)
+
     def since(self, seq: int, limit: int, projects: Sequence[str] | None = None) -> list[ResultRow]:
         query = _QUERY.where(results.c.seq > seq).order_by(results.c.seq).limit(max(0, limit))
         found: list[ResultRow] = []
@@ -219,6 +225,16 @@ class SqlResultStore:
                 connection.execute(sa.delete(table).where(table.c.project == project))
             return connection.execute(sa.delete(results).where(results.c.project == project)).rowcount
 
+    def drop_some(self, project: str, limit: int) -> int:
+        last = sa.select(results.c.seq).where(results.c.project == project).order_by(results.c.seq)
+        with self._database.write() as connection:
+            boundary = connection.execute(last.limit(1).offset(max(1, limit) - 1)).scalar()
+            if boundary is not None:
+                mine = sa.and_(results.c.project == project, results.c.seq <= boundary)
+                return connection.execute(sa.delete(results).where(mine)).rowcount
+            removed = connection.execute(sa.delete(results).where(results.c.project == project)).rowcount
+            return removed + sum(_drop_page(connection, table, project, limit) for table in _BY_TASK)
+
     def position(self, follower: str) -> tuple[int, int]:
         query = sa.select(positions.c.seq, positions.c.offset).where(positions.c.follower == follower)
         with self._database.read() as connection:
@@ -231,6 +247,20 @@ class SqlResultStore:
 
     def close(self) -> None:
         self._database.close()
+
+
+_BY_TASK = (result_runs, result_parts, result_keys)
+
+
+def _drop_page(connection: Connection, table: sa.Table, project: str, limit: int) -> int:
+    """About ``limit`` rows of a project, of a table whose key goes on with something of each task."""
+    second = list(table.primary_key)[1]
+    mine: sa.ColumnElement[bool] = table.c.project == project
+    last = sa.select(second).where(mine).order_by(second).limit(1).offset(max(1, limit) - 1)
+    boundary = connection.execute(last).scalar()
+    if boundary is not None:
+        mine = sa.and_(mine, second <= boundary)
+    return connection.execute(sa.delete(table).where(mine)).rowcount
 
 
 def _show(shown: _Shown, key: Key, known: Run | None, run: int, whole: list[ResultSet]) -> None:

@@ -123,3 +123,13 @@ def key_is(table: sa.Table, *names: str) -> sa.ColumnElement[bool]:
     """``WHERE`` for the given columns, or for the primary key; parameters are called ``b_<column>``."""
     columns = [table.c[name] for name in names] or list(table.primary_key)
     return sa.and_(*(column == sa.bindparam(f"b_{column.name}", type_=column.type) for column in columns))
+
+
+def escaped(text: str) -> str:
+    """``text`` as a part of a pattern for LIKE with the escape character ``\\``."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def holds(column: sa.ColumnElement[Any], part: str) -> sa.ColumnElement[bool]:
+    """``WHERE`` the column holds ``part``; whether case counts is the dialect's to say."""
+    return column.like(f"%{escaped(part)}%", escape="\\")

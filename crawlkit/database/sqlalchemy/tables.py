@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0001", "projectdb": "0002", "resultdb": "0002", "blobdb": "0001"}
+HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0002", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -64,6 +64,9 @@ sa.Index(
     sqlite_where=ended_badly,
     postgresql_where=ended_badly,
 )
+
+# For people who look for what changed last. Only the time: a commit of the scheduler pays about 1 us a page for it.
+sa.Index("tasks_updated", tasks.c.updatetime)
 
 leases = sa.Table(
     "leases",
@@ -141,6 +144,26 @@ state = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# What a project did in a minute or an hour.
+metrics = sa.Table(
+    "metrics",
+    taskdb,
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("width", sa.Integer, primary_key=True, autoincrement=False),  # seconds
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),  # Unix time
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("retried", sa.Integer, nullable=False),
+    sa.Column("fetch_time", sa.Double, nullable=False),
+    sa.Column("process_time", sa.Double, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("codes", LongText, nullable=False),  # JSON, like the next two
+    sa.Column("reasons", LongText, nullable=False),
+    sa.Column("hosts", LongText, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("metrics_start", metrics.c.width, metrics.c.start)
+
 # One row per open store that commits: the id of its last commit and the largest seq it wrote.
 writers = sa.Table(
     "writers",
@@ -166,6 +189,7 @@ projects = sa.Table(
     sa.Column("rate_set", sa.Boolean, nullable=False),
     sa.Column("updatetime", Time, nullable=False),
     sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("pin", sa.String(32), nullable=False, server_default=""),
 )
 
 versions = sa.Table(
@@ -199,6 +223,72 @@ project_marks = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("value", sa.Double, nullable=False),
 )
+
+# Who may use the web UI. The names have a prefix: a server database may hold other people's tables called "users".
+Digest = sa.String(64)  # SHA-256 in hexadecimal
+
+account_users = sa.Table(
+    "account_users",
+    projectdb,
+    sa.Column("name", Name, primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("password", sa.String(255), nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("changed", Time, nullable=False),
+    sa.Column("seen", Time, nullable=False),
+)
+
+account_tokens = sa.Table(
+    "account_tokens",
+    projectdb,
+    sa.Column("id", Name, primary_key=True),
+    sa.Column("digest", Digest, nullable=False),
+    sa.Column("user", Name, nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("expires", Time),  # NULL: never
+    sa.Column("used", Time, nullable=False),
+)
+sa.Index("account_tokens_user", account_tokens.c.user)
+
+account_sessions = sa.Table(
+    "account_sessions",
+    projectdb,
+    sa.Column("digest", Digest, primary_key=True),
+    sa.Column("user", Name, nullable=False),
+    sa.Column("via", sa.String(16), nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("expires", Time, nullable=False),
+    sa.Column("seen", Time, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+)
+sa.Index("account_sessions_user", account_sessions.c.user)
+
+account_links = sa.Table(
+    "account_links",
+    projectdb,
+    sa.Column("digest", Digest, primary_key=True),
+    sa.Column("user", Name, nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("expires", Time, nullable=False),
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    projectdb,
+    sa.Column("id", BigInt, primary_key=True, autoincrement=True),
+    sa.Column("time", Time, nullable=False),
+    sa.Column("user", Name, nullable=False),
+    sa.Column("via", sa.String(16), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("project", Name, nullable=False),
+    sa.Column("detail", LongText, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sqlite_autoincrement=True,  # a number is never given twice, also after the newest entries were removed
+)
+sa.Index("audit_log_time", audit_log.c.time)
+sa.Index("audit_log_project", audit_log.c.project, audit_log.c.id)
 
 resultdb = sa.MetaData()
 
@@ -297,4 +387,87 @@ chunks = sa.Table(
     sa.Column("data", Bytes, nullable=False),
 )
 
-METADATA = {"taskdb": taskdb, "projectdb": projectdb, "resultdb": resultdb, "blobdb": blobdb}
+# The last fetched pages of each callback.
+kept_pages = sa.Table(
+    "kept_pages",
+    blobdb,
+    sa.Column("page", sa.String(32), primary_key=True),
+    sa.Column("project", Name, nullable=False),
+    sa.Column("callback", Name, nullable=False),
+    sa.Column("taskid", Name, nullable=False),
+    sa.Column("url", LongText, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("kept", Time, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("stored", sa.Integer, nullable=False),
+    sa.Column("data", Bytes, nullable=False),  # last, so that lists need not read it
+)
+sa.Index("kept_pages_callback", kept_pages.c.project, kept_pages.c.callback, kept_pages.c.kept)
+sa.Index("kept_pages_kept", kept_pages.c.kept, kept_pages.c.stored)
+
+logdb = sa.MetaData()
+
+log_lines = sa.Table(
+    "log_lines",
+    logdb,
+    sa.Column("n", BigInt, primary_key=True, autoincrement=True),
+    sa.Column("time", Time, nullable=False),
+    sa.Column("level", sa.Integer, nullable=False),
+    sa.Column("node", sa.String(255), nullable=False),
+    sa.Column("role", sa.String(255), nullable=False),
+    sa.Column("project", sa.String(255), nullable=False),
+    sa.Column("taskid", sa.String(255), nullable=False),
+    sa.Column("callback", sa.String(255), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("logger", sa.String(255), nullable=False),
+    sa.Column("text", LongText, nullable=False),
+    sqlite_autoincrement=True,  # a number is never given twice, also after the newest lines were removed
+)
+sa.Index("log_lines_project", log_lines.c.project, log_lines.c.n)
+# Most lines are of processors, and of no level of alarm. A query must repeat these to the letter for SQLite to take
+# the index.
+of_a_task = sa.text("taskid <> ''")
+sa.Index("log_lines_task", log_lines.c.taskid, log_lines.c.n, sqlite_where=of_a_task, postgresql_where=of_a_task)
+of_few = sa.text("role <> 'processor'")
+sa.Index("log_lines_role", log_lines.c.role, log_lines.c.n, sqlite_where=of_few, postgresql_where=of_few)
+of_alarm = sa.text("level >= 30")
+sa.Index("log_lines_alarm", log_lines.c.n, sqlite_where=of_alarm, postgresql_where=of_alarm)
+
+log_nodes = sa.Table(
+    "log_nodes",
+    logdb,
+    sa.Column("node", sa.String(255), primary_key=True),
+    sa.Column("role", sa.String(255), nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),  # its newest line
+    sqlite_with_rowid=False,
+)
+
+# Where SQLite can (it has FTS5, and is 3.34 or newer), an index of the trigrams of all texts. detail=none keeps only
+# which line has which: what is found must be looked at, and the index is a quarter as large.
+WORDS = (
+    "CREATE VIRTUAL TABLE log_words USING fts5"
+    "(text, content='log_lines', content_rowid='n', tokenize='trigram', detail='none')",
+    "CREATE TRIGGER log_words_insert AFTER INSERT ON log_lines BEGIN"
+    " INSERT INTO log_words (rowid, text) VALUES (new.n, new.text); END",
+    "CREATE TRIGGER log_words_delete AFTER DELETE ON log_lines BEGIN"
+    " INSERT INTO log_words (log_words, rowid, text) VALUES ('delete', old.n, old.text); END",
+)
+
+
+@sa.event.listens_for(log_lines, "after_create")
+def make_words(table: sa.Table, connection: sa.Connection, **_: object) -> None:
+    """Beside the lines, the index of their texts."""
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(WORDS[0])
+    except sa.exc.OperationalError as error:
+        if "fts5" not in str(error.orig) and "tokenizer" not in str(error.orig):
+            raise
+        return  # searches look at the lines themselves
+    for trigger in WORDS[1:]:
+        connection.exec_driver_sql(trigger)
+
+
+METADATA = {"taskdb": taskdb, "projectdb": projectdb, "resultdb": resultdb, "blobdb": blobdb, "logdb": logdb}

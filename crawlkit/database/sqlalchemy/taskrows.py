@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from crawlkit.database.base import Progress, Queue, TaskRow
 from crawlkit.database.rules import NO_REASON
-from crawlkit.database.sqlalchemy.statements import key_is
+from crawlkit.database.sqlalchemy.statements import escaped, holds, key_is
 from crawlkit.database.sqlalchemy.tables import attempts, ended_badly, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
 
@@ -139,34 +139,54 @@ def select_query(
     """A page of a project's tasks in order of taskid. ``url`` is tried with LIKE, which lets too many through."""
     query = sa.select(tasks).where(tasks.c.project == project)
     if status is not None:
-        query = query.where(_has_status(status))
+        query = query.where(has_status(status))
     if url is not None:
-        escaped = url.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        pattern = escaped.replace("*", "%") if "*" in url else f"%{escaped}%"
-        query = query.where(tasks.c.url.like(pattern, escape="\\"))
+        query = query.where(url_like(url))
     if after is not None:
         query = query.where(tasks.c.taskid > after)
     return query.order_by(tasks.c.taskid).limit(limit)
 
 
-def _has_status(status: Status) -> sa.ColumnElement[bool]:
+def url_like(url: str) -> sa.ColumnElement[bool]:
+    """URLs with this part, or of this pattern; lets too many through where LIKE does not tell cases apart."""
+    if "*" not in url:
+        return holds(tasks.c.url, url)
+    return tasks.c.url.like("%".join(map(escaped, url.split("*"))), escape="\\")
+
+
+def has_status(status: Status) -> sa.ColumnElement[bool]:
+    """Tasks with this status; of the failed and the cancelled by their own index."""
     # A parameter, no literal: SQLite would put a literal into the second term and no longer see the index in it.
     mine = tasks.c.status == int(status)
     return mine if status < Status.FAILED else sa.and_(mine, ended_badly)
 
 
-def failures_query(project: str, limit: int) -> sa.Select[Any]:
-    """(reason, tasks, an example's URL) of failed tasks by their last attempt, the most frequent reason first."""
-    last = (
+def last_reason() -> sa.ScalarSelect[Any]:
+    """Why the last attempt of a row of tasks failed: "" when it did not, NULL when there is none."""
+    return (
         sa.select(attempts.c.reason)
         .where(attempts.c.project == tasks.c.project, attempts.c.taskid == tasks.c.taskid)
         .order_by(attempts.c.run.desc(), attempts.c.attempt.desc())
         .limit(1)
         .scalar_subquery()
     )
+
+
+def failed_for() -> sa.Function[Any]:
+    """The same for a task that failed: never empty."""
+    return sa.func.coalesce(sa.func.nullif(last_reason(), ""), NO_REASON)
+
+
+def reasons_query(project: str, taskids: Sequence[str]) -> sa.Select[Any]:
+    """(taskid, why its last attempt failed) of a few hundred tasks."""
+    return sa.select(tasks.c.taskid, failed_for()).where(tasks.c.project == project, tasks.c.taskid.in_(taskids))
+
+
+def failures_query(project: str, limit: int) -> sa.Select[Any]:
+    """(reason, tasks, an example's URL) of failed tasks by their last attempt, the most frequent reason first."""
     each = (
-        sa.select(sa.func.coalesce(sa.func.nullif(last, ""), NO_REASON).label("reason"), tasks.c.url.label("url"))
-        .where(tasks.c.project == project, _has_status(Status.FAILED))
+        sa.select(failed_for().label("reason"), tasks.c.url.label("url"))
+        .where(tasks.c.project == project, has_status(Status.FAILED))
         .subquery()
     )
     n = sa.func.count().label("n")

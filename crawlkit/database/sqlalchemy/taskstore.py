@@ -17,24 +17,31 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import (
+    SEARCH_SECONDS,
     AttemptRow,
     Books,
+    FailurePage,
     Key,
     Lease,
     NodeRow,
+    Place,
     Queue,
+    TaskPage,
     TaskRow,
+    TaskSearch,
     TickRow,
     Writes,
 )
 from crawlkit.database.rules import url_matcher
-from crawlkit.database.sqlalchemy import taskrows
+from crawlkit.database.sqlalchemy import metricrows, taskdrop, taskrows
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
-from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, nodes, state, tasks, ticks, writers
+from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, metrics, nodes, state, tasks, ticks, writers
 from crawlkit.database.sqlalchemy.taskrows import read_task
+from crawlkit.database.sqlalchemy.tasksearch import TaskSearcher
 from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.metrics import MetricRow
 from crawlkit.libs.rows import QUEUED
 from crawlkit.libs.task import Status
 
@@ -70,7 +77,10 @@ class SqlTaskStore:
         self._count = upsert(ledger, dialect, add=("n",))
         self._set_state = upsert(state, dialect)
         self._clear_state = Prepared(lambda: sa.delete(state).where(key_is(state)), dialect)
+        self._metric = upsert(metrics, dialect)
+        self._unmetric = Prepared(lambda: sa.delete(metrics).where(key_is(metrics)), dialect)
         self._sign = upsert(writers, dialect, greatest=("seq",))
+        self._searcher = TaskSearcher(database)
         self._window = {
             behind: Prepared(partial(taskrows.window_statement, behind), dialect) for behind in (False, True)
         }
@@ -104,6 +114,7 @@ class SqlTaskStore:
             many(self._node, list(map(_node_values, writes.nodes)))
             many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
             many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
+            many(self._metric, list(map(metricrows.values, writes.metrics)))
             many(self._clear_state, [name for name, text in writes.state.items() if text is None])
             writer, _, number = writes.id.partition(":")
             rows: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
@@ -144,14 +155,41 @@ class SqlTaskStore:
             _many(connection)(delete, keys)
         return len(keys)
 
+    def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
+        with self._database.write() as connection:
+            return metricrows.prune(connection, self._unmetric, width, before, limit)
+
     def drop(self, project: str) -> Books:
         with self._database.write() as connection:
             last = _books(connection, project)
-            for table in (tasks, leases, attempts, ticks, state, ledger):
+            for table in (tasks, leases, attempts, ticks, state, ledger, metrics):
                 connection.execute(sa.delete(table).where(table.c.project == project))
         return last
 
+    def drop_some(self, project: str, limit: int) -> int:
+        with self._database.write() as connection:
+            return taskdrop.drop_some(connection, self._count, project, limit)
+
     # -- reading
+
+    def metrics(self, project: str, since: float, until: float, step: int = 60) -> list[MetricRow]:
+        with self._database.read() as connection:
+            return metricrows.read(connection, project, since, until, step)
+
+    def count(self, project: str, status: Status | None = None) -> int:
+        query = sa.select(sa.func.count()).select_from(tasks).where(tasks.c.project == project)
+        if status is not None:
+            query = query.where(taskrows.has_status(status))
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def reasons(self, project: str, taskids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(taskids), 500):
+                query = taskrows.reasons_query(project, taskids[start : start + 500])
+                found.update((taskid, reason) for taskid, reason in connection.execute(query))
+        return found
 
     def get(self, project: str, taskid: str) -> TaskRow | None:
         return self.get_many([(project, taskid)]).get((project, taskid))
@@ -213,6 +251,10 @@ class SqlTaskStore:
         with self._database.read() as connection:
             return [NodeRow(*row) for row in connection.execute(sa.select(nodes).order_by(nodes.c.node))]
 
+    def prune_nodes(self, before: float) -> int:
+        with self._database.write() as connection:
+            return connection.execute(sa.delete(nodes).where(nodes.c.seen < before)).rowcount
+
     def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
         query = sa.select(attempts).where(attempts.c.project == project, attempts.c.taskid == taskid)
         query = query.order_by(attempts.c.run.desc(), attempts.c.attempt.desc()).limit(limit)
@@ -244,6 +286,14 @@ class SqlTaskStore:
                 break
             after = page[-1].taskid
         return found
+
+    def search(
+        self, search: TaskSearch, after: Place | None = None, limit: int = 100, budget: float = SEARCH_SECONDS
+    ) -> TaskPage:
+        return self._searcher.page(search, after, max(1, limit), budget)
+
+    def failure_groups(self, project: str | None = None, examples: int = 3, *, retrying: bool = False) -> FailurePage:
+        return self._searcher.retrying(project, examples) if retrying else self._searcher.failures(project, examples)
 
     def books(self, project: str) -> Books:
         with self._database.read(snapshot=True) as connection:

@@ -1,0 +1,110 @@
+"""``crawlkit project clear|retry|restart|pause|resume``: orders to a running scheduler for all tasks of a project."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from crawlkit.cli.base import command, option, say, settings_of
+from crawlkit.cli.project import RPC, project
+from crawlkit.libs.errors import UsageError
+
+if TYPE_CHECKING:
+    from crawlkit.scheduler.control import ControlClient
+
+QUESTIONS = {
+    "clear": "let {tasks:,} waiting tasks of project {name} go?",
+    "restart": "forget what project {name} has crawled ({tasks:,} tasks) and begin with on_start?",
+}
+DONE = {
+    "clear": "{tasks:,} waiting tasks leave",
+    "retry_failed": "{tasks:,} failed tasks run again",
+    "restart": "begins anew: {tasks:,} tasks count as never seen, then on_start runs",
+    "pause": "paused; {tasks:,} tasks wait until: crawlkit project resume {name}",
+    "resume": "runs again; {tasks:,} tasks wait",
+}
+
+
+def _order(ctx: click.Context, name: str, rpc: str | None, action: str, *, reason: str = "", ask: bool = False) -> None:
+    from crawlkit import wiring
+
+    client = wiring.control_client(settings_of(ctx), rpc)
+    counted = client.count_action(name, action, reason or None)
+    if ask:
+        click.confirm(QUESTIONS[action].format(name=name, **counted), abort=True, err=True)
+    answer = client.order(name, action, reason or None)
+    if not answer["accepted"]:
+        raise UsageError(f"project {name}: {answer['reason']}")
+    out = counted["leased"] if action in ("clear", "restart") else 0
+    more = f"; {out:,} on their way come to their end" if out else ""
+    say(f"project {name}: " + DONE[action].format(name=name, **counted) + more)
+    if action not in ("pause", "resume"):
+        _wait(client, name)
+
+
+def _wait(client: ControlClient, name: str) -> None:
+    """Until it is done. Whoever interrupts this does not stop it."""
+    told = time.monotonic()
+    while True:
+        seen = client.dashboard()
+        action = seen["projects"].get(name, {}).get("action")
+        if seen["loaded"] and action is None:
+            return
+        if action is not None and time.monotonic() - told >= 5:
+            told = time.monotonic()
+            say(f"project {name}: {action['touched']:,} tasks so far")
+        time.sleep(0.3)
+
+
+@command(project, name="clear", remote=True, example="crawlkit project clear quotes --yes")
+@click.argument("name")
+@option("--yes", is_flag=True, help="Do not ask.")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def clear(ctx: click.Context, /, name: str, yes: bool, scheduler_rpc: str | None) -> None:
+    """Let all waiting tasks of a project go. Running and finished ones stay."""
+    _order(ctx, name, scheduler_rpc, "clear", ask=not yes)
+
+
+@command(project, name="retry", remote=True, example="crawlkit project retry quotes --reason http_503")
+@click.argument("name")
+@option("--reason", default="", help="Only tasks that failed with it, as crawlkit project show names them.")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def retry(ctx: click.Context, /, name: str, reason: str, scheduler_rpc: str | None) -> None:
+    """Run the failed tasks of a project again, at once."""
+    _order(ctx, name, scheduler_rpc, "retry_failed", reason=reason)
+
+
+@command(project, name="restart", remote=True, example="crawlkit project restart quotes --yes")
+@click.argument("name")
+@option("--yes", is_flag=True, help="Do not ask.")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def restart(ctx: click.Context, /, name: str, yes: bool, scheduler_rpc: str | None) -> None:
+    """Crawl everything again: waiting tasks go, the others count as never seen, on_start runs.
+
+    Running tasks come to their end; they are crawled again when something leads to them. Results stay until their
+    pages have new ones.
+    """
+    _order(ctx, name, scheduler_rpc, "restart", ask=not yes)
+
+
+@command(project, name="pause", remote=True, example="crawlkit project pause quotes")
+@click.argument("name")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def pause(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> None:
+    """Send no more pages of a project until it is resumed. Crons still run; what they crawl waits."""
+    _order(ctx, name, scheduler_rpc, "pause")
+
+
+@command(project, name="resume", remote=True, example="crawlkit project resume quotes")
+@click.argument("name")
+@option("--scheduler-rpc", metavar="URL", help=RPC)
+@click.pass_context
+def resume(ctx: click.Context, /, name: str, scheduler_rpc: str | None) -> None:
+    """Let a project run that somebody paused, or that paused because it only failed."""
+    _order(ctx, name, scheduler_rpc, "resume")

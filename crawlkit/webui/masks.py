@@ -1,0 +1,77 @@
+"""Takes secrets out of what a page shows of a task: headers, cookies, passwords in addresses and bodies [R-70]. Pure.
+
+What stands in a task is known to whoever wrote the script; who may only look at tasks shall not read it here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from crawlkit.libs.task import Fetch
+
+MASK = "***"
+_SECRET_WORD = r"(?:passw(?:or)?d|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|credential|session[-_]?id)"
+_SECRET_HEADER = re.compile(
+    rf"(?:proxy-)?authorization2?|cookie2?|set-cookie2?|.*(?:{_SECRET_WORD}|auth|signature).*", re.IGNORECASE
+)
+_USERINFO = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]*://[^/?#@\s:]*):(?P<password>[^/?#\s]*)@", re.IGNORECASE)
+_IN_QUERY = re.compile(rf"(?P<name>[?&;][^&;=#\s]*{_SECRET_WORD}[^&;=#\s]*)=[^&;#\s]*", re.IGNORECASE)
+_IN_FORM = re.compile(rf"(?P<name>[^&=\s]*{_SECRET_WORD}[^&=\s]*)=[^&]*", re.IGNORECASE)
+_IN_JSON = re.compile(rf'(?P<name>"[^"]*{_SECRET_WORD}[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[^\s,}}\]"]+)', re.IGNORECASE)
+
+
+def masked_url(url: str) -> str:
+    """An address without the password before its host, and without what its query calls a secret."""
+    return _IN_QUERY.sub(rf"\g<name>={MASK}", _USERINFO.sub(rf"\g<begin>:{MASK}@", url))
+
+
+def masked_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers, of a request or a response, without those that let somebody in."""
+    return {name: MASK if _SECRET_HEADER.fullmatch(name) else value for name, value in headers.items()}
+
+
+def masked_body(data: bytes) -> str:
+    """A request's body as text without the passwords in it; what is no text is told by its size."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return f"({len(data)} bytes that are no text)"
+    return _IN_JSON.sub(rf'\g<name>"{MASK}"', _IN_FORM.sub(rf"\g<name>={MASK}", text))
+
+
+def masked_fetch(fetch: Fetch) -> dict[str, Any]:
+    """The fetch part of a task as JSON can say it; only what was given."""
+    value: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(fetch, data=None))
+    if fetch.headers is not None:
+        value["headers"] = masked_headers(fetch.headers)
+    if fetch.cookies is not None:
+        value["cookies"] = dict.fromkeys(fetch.cookies, MASK)
+    if isinstance(fetch.proxy, str):
+        value["proxy"] = _proxy(fetch.proxy)
+    elif isinstance(fetch.proxy, list):
+        value["proxy"] = [_proxy(one) for one in fetch.proxy]
+    if fetch.data is not None:
+        value["data"] = masked_body(fetch.data)
+    return value
+
+
+def masked_track(track: dict[str, Any]) -> dict[str, Any]:
+    """What an attempt remembers of its fetch."""
+    value = dict(track)
+    if isinstance(value.get("headers"), dict):
+        value["headers"] = masked_headers(value["headers"])
+    for name in ("redirect_url", "error"):
+        if isinstance(value.get(name), str):
+            value[name] = masked_url(value[name])
+    return value
+
+
+def _proxy(address: str) -> str:
+    """A proxy's address; ``user:password@host`` may stand without a scheme there."""
+    if "://" in address or "@" not in address:
+        return masked_url(address)
+    return masked_url(f"http://{address}").removeprefix("http://")

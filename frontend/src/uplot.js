@@ -1,0 +1,2 @@
+// uPlot as an ES module.
+export { default } from "uplot";
