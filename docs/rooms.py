@@ -11,7 +11,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "rooms.md"
-ORDER = ["libs", "scheduler", "fetcher", "processor", "result", "database", "message_queue", "files", "webui", "cli"]
+ORDER = [
+    "libs",
+    "scheduler",
+    "fetcher",
+    "processor",
+    "result",
+    "database",
+    "message_queue",
+    "files",
+    "webui",
+    "cli",
+    "wiring",
+]
 HEAD = """# Rooms
 
 Every module and what it is for, in the words of its own head. Written by `docs/rooms.py`; a test misses no module.

@@ -104,7 +104,7 @@ ADDRESSES = [
 @pytest.mark.parametrize(("rpc", "want"), ADDRESSES)
 def test_addresses_of_a_scheduler(rpc: str, want: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRAWLKIT_SCHEDULER_TOKEN", raising=False)
-    assert wiring._address_of(rpc) == want
+    assert wiring.address_of(rpc) == want
 
 
 def test_no_scheduler_is_said_in_words(tmp_path: Path) -> None:

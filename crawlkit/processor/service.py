@@ -35,6 +35,7 @@ from crawlkit.processor.scripts import Scripts
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.worker_handle import WorkerHandle
 
+STARTS = ("on_start", "on_finished")  # what a command of a person runs
 RETRY = 1.0  # seconds between attempts to reach the broker
 
 log = logging.getLogger("crawlkit.processor")
@@ -176,6 +177,19 @@ class ProcessorService:
             return
         if self._keeper is not None:
             self._keeper.offer(held)
+        if head.callback in STARTS and head.url.startswith("data:"):
+            self._spawn(self._start(held))
+        else:
+            self._find_script(held)
+
+    async def _start(self, held: Held) -> None:
+        """Somebody starts a crawl: what they set a moment before holds."""
+        with contextlib.suppress(CrawlkitError):  # what is known is used then
+            await self._grants.refresh()
+        self._find_script(held)
+
+    def _find_script(self, held: Held) -> None:
+        head = held.head
         text = self._scripts.known(head.project, head.script)
         if text is not None and len(text) <= MAX_SCRIPT:
             held.script = text

@@ -42,7 +42,9 @@ def test_a_value_opens_only_where_it_was_sealed_for(project: str, name: str) -> 
         BOX.open(project, name, BOX.seal("shop", "key", "value"))
 
 
-@pytest.mark.parametrize("key", ["", "hello", "x" * 44, "ключ", KEY[:-2]])
+@pytest.mark.parametrize(
+    "key", ["", "hello", "x" * 44, "ключ", KEY[:-2]], ids=["empty", "word", "x", "letters", "short"]
+)
 def test_what_is_no_key(key: str) -> None:
     with pytest.raises(UsageError, match="the secret key is no key") as caught:
         SecretBox(key)

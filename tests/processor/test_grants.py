@@ -169,6 +169,21 @@ def test_a_changed_setting_reaches_a_running_worker() -> None:
     asyncio.run(main())
 
 
+def test_a_setting_holds_for_the_start_that_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawlkit.processor.service.LOOK", 3600.0)  # nothing is read anew by the clock
+
+    async def main() -> None:
+        async with bench(workers=1) as it:
+            shop = it.projects.save("shop", SHOP)
+            await it.run(fetched("shop", shop, url="http://x/0"))
+            it.projects.set("shop", api_key="just-now", plain_user="u")
+            await it.run(fetched("shop", shop, callback="on_start", url="data:,on_start"))
+            (found,) = await it.run(fetched("shop", shop, url="http://x/1"))
+            assert msgspec.json.decode(found.results[0])["now"] == "just-now"
+
+    asyncio.run(main())
+
+
 def test_a_script_that_does_not_load_or_answer_leaves_no_secret_behind() -> None:
     async def main() -> None:
         async with bench() as it:

@@ -1,0 +1,228 @@
+"""Builds queues and components."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from crawlkit.settings import Settings
+from crawlkit.wiring.process import clock, node_of, unsealer
+from crawlkit.wiring.stores import DROP_RESULTS, Stores
+
+if TYPE_CHECKING:
+    from crawlkit.database.base import BlobStore, ProjectStore, ResultStore
+    from crawlkit.fetcher.service import FetcherService
+    from crawlkit.fetcher.settings import FetcherSettings
+    from crawlkit.files.base import Area
+    from crawlkit.libs.journal import Voice
+    from crawlkit.libs.messages import Fetched
+    from crawlkit.libs.task import Fetch
+    from crawlkit.message_queue.base import Broker
+    from crawlkit.message_queue.local import LocalServer
+    from crawlkit.processor.service import ProcessorService
+    from crawlkit.processor.settings import ProcessorSettings
+    from crawlkit.result.service import ResultService
+    from crawlkit.scheduler.service import SchedulerService
+    from crawlkit.scheduler.settings import EngineSettings
+
+
+def memory_broker(settings: Settings) -> Broker:
+    """The queues of a single process."""
+    from crawlkit.message_queue.memory import MemoryBroker
+
+    return MemoryBroker(settings.queue_maxsize)
+
+
+def broker(settings: Settings, name: str) -> Broker:
+    """The queues between processes, to be connected. ``name``: what their server calls this process."""
+    from crawlkit.message_queue.registry import connect_broker
+
+    return connect_broker(settings.queue_url(), max_messages=settings.queue_maxsize, name=name)
+
+
+def queue_server(settings: Settings) -> LocalServer:
+    """Serves the queues of a data path; lives in the supervisor."""
+    from crawlkit.message_queue.local import LocalServer
+
+    return LocalServer(settings.data_path, max_messages=settings.queue_maxsize)
+
+
+def build_scheduler(
+    stores: Stores,
+    queues: Broker,
+    settings: EngineSettings,
+    *,
+    projectdb: ProjectStore | None = None,
+    logs: Voice | None = None,
+) -> SchedulerService:
+    """The scheduler and its engine. ``projectdb``: instead of that of ``stores``.
+
+    ``logs``, here and below: takes log lines, and says what this process is called.
+    """
+    from crawlkit.libs import messages
+    from crawlkit.scheduler.engine import Engine
+    from crawlkit.scheduler.service import SchedulerService
+
+    resultdb, blobdb = stores.resultdb, stores.opened.get("blobdb")
+
+    def drop_some(project: str) -> int:
+        return resultdb.drop_some(project, DROP_RESULTS) or (blobdb.drop_kept(project) if blobdb is not None else 0)
+
+    engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
+    return SchedulerService(
+        engine,
+        newtask_queue=queues.queue(messages.NEWTASK_QUEUE),
+        status_queue=queues.queue(messages.STATUS_QUEUE),
+        out_queue=queues.queue(messages.SCHEDULER2FETCHER),
+        clock=clock(),
+        broker=queues,
+        ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name != messages.NEWTASK_QUEUE],
+        resume_queue=queues.queue(messages.FETCHER2PROCESSOR),
+        blobs=blobdb,
+        node=logs.node if logs is not None else "",
+        journal=logs.put if logs is not None else None,
+    )
+
+
+def build_fetcher(
+    queues: Broker,
+    blobs: BlobStore | None,
+    options: Mapping[str, Any],
+    *,
+    settings: Settings,
+    logs: Voice | None = None,
+) -> FetcherService:
+    """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
+    from crawlkit.fetcher.service import FetcherService
+    from crawlkit.libs import messages
+
+    return FetcherService(
+        inqueue=queues.queue(messages.SCHEDULER2FETCHER),
+        outqueue=queues.queue(messages.FETCHER2PROCESSOR),
+        status_queue=queues.queue(messages.STATUS_QUEUE),
+        settings=fetcher_settings({**options, "files_path": files_path(settings, options)}),
+        clock=clock(),
+        node=node_of(logs, "fetcher"),
+        blobs=blobs,
+    )
+
+
+def files_path(settings: Settings, options: Mapping[str, Any]) -> str:
+    """Where the files of downloads are: a folder, or the URL of a store. ``options``: those of ``crawlkit fetcher``."""
+    from crawlkit.files.store import check_url, is_url
+
+    said = str(options.get("files_path") or settings.data_path / "files")
+    if not is_url(said):
+        return os.path.abspath(said)
+    check_url(said)
+    return said
+
+
+def file_area(settings: Settings, project: str, options: Mapping[str, Any]) -> Area:
+    """The files of a project. ``options``: those of ``crawlkit fetcher``."""
+    from crawlkit.files.places import Places
+
+    return Places(files_path(settings, options), clock().monotonic).area(project)
+
+
+def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
+    """The settings that the options of ``crawlkit fetcher`` stand for."""
+    from crawlkit.fetcher.settings import FetcherSettings
+
+    names = {
+        "poolsize": "poolsize",
+        "host_connections": "host_connections",
+        "proxy": "proxy",
+        "user_agent": "user_agent",
+        "timeout": "timeout",
+        "splash_endpoint": "splash_endpoint",
+        "puppeteer_endpoint": "browser_endpoint",
+        "allow_private": "allow_private",
+        "files_path": "files_path",
+    }
+    values = {names[name]: value for name, value in options.items() if name in names and value is not None}
+    if options.get("max_body") is not None:
+        values["max_body"] = options["max_body"] * 2**20
+        values["max_inflight_bytes"] = max(FetcherSettings.max_inflight_bytes, 2 * values["max_body"])
+    return FetcherSettings(**values)
+
+
+def build_processor(
+    queues: Broker,
+    projectdb: ProjectStore,
+    blobs: BlobStore | None,
+    options: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    *,
+    settings: Settings,
+    logs: Voice | None = None,
+) -> ProcessorService:
+    """A processor with its workers. ``options``: those of ``crawlkit processor``."""
+    from crawlkit.libs import messages
+    from crawlkit.processor.service import ProcessorService
+
+    return ProcessorService(
+        inqueue=queues.queue(messages.FETCHER2PROCESSOR),
+        result_queue=queues.queue(messages.PROCESSOR2RESULT),
+        status_queue=queues.queue(messages.STATUS_QUEUE),
+        projectdb=projectdb,
+        settings=processor_settings(options, environment),
+        clock=clock(),
+        node=node_of(logs, "processor"),
+        blobs=blobs,
+        unseal=unsealer(settings),
+        journal=logs.put if logs is not None else None,
+    )
+
+
+def processor_settings(options: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ProcessorSettings:
+    """The settings that the options of ``crawlkit processor`` stand for. ``environment``: what handlers see of it."""
+    from crawlkit.processor.settings import MIB, ProcessorSettings
+
+    named = ("process_time_limit", "workers", "keep_pages")
+    said: dict[str, Any] = {name: options[name] for name in named if name in options}
+    if "memory_limit" in options:
+        said["memory_limit"] = options["memory_limit"] * MIB
+    return ProcessorSettings(environment=dict(environment or {}), **said)
+
+
+def build_result_worker(
+    queues: Broker, resultdb: ResultStore | None, result_cls: str = "", *, logs: Voice | None = None
+) -> ResultService:
+    """A result worker; without a resultdb it counts results as discarded."""
+    from crawlkit.libs import messages
+    from crawlkit.result.service import ResultService
+    from crawlkit.result.worker import load_result_worker
+
+    return ResultService(
+        inqueue=queues.queue(messages.PROCESSOR2RESULT),
+        status_queue=queues.queue(messages.STATUS_QUEUE),
+        resultdb=resultdb,
+        clock=clock(),
+        node=node_of(logs, "result_worker"),
+        worker=load_result_worker(result_cls, resultdb) if result_cls else None,
+    )
+
+
+async def fetch_once(url: str, request: Fetch) -> Fetched:
+    """One request through a fetcher of its own, without queues and stores."""
+    from crawlkit.database.memory import MemoryBlobStore
+    from crawlkit.fetcher.fetch import Fetcher
+    from crawlkit.fetcher.settings import FetcherSettings
+    from crawlkit.libs.messages import NIL, TASK, Dispatch
+    from crawlkit.libs.task import Schedule, taskid_of
+
+    dispatch = Dispatch(
+        project="fetch", taskid=taskid_of(url, request.method, request.data), run=1, attempt=1, url=url, script="",
+        callback=None, time_limit=0, kind=TASK, schedule=Schedule(), fetch=request, save=NIL, lastcrawltime=0,
+    )  # fmt: skip
+    blobs = MemoryBlobStore()
+    fetcher = Fetcher(FetcherSettings(), clock(), "fetch", blobs)
+    try:
+        fetched = await fetcher.fetch(dispatch)
+    finally:
+        await fetcher.close()
+    if fetched.blob is not None:
+        fetched.content, fetched.blob = b"".join(blobs.read(fetched.blob)), None
+    return fetched
