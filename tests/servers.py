@@ -1,0 +1,91 @@
+"""The real servers that tests speak to: skipped where one is missing, failed where CRAWLKIT_REQUIRE_ALL is set.
+
+CRAWLKIT_TEST_POSTGRES, _MARIADB, _REDIS and _AMQP name others than those of this machine. These are shared: a test
+keeps to names of its own in them (``fresh_database``, a key prefix, a virtual host) and takes them away. A test that
+stops or wipes a server starts one of its own (``free_port``).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.needs import missing
+
+#: name -> (URL unless the environment says another, the module it is spoken to with)
+SERVERS = {
+    "postgres": ("postgresql+psycopg://postgres@127.0.0.1:5432/test", "psycopg"),
+    "mariadb": ("mysql+pymysql://root@127.0.0.1:3306/test", "pymysql"),
+    "redis": ("redis://127.0.0.1:6379/0", "redis"),
+    "amqp": ("amqp://guest:guest@127.0.0.1:5672/%2F", "kombu"),
+}
+REACH = 3.0  # seconds
+
+
+def need(name: str) -> str:
+    """The URL of a server, one of :data:`SERVERS`; ends the running test when it is not there."""
+    url, module = os.environ.get(f"CRAWLKIT_TEST_{name.upper()}", SERVERS[name][0]), SERVERS[name][1]
+    if find_spec(module) is None:
+        missing(f"the Python package {module}")
+    if not _reachable(url):
+        missing(f"{name} at {url} (CRAWLKIT_TEST_{name.upper()} names another)")
+    return url
+
+
+def postgres_url() -> str:
+    """An existing database; see :func:`fresh_database`."""
+    return need("postgres")
+
+
+def mariadb_url() -> str:
+    """An existing database; see :func:`fresh_database`."""
+    return need("mariadb")
+
+
+def redis_url() -> str:
+    return need("redis")
+
+
+def amqp_url() -> str:
+    return need("amqp")
+
+
+@contextmanager
+def fresh_database(name: str) -> Iterator[str]:
+    """The URL of an empty database of its own on ``postgres`` or ``mariadb``; it is dropped at the end."""
+    import sqlalchemy
+
+    url = need(name)
+    fresh = f"crawlkit_test_{secrets.token_hex(6)}"
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {fresh}")
+    try:
+        yield urlunsplit(urlsplit(url)._replace(path=f"/{fresh}"))
+    finally:
+        force = " WITH (FORCE)" if name == "postgres" else ""  # who is still connected is thrown out
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {fresh}{force}")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@functools.cache
+def _reachable(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), REACH).close()
+    except OSError:
+        return False
+    return True
