@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -29,45 +28,29 @@ from crawlkit.libs.errors import (
     StoreError,
     StoreUnavailable,
 )
-from crawlkit.libs.journal import UNSTORED, Journal
-from crawlkit.libs.messages import Dispatch, Fetched, Heartbeat, NewTasks, Outcome, decode, decode_status, encode
-from crawlkit.libs.rows import LogLine
-from crawlkit.libs.task import (
-    Fetch,
-    JSONDict,
-    Process,
-    Schedule,
-    Task,
-    check_project_name,
-    check_size,
-    check_task,
-    task_from_dict,
-)
+from crawlkit.libs.journal import Journal
+from crawlkit.libs.messages import Heartbeat, NewTasks, Outcome, decode, decode_status, encode
+from crawlkit.libs.task import Task, check_task
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Broker, MessageQueue
-from crawlkit.scheduler.actions import AT_ONCE, BULK
+from crawlkit.scheduler.desk import SUBMIT_CHUNK, Desk
 from crawlkit.scheduler.engine import Engine
-from crawlkit.scheduler.kinds import command
-from crawlkit.scheduler.onlookers import OverviewCache, count_order
-from crawlkit.scheduler.turn import Failure, Inbox, Order, Outbox, Submission, Verdict
+from crawlkit.scheduler.post import Post
+from crawlkit.scheduler.teller import Teller
+from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
 
 log = logging.getLogger("scheduler")
 
 BEAT = 4.0  # seconds between heartbeats of its own
 BATCH = 500  # status messages taken at a time
 FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single message holds more
-BACKLOG = 2_000  # messages held undecided before reading stops
 BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
 BUSY = 48  # tasks out
-SEND_AHEAD = 100  # tasks leased and not yet put on the queue
-SUBMIT_CHUNK = 1_000
-TASK_KINDS = ("cancel", "rerun")
-TELL_AGAIN = 60.0  # seconds between two log lines about failures of one kind
 SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
 RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
 
 
-class SchedulerService:
+class SchedulerService(Desk):
     """Runs an :class:`Engine` between its queues. All methods belong to one event loop."""
 
     def __init__(
@@ -86,38 +69,22 @@ class SchedulerService:
         journal: Journal | None = None,
     ) -> None:
         """``node``: what its own heartbeats call it, of which there are none without. ``journal`` gets failures."""
-        self.engine = engine
-        self.clock = clock
+        super().__init__(engine, clock)
         self.broker = broker
         self._newtask_queue = newtask_queue
         self._status_queue = status_queue
         self._out_queue = out_queue
+        self._post = Post(out_queue, resume_queue, self._wake.set)
+        self._teller = Teller(clock, journal)
         self._ring = list(ring)
-        self._resume_queue = resume_queue  # the processors' queue: for what is not fetched
         self._blobs = blobs
         self._node = node
-        self._journal = journal
         self._started = clock.time()
-        self._inbox = Inbox()
         self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
-        self._tickets: dict[int, asyncio.Future[Verdict]] = {}
-        self._next_ticket = 0
-        self._outbox: list[Dispatch] = []
-        self._resumes: list[Fetched] = []
-        self._resumes_filled = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._room_to_read = asyncio.Event()
-        self._room_to_read.set()
-        self._outbox_filled = asyncio.Event()
         self._stopping = False
-        self._submitting = 0
         self._store_down = ""
         self._next_sweep = float("-inf")
-        self._told: dict[tuple[str, str, bool], tuple[float, int]] = {}
         self._busy_asked, self._busy = float("-inf"), False
-        self._thread = ThreadPoolExecutor(1, "scheduler-store")
-        self._overview = OverviewCache(engine, clock, self._thread)
-        self._turned = asyncio.Event()
         self.turns = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -129,8 +96,8 @@ class SchedulerService:
         helpers = [
             asyncio.create_task(self._read_status()),
             asyncio.create_task(self._read_newtasks()),
-            asyncio.create_task(self._send()),
-            asyncio.create_task(self._send_on()),
+            asyncio.create_task(self._post.run()),
+            asyncio.create_task(self._post.run_on()),
         ]
         if self._node:
             helpers.append(asyncio.create_task(self._beat()))
@@ -169,14 +136,8 @@ class SchedulerService:
             await self._in_thread(self.engine.stop, self.clock.time())
         except StoreError as error:
             log.warning("the counters could not be kept: %s", error)
-        for ticket in self._tickets.values():
-            if not ticket.done():
-                ticket.set_exception(StoreUnavailable("the scheduler was stopped before it could answer"))
-        self._tickets.clear()
+        self._give_up()
         self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, function: Any, *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     # -- input -------------------------------------------------------------------------------------------------------
 
@@ -214,10 +175,11 @@ class SchedulerService:
                 log.warning("%s", error)
                 await asyncio.sleep(1.0)
 
-    def _note_input(self) -> None:
-        if len(self._inbox.status) + len(self._inbox.submissions) > BACKLOG:
-            self._room_to_read.clear()
-        self._wake.set()
+    def drained(self) -> bool:
+        """Nothing is ready, leased, tried again or on its way. Tasks that are due later do not count."""
+        if self._submitting or self._inbox.submissions or self._inbox.status or not self._post.empty():
+            return False
+        return bool(self.engine.snapshot["drained"])
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
@@ -236,7 +198,7 @@ class SchedulerService:
 
     async def _turn(self) -> float:
         inbox, acks = self._take_inbox()
-        inbox.room = max(0, SEND_AHEAD - len(self._outbox))
+        inbox.room = self._post.room()
         inbox.newtasks_waiting = self._submitting > 0
         if self.clock.monotonic() - self._busy_asked > 0.5:
             self._busy_asked = self.clock.monotonic()
@@ -248,17 +210,9 @@ class SchedulerService:
         for queue, ids in acks.items():
             if ids:  # ack last: a crash before this repeats the messages, never loses them
                 await self._acknowledge(queue, ids)
-        for number, verdict in outbox.verdicts:
-            ticket = self._tickets.pop(number, None)
-            if ticket is not None and not ticket.done():
-                ticket.set_result(verdict)
-        if outbox.dispatches:
-            self._outbox += outbox.dispatches
-            self._outbox_filled.set()
-        if outbox.resumes:
-            self._resumes += outbox.resumes
-            self._resumes_filled.set()
-        self._tell(outbox)
+        self._answer(outbox.verdicts)
+        self._post.take(outbox)
+        self._teller.tell(outbox)
         if self._blobs is not None:
             await self._tidy_blobs(self._blobs, outbox.blobs)
         self._turned.set()
@@ -282,30 +236,6 @@ class SchedulerService:
             del inbox.submissions[SUBMIT_CHUNK:]
             self._wake.set()
         return inbox, acks
-
-    def _tell(self, outbox: Outbox) -> None:
-        """Says who fails and why: the first of each kind a minute, with how many there were since."""
-        now = self.clock.monotonic()
-        if outbox.failures and self._journal is not None:
-            self._journal([_line_of(failure, self.clock.time()) for failure in outbox.failures])
-        for failure in outbox.failures:
-            kind = (failure.project, failure.reason, failure.again is None)
-            told, more = self._told.get(kind, (float("-inf"), 0))
-            if now - told < TELL_AGAIN:
-                self._told[kind] = (told, more + 1)
-                continue
-            if len(self._told) > 1_000:
-                self._told.clear()
-            self._told[kind] = (now, 0)
-            before = f"; {more} more like it before" if more else ""
-            log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), before, extra=UNSTORED)
-        for project, state in outbox.pauses:
-            words = {
-                "paused": "paused: its last tasks all failed",
-                "checking": "tries a few tasks again",
-                "held": "paused by hand",
-            }
-            log.warning("project %s %s", project, words.get(state, "runs again"), extra={"project": project})
 
     async def _whatever_comes(self, inbox: Inbox, acks: dict[MessageQueue, list[int]]) -> Outbox:
         """One turn; a message that the engine cannot digest is put aside instead of being met again for ever."""
@@ -385,40 +315,6 @@ class SchedulerService:
         except QueueUnavailable as error:
             log.warning("%s; what was not acknowledged comes again and changes nothing", error)
 
-    # -- output ------------------------------------------------------------------------------------------------------
-
-    async def _send(self) -> None:
-        while True:
-            await self._outbox_filled.wait()
-            self._outbox_filled.clear()
-            while self._outbox:
-                batch = self._outbox[:]
-                bodies = [body for dispatch in batch if (body := _encoded(dispatch, dispatch)) is not None]
-                try:
-                    await self._out_queue.put_many(bodies)
-                except QueueUnavailable as error:
-                    log.warning("%s", error)
-                    await asyncio.sleep(1.0)
-                    continue
-                del self._outbox[: len(batch)]
-                self._wake.set()
-
-    async def _send_on(self) -> None:
-        """What goes to a processor without a fetch: answered awaits, and requests that a hook may change."""
-        while True:
-            await self._resumes_filled.wait()
-            self._resumes_filled.clear()
-            while self._resumes and self._resume_queue is not None:
-                batch = self._resumes[:SEND_AHEAD]
-                bodies = [body for fetched in batch if (body := _encoded(fetched, fetched.task)) is not None]
-                try:
-                    await self._resume_queue.put_many(bodies)
-                except QueueUnavailable as error:
-                    log.warning("%s", error)
-                    await asyncio.sleep(1.0)
-                    continue
-                del self._resumes[: len(batch)]
-
     async def _tidy_blobs(self, blobs: BlobStore, done: list[str]) -> None:
         """Removes what nobody needs any more, and now and then what a crash left behind."""
         now, mono = self.clock.time(), self.clock.monotonic()
@@ -431,158 +327,6 @@ class SchedulerService:
         except StoreError as error:
             log.warning("%s; bodies that nobody needs are swept up later", error)
 
-    # -- what others may ask -----------------------------------------------------------------------------------------
-
-    async def submit(self, tasks: Sequence[JSONDict]) -> list[JSONDict]:
-        """Admits tasks given as dicts; returns one verdict each, in order, after they are committed."""
-        answers: list[JSONDict] = []
-        self._submitting += 1
-        try:
-            for start in range(0, len(tasks), SUBMIT_CHUNK):
-                answers += await self._submit_chunk(tasks[start : start + SUBMIT_CHUNK])
-        finally:
-            self._submitting -= 1
-            self._wake.set()
-        return answers
-
-    async def _submit_chunk(self, chunk: Sequence[JSONDict]) -> list[JSONDict]:
-        waiting: list[asyncio.Future[Verdict] | Verdict] = []
-        for value in chunk:
-            try:
-                task = task_from_dict(value)
-            except InvalidTask as error:
-                taskid = value.get("taskid") if isinstance(value, dict) else None
-                waiting.append(Verdict(str(taskid or ""), False, "refused", str(error)))
-                continue
-            waiting.append(self._ticket(task))
-        self._note_input()
-        return [msgspec.to_builtins(_as_dict(one if isinstance(one, Verdict) else await one)) for one in waiting]
-
-    def _ticket(self, task: Task, source: str = "submit") -> asyncio.Future[Verdict]:
-        number, future = self._new_ticket()
-        self._inbox.submissions.append(Submission(task, source, number))
-        return future
-
-    def _new_ticket(self) -> tuple[int, asyncio.Future[Verdict]]:
-        self._next_ticket += 1
-        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._tickets[self._next_ticket] = future
-        return self._next_ticket, future
-
-    async def run_project(self, name: str) -> JSONDict:
-        """Runs ``on_start`` once more, as the Run button does [W34]."""
-        check_project_name(name)
-        self.update_project()
-        ticket = self._ticket(command(name, "on_start"), "on_start")
-        self._note_input()
-        return _as_dict(await ticket)
-
-    async def order(self, project: str, kind: str, reason: str | None = None) -> JSONDict:
-        """Does something to a whole project: see :mod:`crawlkit.scheduler.actions`. Answers when it is accepted.
-
-        ``kind``: clear, restart, retry_failed (``reason``: only what failed with it), pause or resume. Raises
-        ``ValueError`` for another one.
-        """
-        kinds = (*BULK, *AT_ONCE)
-        if kind not in kinds:
-            raise ValueError(f"action {kind!r}: use one of {', '.join(kinds)}")
-        check_project_name(project)
-        self.engine.projects_changed = True  # it may have been put a moment ago
-        return (await self._ordered([Order(project, kind, 0, reason=reason)]))[0]
-
-    async def order_tasks(self, project: str, kind: str, taskids: Sequence[str]) -> list[JSONDict]:
-        """Cancels tasks, or runs them again (``kind``: cancel, rerun); one verdict each, in order, committed."""
-        if kind not in TASK_KINDS or len(taskids) > SUBMIT_CHUNK:
-            raise ValueError(f"{kind} {len(taskids)} tasks: use {' or '.join(TASK_KINDS)}, and {SUBMIT_CHUNK} at most")
-        return await self._ordered([Order(project, kind, 0, str(taskid)) for taskid in taskids])
-
-    async def _ordered(self, orders: Sequence[Order]) -> list[JSONDict]:
-        waiting = []
-        for order in orders:
-            order.ticket, future = self._new_ticket()
-            waiting.append(future)
-        self._inbox.orders += orders
-        self._wake.set()
-        answers = [_as_dict(await future) for future in waiting]
-        self._overview.forget()
-        return answers
-
-    async def count_order(self, project: str, kind: str, reason: str | None = None) -> JSONDict:
-        """How many tasks an order, or ``drop``, would touch."""
-        seen = self.summary()["projects"].get(project, {})
-        return await count_order(self.engine.taskdb, seen, project, kind, reason)
-
-    async def send_message(self, project: str, message: Any) -> JSONDict:
-        """Sends ``message`` (JSON-able) to ``on_message`` of a project; the sender is ``__command__`` [C42]."""
-        number = f"{self.clock.time()!r}:{self._next_ticket}"
-        task = Task(
-            project=project,
-            taskid=f"message:{number}"[:64],
-            url="data:,on_message",
-            schedule=Schedule(priority=9),
-            fetch=Fetch(save=["__command__", message]),
-            process=Process(callback="_on_message"),
-        )
-        check_task(task)
-        check_size(task)
-        ticket = self._ticket(task, "message")
-        self._note_input()
-        return _as_dict(await ticket)
-
-    async def drop_project(self, name: str) -> None:
-        """Removes a project with its tasks, results and counters."""
-        await self._in_thread(self.engine.drop, name)
-        self.update_project()
-
-    def update_project(self) -> None:
-        """The projectdb changed: look now."""
-        self.engine.projects_changed = True
-        self._wake.set()
-
-    def summary(self) -> dict[str, Any]:
-        """The newest snapshot of projects, queues in memory and nodes."""
-        return self.engine.snapshot
-
-    def drained(self) -> bool:
-        """Nothing is ready, leased, tried again or on its way. Tasks that are due later do not count."""
-        if self._submitting or self._inbox.submissions or self._inbox.status or self._outbox or self._resumes:
-            return False
-        return bool(self.engine.snapshot["drained"])
-
-    async def turned(self) -> None:
-        """Waits for the end of the next turn."""
-        self._turned.clear()
-        await self._turned.wait()
-
-    async def dashboard(self) -> msgspec.Raw:
-        """How all projects stand, as JSON, a second old at most: see :meth:`Engine.overview`."""
-        return await self._overview.get()
-
-    async def counters(self, window: str) -> dict[str, Any]:
-        """Sums per project and event over ``5m``, ``1h``, ``1d`` or ``all`` [S65]; ``5m_time`` are averages."""
-        now = self.clock.time()
-        counters = self.engine.state.counters
-        if window == "5m_time":
-            return dict(await self._in_thread(counters.avg, now))
-        return dict(await self._in_thread(counters.sum, window, now))
-
-    async def next_ticks(self, project: str, n: int = 5) -> list[tuple[float, str]]:
-        """The next ``n`` instants (Unix time, method) at which a project's crons fire."""
-        return list(await self._in_thread(self.engine.next_ticks, project, self.clock.time(), n))
-
-    async def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
-        """The newest entries of the ring of recent tasks [S67]."""
-        return list(await self._in_thread(self.engine.recent, project, limit))
-
-
-def _encoded(message: Dispatch | Fetched, dispatch: Dispatch) -> bytes | None:
-    try:
-        return encode(message)
-    except (BadMessage, ValueError, TypeError, OverflowError, RecursionError) as error:
-        # its lease ends without an answer, and after some of those it fails as lost
-        log.error("task %s of %s cannot be sent: %s", dispatch.taskid, dispatch.project, error)
-        return None
-
 
 def _checked(raw: msgspec.Raw) -> Task:
     try:
@@ -591,28 +335,3 @@ def _checked(raw: msgspec.Raw) -> Task:
         raise InvalidTask("task", str(error)) from None
     check_task(task)
     return task
-
-
-def _as_dict(verdict: Verdict) -> JSONDict:
-    return {
-        "taskid": verdict.taskid,
-        "accepted": verdict.accepted,
-        "verdict": verdict.verdict,
-        "reason": verdict.reason,
-    }
-
-
-def _words_of(failure: Failure) -> str:
-    if failure.again is None:
-        said = f"failed for good ({failure.reason})"
-    else:
-        said = f"failed ({failure.reason}), tried again in {failure.again:g} s"
-    return said + (f" ({failure.tries})" if failure.tries else "") + (f": {failure.text}" if failure.text else "")
-
-
-def _line_of(failure: Failure, now: float) -> LogLine:
-    """A failure for the log store."""
-    level = logging.ERROR if failure.again is None else logging.WARNING
-    return LogLine(
-        now, level, _words_of(failure), project=failure.project, taskid=failure.taskid, url=failure.url, logger=log.name
-    )

@@ -1,0 +1,88 @@
+"""Puts on the queues what a turn ended in: work for the fetchers, and what goes straight to a processor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from crawlkit.libs.errors import BadMessage, QueueUnavailable
+from crawlkit.libs.messages import Dispatch, Fetched, encode
+from crawlkit.message_queue.base import MessageQueue
+from crawlkit.scheduler.turn import Outbox
+
+log = logging.getLogger("scheduler")
+
+SEND_AHEAD = 100  # tasks leased and not yet put on the queue
+
+
+class Post:
+    """What is committed and not sent yet. ``sent`` is called when some of it went."""
+
+    def __init__(self, out_queue: MessageQueue, resume_queue: MessageQueue | None, sent: Callable[[], None]) -> None:
+        self._out_queue = out_queue
+        self._resume_queue = resume_queue  # the processors' queue: for what is not fetched
+        self._sent = sent
+        self.outbox: list[Dispatch] = []
+        self.resumes: list[Fetched] = []
+        self._filled = asyncio.Event()
+        self._on_filled = asyncio.Event()
+
+    def room(self) -> int:
+        """Tasks that may be leased now."""
+        return max(0, SEND_AHEAD - len(self.outbox))
+
+    def empty(self) -> bool:
+        """Nothing is on its way to a queue."""
+        return not self.outbox and not self.resumes
+
+    def take(self, outbox: Outbox) -> None:
+        """Sends what a turn ended in, soon."""
+        if outbox.dispatches:
+            self.outbox += outbox.dispatches
+            self._filled.set()
+        if outbox.resumes:
+            self.resumes += outbox.resumes
+            self._on_filled.set()
+
+    async def run(self) -> None:
+        """Sends to the fetchers, for ever."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self.outbox:
+                batch = self.outbox[:]
+                bodies = [body for dispatch in batch if (body := _encoded(dispatch, dispatch)) is not None]
+                try:
+                    await self._out_queue.put_many(bodies)
+                except QueueUnavailable as error:
+                    log.warning("%s", error)
+                    await asyncio.sleep(1.0)
+                    continue
+                del self.outbox[: len(batch)]
+                self._sent()
+
+    async def run_on(self) -> None:
+        """What goes to a processor without a fetch: answered awaits, and requests that a hook may change."""
+        while True:
+            await self._on_filled.wait()
+            self._on_filled.clear()
+            while self.resumes and self._resume_queue is not None:
+                batch = self.resumes[:SEND_AHEAD]
+                bodies = [body for fetched in batch if (body := _encoded(fetched, fetched.task)) is not None]
+                try:
+                    await self._resume_queue.put_many(bodies)
+                except QueueUnavailable as error:
+                    log.warning("%s", error)
+                    await asyncio.sleep(1.0)
+                    continue
+                del self.resumes[: len(batch)]
+
+
+def _encoded(message: Dispatch | Fetched, dispatch: Dispatch) -> bytes | None:
+    try:
+        return encode(message)
+    except (BadMessage, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # its lease ends without an answer, and after some of those it fails as lost
+        log.error("task %s of %s cannot be sent: %s", dispatch.taskid, dispatch.project, error)
+        return None

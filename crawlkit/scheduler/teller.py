@@ -1,0 +1,63 @@
+"""Says in the log who fails and why, and which projects pause: not a line for each of a thousand failures."""
+
+from __future__ import annotations
+
+import logging
+
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.journal import UNSTORED, Journal
+from crawlkit.libs.rows import LogLine
+from crawlkit.scheduler.turn import Failure, Outbox
+
+log = logging.getLogger("scheduler")
+
+TELL_AGAIN = 60.0  # seconds between two log lines about failures of one kind
+
+
+class Teller:
+    """Knows what it told already. ``journal`` gets every failure."""
+
+    def __init__(self, clock: Clock, journal: Journal | None) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._told: dict[tuple[str, str, bool], tuple[float, int]] = {}
+
+    def tell(self, outbox: Outbox) -> None:
+        """Says who fails and why: the first of each kind a minute, with how many there were since."""
+        now = self._clock.monotonic()
+        if outbox.failures and self._journal is not None:
+            self._journal([_line_of(failure, self._clock.time()) for failure in outbox.failures])
+        for failure in outbox.failures:
+            kind = (failure.project, failure.reason, failure.again is None)
+            told, more = self._told.get(kind, (float("-inf"), 0))
+            if now - told < TELL_AGAIN:
+                self._told[kind] = (told, more + 1)
+                continue
+            if len(self._told) > 1_000:
+                self._told.clear()
+            self._told[kind] = (now, 0)
+            before = f"; {more} more like it before" if more else ""
+            log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), before, extra=UNSTORED)
+        for project, state in outbox.pauses:
+            words = {
+                "paused": "paused: its last tasks all failed",
+                "checking": "tries a few tasks again",
+                "held": "paused by hand",
+            }
+            log.warning("project %s %s", project, words.get(state, "runs again"), extra={"project": project})
+
+
+def _words_of(failure: Failure) -> str:
+    if failure.again is None:
+        said = f"failed for good ({failure.reason})"
+    else:
+        said = f"failed ({failure.reason}), tried again in {failure.again:g} s"
+    return said + (f" ({failure.tries})" if failure.tries else "") + (f": {failure.text}" if failure.text else "")
+
+
+def _line_of(failure: Failure, now: float) -> LogLine:
+    """A failure for the log store."""
+    level = logging.ERROR if failure.again is None else logging.WARNING
+    return LogLine(
+        now, level, _words_of(failure), project=failure.project, taskid=failure.taskid, url=failure.url, logger=log.name
+    )
