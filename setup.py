@@ -49,6 +49,7 @@ EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["test"] = [
     "pytest>=8.2",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "trustme>=1.1",
     "mypy>=1.10",
