@@ -31,7 +31,7 @@ __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
 log = logging.getLogger("crawlkit.fetcher")
 
 TAKE_WAIT = 1.0  # seconds a take waits for work before it looks whether to stop
-BACK_OFF = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between tries when a broker or a store does not answer
+BACK_OFF = (0.1, 0.5, 1.0, 2.0)  # seconds between tries when a broker or a store does not answer
 MAX_ENDED = 10_000  # FetchEnded that wait for the status queue; they are advice, so the oldest go first
 
 

@@ -309,7 +309,7 @@ class ProcessorService:
         try:
             if self._blobs is None:
                 raise KeyError(name)
-            pieces = await asyncio.to_thread(self._blobs.read, name)
+            pieces = await self._opened(self._blobs, name)
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 for at in range(0, len(piece), frames.ANSWER_CHUNK):
                     worker.send(frames.ANSWER, 0, piece[at : at + frames.ANSWER_CHUNK])
@@ -321,6 +321,18 @@ class ProcessorService:
         else:
             worker.send(frames.ANSWER_END if sent or pieces is not None else frames.ANSWER_NONE, 0, b"")
         worker.flush()
+
+    async def _opened(self, blobs: BlobStore, name: str) -> Iterator[bytes]:
+        """The pieces of a body; waits while the store is away, and the worker that asked with it, up to its limit."""
+        said = False
+        while True:
+            try:
+                return await asyncio.to_thread(blobs.read, name)
+            except StoreUnavailable as error:
+                if not said:
+                    log.warning("body %s: %s; its callback waits", name, error)
+                    said = True
+                await asyncio.sleep(RETRY)
 
     async def _answer_await(self, held: Held) -> None:
         """An answer that a callback waits for: it is stored, and no callback runs."""

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 2.0  # seconds between heartbeats
 FIRST_DELAY = 0.5  # seconds before the first repetition; doubles up to
-LAST_DELAY = 30.0
+LAST_DELAY = 2.0
 MAX_LATE = 1_000  # outcomes held because on_result raised; with so many no new ones are taken
 
 
@@ -340,7 +340,10 @@ class ResultService:
     async def _put_aside(self, delivery: int, reason: str) -> None:
         self.counts.rejected += 1
         self._held.pop(delivery, None)
-        await self.inqueue.reject([delivery], reason)
+        try:
+            await self.inqueue.reject([delivery], reason)
+        except QueueUnavailable as error:
+            log.debug("not put aside, so it comes again: %s", error)
 
     async def _pause(self, seconds: float) -> None:
         """Waits, at most until the stop."""

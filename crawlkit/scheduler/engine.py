@@ -99,6 +99,10 @@ class Engine:
             if project.loaded:
                 projects.refill(state, project)
         if fresh:
+            for name, _ in state.leases:
+                if name in state.projects:
+                    state.projects[name].leased += 1
+        if fresh or self.epoch != self._stored_epoch:
             self._check_epoch(turn)
         actions.take_orders(state, turn)
         actions.step(state, turn)
@@ -202,12 +206,9 @@ class Engine:
             state.postponed[(name, entry.partition(":")[2])] = msgspec.json.decode(text, type=Task)
 
     def _check_epoch(self, turn: Turn) -> None:
-        """After a start: leases given through a broker that is gone come back at once."""
+        """Leases given through a broker that is gone, or lost its messages, come back at once."""
         state = self.state
         for key, out in list(state.leases.items()):
-            project = state.projects.get(key[0])
-            if project is not None:
-                project.leased += 1
             if self.epoch is not None and self.epoch != self._stored_epoch and not out.parked:
                 outcomes.lose(state, turn, key, out, "broker_gone", blame=False)
         if self.epoch is not None and self.epoch != self._stored_epoch:

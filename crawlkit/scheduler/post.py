@@ -9,6 +9,7 @@ from collections.abc import Callable
 from crawlkit.libs.errors import BadMessage, QueueUnavailable
 from crawlkit.libs.messages import Dispatch, Fetched, encode
 from crawlkit.message_queue.base import MessageQueue
+from crawlkit.scheduler.trouble import Trouble
 from crawlkit.scheduler.turn import Outbox
 
 log = logging.getLogger("scheduler")
@@ -19,10 +20,13 @@ SEND_AHEAD = 100  # tasks leased and not yet put on the queue
 class Post:
     """What is committed and not sent yet. ``sent`` is called when some of it went."""
 
-    def __init__(self, out_queue: MessageQueue, resume_queue: MessageQueue | None, sent: Callable[[], None]) -> None:
+    def __init__(
+        self, out_queue: MessageQueue, resume_queue: MessageQueue | None, sent: Callable[[], None], trouble: Trouble
+    ) -> None:
         self._out_queue = out_queue
         self._resume_queue = resume_queue  # the processors' queue: for what is not fetched
         self._sent = sent
+        self._trouble = trouble
         self.outbox: list[Dispatch] = []
         self.resumes: list[Fetched] = []
         self._filled = asyncio.Event()
@@ -56,9 +60,9 @@ class Post:
                 try:
                     await self._out_queue.put_many(bodies)
                 except QueueUnavailable as error:
-                    log.warning("%s", error)
-                    await asyncio.sleep(1.0)
+                    await self._trouble.wait(error)
                     continue
+                self._trouble.over()
                 del self.outbox[: len(batch)]
                 self._sent()
 
@@ -73,9 +77,9 @@ class Post:
                 try:
                     await self._resume_queue.put_many(bodies)
                 except QueueUnavailable as error:
-                    log.warning("%s", error)
-                    await asyncio.sleep(1.0)
+                    await self._trouble.wait(error)
                     continue
+                self._trouble.over()
                 del self.resumes[: len(batch)]
 
 

@@ -37,6 +37,7 @@ from crawlkit.scheduler.desk import SUBMIT_CHUNK, Desk
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.post import Post
 from crawlkit.scheduler.teller import Teller
+from crawlkit.scheduler.trouble import Trouble
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
 
 log = logging.getLogger("scheduler")
@@ -47,7 +48,8 @@ FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single mess
 BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
 BUSY = 48  # tasks out
 SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
-RETRY_STORE = (0.2, 5.0)  # seconds: first and longest wait for a store that does not answer
+RETRY_STORE = (0.2, 2.0)  # seconds: first and longest wait for a store that does not answer
+EPOCH = 2.0  # seconds between questions whether the broker lost its messages
 
 
 class SchedulerService(Desk):
@@ -74,7 +76,8 @@ class SchedulerService(Desk):
         self._newtask_queue = newtask_queue
         self._status_queue = status_queue
         self._out_queue = out_queue
-        self._post = Post(out_queue, resume_queue, self._wake.set)
+        self._trouble = Trouble()
+        self._post = Post(out_queue, resume_queue, self._wake.set, self._trouble)
         self._teller = Teller(clock, journal)
         self._ring = list(ring)
         self._blobs = blobs
@@ -99,6 +102,8 @@ class SchedulerService(Desk):
             asyncio.create_task(self._post.run()),
             asyncio.create_task(self._post.run_on()),
         ]
+        if self.broker is not None:
+            helpers.append(asyncio.create_task(self._watch_epoch(self.broker)))
         if self._node:
             helpers.append(asyncio.create_task(self._beat()))
         main = asyncio.create_task(self._turn_for_ever())
@@ -148,7 +153,7 @@ class SchedulerService(Desk):
                 try:
                     self._inbox.status.append(decode_status(delivery.body))
                 except BadMessage as error:
-                    await self._status_queue.reject([delivery.id], str(error))
+                    await self._put_aside(self._status_queue, delivery.id, str(error))
                     continue
                 self._acks[self._status_queue].append(delivery.id)
             self._note_input()
@@ -161,7 +166,7 @@ class SchedulerService(Desk):
                     message: NewTasks = decode(delivery.body, NewTasks)
                     tasks = [_checked(raw) for raw in message.tasks]
                 except (BadMessage, InvalidTask) as error:
-                    await self._newtask_queue.reject([delivery.id], str(error))
+                    await self._put_aside(self._newtask_queue, delivery.id, str(error))
                     continue
                 self._inbox.submissions += [Submission(task) for task in tasks]
                 self._acks[self._newtask_queue].append(delivery.id)
@@ -170,10 +175,29 @@ class SchedulerService(Desk):
     async def _get(self, queue: MessageQueue, limit: int) -> list[Any]:
         while True:
             try:
-                return list(await queue.get_many(limit))
+                found = list(await queue.get_many(limit))
             except QueueUnavailable as error:
-                log.warning("%s", error)
-                await asyncio.sleep(1.0)
+                await self._trouble.wait(error)
+                continue
+            self._trouble.over()
+            return found
+
+    async def _put_aside(self, queue: MessageQueue, delivery: int, reason: str) -> None:
+        try:
+            await queue.reject([delivery], reason)
+        except QueueUnavailable as error:
+            log.warning("%s: a message was not put aside (%s) and comes again: %s", queue.name, reason, error)
+
+    async def _watch_epoch(self, broker: Broker) -> None:
+        """A broker that loses its messages while we run: what was on its way comes round again at once."""
+        while True:
+            await asyncio.sleep(EPOCH)
+            with contextlib.suppress(QueueUnavailable):  # who takes and who sends says so
+                epoch = await broker.epoch()
+                if epoch != self.engine.epoch:
+                    log.warning("the broker lost its messages: what was on its way comes round again")
+                    self.engine.epoch = epoch
+                    self._wake.set()
 
     def drained(self) -> bool:
         """Nothing is ready, leased, tried again or on its way. Tasks that are due later do not count."""
@@ -252,7 +276,7 @@ class SchedulerService(Desk):
             if await self._alone(Inbox(status=[message]), whole):
                 acks[self._status_queue].append(number)
             else:
-                await self._status_queue.reject([number], "the scheduler failed on it; see its log")
+                await self._put_aside(self._status_queue, number, "the scheduler failed on it; see its log")
         for order in inbox.orders:
             if not await self._alone(Inbox(orders=[order]), whole):
                 problem = Verdict(order.taskid, False, "refused", "the scheduler failed on it; see its log")
@@ -313,7 +337,7 @@ class SchedulerService(Desk):
         try:
             await queue.ack(ids)
         except QueueUnavailable as error:
-            log.warning("%s; what was not acknowledged comes again and changes nothing", error)
+            log.debug("%s; what was not acknowledged comes again and changes nothing", error)
 
     async def _tidy_blobs(self, blobs: BlobStore, done: list[str]) -> None:
         """Removes what nobody needs any more, and now and then what a crash left behind."""

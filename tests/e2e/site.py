@@ -16,9 +16,13 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import lxml.html
+
+if TYPE_CHECKING:
+    from tests.e2e.hosts import Host
 
 DEADLINE = 60.0  # seconds that a test waits for the site
 
@@ -77,12 +81,12 @@ class Ledger(asyncio.Protocol):
         return cls.files[path]
 
 
-async def serve(folder: Path, ledger: Path, delay: float) -> None:
+async def serve(folder: Path, ledger: Path, delay: float, address: str, port: int) -> None:
     Ledger.folder = folder
     Ledger.delay = delay
     Ledger.ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Ledger, "127.0.0.1", 0, backlog=512)
+    server = await loop.create_server(Ledger, address, port, backlog=512)
     print("port", server.sockets[0].getsockname()[1], flush=True)
 
     def orders() -> None:
@@ -96,13 +100,16 @@ async def serve(folder: Path, ledger: Path, delay: float) -> None:
 
 
 class Site:
-    """The test's handle on a running site."""
+    """The test's handle on a running site; ``host``: of :mod:`tests.e2e.hosts`, if it runs on one."""
 
-    def __init__(self, folder: Path, ledger: Path, delay: float = 0) -> None:
+    def __init__(self, folder: Path, ledger: Path, delay: float = 0, host: Host | None = None, port: int = 0) -> None:
         self.ledger = ledger
-        command = [sys.executable, __file__, str(folder), str(ledger), str(delay)]
+        address = host.address if host is not None else "127.0.0.1"
+        command = [sys.executable, __file__, str(folder), str(ledger), str(delay), address, str(port)]
+        if host is not None:
+            command = host.command(command)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.base = f"http://127.0.0.1:{self._said('port')}/"
+        self.base = f"http://{address}:{self._said('port')}/"
 
     def _said(self, word: str) -> int:
         assert self.process.stdout is not None
@@ -148,4 +155,5 @@ def walk(start: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+    folder, ledger, delay, address, port = sys.argv[1:]
+    asyncio.run(serve(Path(folder), Path(ledger), float(delay), address, int(port)))
