@@ -22,7 +22,7 @@ from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, Outco
 from crawlkit.libs.rows import LogLine
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
-from crawlkit.processor import frames, records
+from crawlkit.processor import bodies, frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
 from crawlkit.processor.held import Held, HeldKey, blobs_of, key_of
 from crawlkit.processor.keeper import Keeper
@@ -309,7 +309,7 @@ class ProcessorService:
         try:
             if self._blobs is None:
                 raise KeyError(name)
-            pieces = await self._opened(self._blobs, name)
+            pieces = await bodies.opened(self._blobs, name)
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 for at in range(0, len(piece), frames.ANSWER_CHUNK):
                     worker.send(frames.ANSWER, 0, piece[at : at + frames.ANSWER_CHUNK])
@@ -321,18 +321,6 @@ class ProcessorService:
         else:
             worker.send(frames.ANSWER_END if sent or pieces is not None else frames.ANSWER_NONE, 0, b"")
         worker.flush()
-
-    async def _opened(self, blobs: BlobStore, name: str) -> Iterator[bytes]:
-        """The pieces of a body; waits while the store is away, and the worker that asked with it, up to its limit."""
-        said = False
-        while True:
-            try:
-                return await asyncio.to_thread(blobs.read, name)
-            except StoreUnavailable as error:
-                if not said:
-                    log.warning("body %s: %s; its callback waits", name, error)
-                    said = True
-                await asyncio.sleep(RETRY)
 
     async def _answer_await(self, held: Held) -> None:
         """An answer that a callback waits for: it is stored, and no callback runs."""
