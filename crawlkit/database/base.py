@@ -30,6 +30,8 @@ from crawlkit.libs.rows import (
     ResultSet,
     SessionRow,
     SettingRow,
+    SinkProgress,
+    SinkRow,
     TaskRow,
     TickRow,
     TokenRow,
@@ -71,6 +73,9 @@ __all__ = [
     "ResultStore",
     "SessionRow",
     "SettingRow",
+    "SinkBook",
+    "SinkProgress",
+    "SinkRow",
     "TaskPage",
     "TaskRow",
     "TaskSearch",
@@ -285,6 +290,35 @@ class ResultStore(Protocol):
     def set_position(self, follower: str, seq: int, offset: int) -> None: ...
 
     def close(self) -> None: ...
+
+
+class SinkBook(Protocol):
+    """What a resultdb remembers of its sinks. Every resultdb of crawlkit's is one as well; another need not be."""
+
+    def sinks(self) -> list[SinkRow]:
+        """In the order in which they were made."""
+
+    def take_sink(self, row: SinkRow) -> SinkRow | None:
+        """Makes ``row.holder`` the holder until ``row.until``, unless ``row.fence`` is not the stored one any more.
+
+        An unknown sink has fence 0 and is made. Returns the row as it is then, with the next fence; ``None`` when
+        somebody else was quicker.
+        """
+
+    def hold_sink(self, sink: str, fence: int, until: float, error: str) -> bool:
+        """Writes ``until`` and ``error``; ``False`` when ``fence`` is not the newest."""
+
+    def move_sink(self, fence: int, progress: SinkProgress) -> bool:
+        """Makes the progress with one project durable; ``False`` when ``fence`` is not the newest."""
+
+    def sink_progress(self, sink: str) -> list[SinkProgress]:
+        """Of every project, in order of their names."""
+
+    def drop_sink(self, sink: str) -> bool:
+        """Forgets a sink and its progress; ``False`` when there is none."""
+
+    def behind(self, project: str, seq: int) -> int:
+        """How many results of a project have a number behind ``seq``."""
 
 
 class BlobStore(Protocol):

@@ -253,6 +253,34 @@ class ResultRow(Struct):
     seq: int  # grows in the order of becoming visible
 
 
+class SinkRow(Struct):
+    """Where results go beside the resultdb, and who brings them there."""
+
+    sink: str  # digest of what it is
+    url: str  # for people: without a password
+    series: str  # part of the names of its files, made once: two resultdbs never use the same names
+    holder: str = ""  # JSON of a libs.holders.Holder
+    fence: int = 0  # grows with each holder: what an earlier one says later does not count
+    until: float = 0  # Unix time; not renewed by then, anybody may be the next holder
+    error: str = ""  # what does not work now; "": nothing
+    made: float = 0
+
+
+class SinkProgress(Struct):
+    """How far a sink is with one project. ``last`` not 0: the file of those numbers may be there already."""
+
+    sink: str
+    project: str
+    seq: int = 0  # all results up to this one are in finished files
+    first: int = 0  # of the file that was begun
+    last: int = 0
+    files: int = 0  # finished ones
+    results: int = 0  # in them
+    size: int = 0  # bytes of them
+    updated: float = 0
+    error: str = ""  # why the last try did not work; "": it did
+
+
 class UserRow(Struct):
     """Somebody who may use the web UI."""
 

@@ -10,6 +10,7 @@ from itertools import islice
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
 from crawlkit.database.base import SEARCH_SECONDS, Key, ResultPage, ResultRow, ResultSearch, ResultSet
+from crawlkit.database.memory.sinkbook import MemorySinkBook
 from crawlkit.database.rules import whole_set
 from crawlkit.database.searching import result_fits
 from crawlkit.libs.clock import SystemClock
@@ -18,11 +19,11 @@ from crawlkit.libs.result_key import REPLACE
 PAGE = 500  # rows read under one hold of the lock
 
 
-class MemoryResultStore:
-    """A :class:`~crawlkit.database.base.ResultStore`."""
+class MemoryResultStore(MemorySinkBook):
+    """A :class:`~crawlkit.database.base.ResultStore` and a :class:`~crawlkit.database.base.SinkBook`."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        super().__init__(threading.RLock())
         self._seq = 0
         self._rows: dict[str, SortedDict] = {}  # project -> seq -> ResultRow
         self._runs: dict[Key, tuple[int, int, int, int]] = {}  # (run, seq of the first, how many, known of them)
@@ -190,6 +191,11 @@ class MemoryResultStore:
 
     def drop_some(self, project: str, limit: int) -> int:
         return self.drop(project)  # memory is quick
+
+    def behind(self, project: str, seq: int) -> int:
+        with self._lock:
+            rows = self._rows.get(project, SortedDict())
+            return len(rows) - int(rows.bisect_right(seq))
 
     def position(self, follower: str) -> tuple[int, int]:
         with self._lock:

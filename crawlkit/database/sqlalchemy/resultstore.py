@@ -20,6 +20,7 @@ from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.resultkeys import Keys, KeyStatements, Owner, ranges_without, stored_owners
 from crawlkit.database.sqlalchemy.resultsearch import find
 from crawlkit.database.sqlalchemy.schema import prepare
+from crawlkit.database.sqlalchemy.sinkbook import SqlSinkBook
 from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import positions, result_keys, result_marks, result_parts, result_runs, results
 from crawlkit.libs.result_key import REPLACE, digest_of
@@ -42,12 +43,12 @@ class _Shown:
         self.replaced: list[tuple[int, int]] = []  # ranges of seq
 
 
-class SqlResultStore:
-    """A :class:`~crawlkit.database.base.ResultStore`."""
+class SqlResultStore(SqlSinkBook):
+    """A :class:`~crawlkit.database.base.ResultStore` and a :class:`~crawlkit.database.base.SinkBook`."""
 
     def __init__(self, database: Database) -> None:
         prepare(database)
-        self._database = database
+        super().__init__(database)
         dialect = database.engine.dialect
         self._keys = KeyStatements(dialect)
         self._insert = Prepared(lambda: sa.insert(results).inline(), dialect, results.columns.keys())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0002", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -365,6 +365,35 @@ positions = sa.Table(
     sa.Column("follower", sa.String(255), primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("offset", sa.BigInteger, nullable=False),
+)
+
+# Where results go beside this database. Whoever brings them there holds the row: see the columns fence and until.
+sinks = sa.Table(
+    "sinks",
+    resultdb,
+    sa.Column("sink", Digest, primary_key=True),
+    sa.Column("url", LongText, nullable=False),
+    sa.Column("series", sa.String(16), nullable=False),
+    sa.Column("holder", LongText, nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("until", Time, nullable=False),
+    sa.Column("error", LongText, nullable=False),
+    sa.Column("made", Time, nullable=False),
+)
+
+sink_progress = sa.Table(
+    "sink_progress",
+    resultdb,
+    sa.Column("sink", Digest, primary_key=True),
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("files", sa.BigInteger, nullable=False),
+    sa.Column("results", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("updated", Time, nullable=False),
+    sa.Column("error", LongText, nullable=False),
 )
 
 blobdb = sa.MetaData()
