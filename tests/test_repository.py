@@ -66,7 +66,7 @@ def test_ci_runs_the_two_commands_of_the_readme_as_printed() -> None:
     first, second = commands((ROOT / "README.md").read_text())[:2]
     for part in [*first.split(" && "), *second.split(" && ")]:
         assert part in steps(), part
-    assert re.search(r"-m pytest( -n 2 --dist loadfile)?$", second)
+    assert re.search(r"-m pytest( -n 2 --dist worksteal)?$", second)
 
 
 def test_nothing_tells_anyone_to_install_somebody_elses_package() -> None:

@@ -26,13 +26,16 @@ def save(it: Bench, project: str, case: Hostile) -> str:
     return it.projects.save(project, script(body, case.before))
 
 
-def descendants() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+def descendants(but: set[psutil.Process] | None = None) -> list[psutil.Process]:
+    """Those that run; without ``but``, which other tests left."""
+    family = set(psutil.Process().children(recursive=True)) - (but or set())
+    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_it_costs_its_own_task(name: str) -> None:
     case = HOSTILE[name]
+    others = set(descendants())
 
     async def scene() -> None:
         async with bench(**SHORT) as it:
@@ -60,8 +63,8 @@ def test_it_costs_its_own_task(name: str) -> None:
             assert after.ok
             assert os.getcwd() in after.results[0]
             assert after.results[0].endswith("true,true]")
-            await until(lambda: len(descendants()) <= 3, within=3)  # the zygote and a worker for each project
-        await until(lambda: not descendants(), within=3)
+            await until(lambda: len(descendants(others)) <= 3, within=3)  # the zygote and a worker for each project
+        await until(lambda: not descendants(others), within=3)
 
     asyncio.run(scene())
 
