@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from crawlkit.libs.errors import BadMessage, QueueUnavailable
+from crawlkit.libs.errors import BadMessage, QueueUnavailable, UsageError
 from crawlkit.message_queue import wire
 from crawlkit.message_queue.base import QueueFlow, QueueSize
 from crawlkit.message_queue.connection import Connection
@@ -30,6 +30,10 @@ FIRST_DELAY = 0.05  # seconds before the second attempt to connect; doubles up t
 LAST_DELAY = 2.0
 ANSWER = 10.0  # seconds after which a question about a queue (size, dead letters) is given up
 GREETING = 5.0
+
+
+class RefusedError(OSError):
+    """The two sides do not belong together: trying again does not help. Never leaves this module."""
 
 
 class QueueClient:
@@ -70,7 +74,11 @@ class QueueClient:
         return queue
 
     async def connect(self) -> None:
-        """Connects; raises ``QueueUnavailable`` after ``patience`` seconds. From then on the client stays connected."""
+        """Connects, and stays connected from then on.
+
+        Raises ``QueueUnavailable`` after ``patience`` seconds without a server, :class:`UsageError` at once when there
+        is one and it cannot be this client's.
+        """
         if self._keeper is not None:
             return
         deadline = asyncio.get_running_loop().time() + self.patience
@@ -79,6 +87,8 @@ class QueueClient:
             try:
                 await self._connect()
                 break
+            except RefusedError as error:
+                raise UsageError(f"the queue server at {self.where}: {error}") from None
             except OSError as error:
                 if asyncio.get_running_loop().time() + delay > deadline:
                     raise QueueUnavailable(
@@ -190,12 +200,16 @@ class QueueClient:
             if self._connection is None:
                 delay = FIRST_DELAY
                 lost = loop.time()
+                refused = ""
                 while True:
                     try:
                         await self._connect()
                         break
                     except OSError as error:
                         log.debug("the queue server at %s: %s; next try in %.2f s", self.where, error, delay)
+                        if isinstance(error, RefusedError) and str(error) != refused:
+                            refused = str(error)
+                            log.warning("the queue server at %s: %s; trying on", self.where, refused)
                     await asyncio.sleep(delay)
                     delay = min(LAST_DELAY, delay * 2)
                 log.info("connected to the queue server at %s again, after %.1f s", self.where, loop.time() - lost)
@@ -211,6 +225,7 @@ class QueueClient:
             lambda data: answers.put_nowait(wire.read_to_client(data)),
             lambda _: answers.put_nowait(None),
         )
+        connection.limit = wire.MAX_HELLO  # until the other side has shown what it is
         try:
             welcome = await asyncio.wait_for(self._greet(connection, answers), GREETING)
         except TimeoutError:
@@ -223,6 +238,7 @@ class QueueClient:
         self._epoch = welcome.epoch
         self._connection = connection
         self._down = asyncio.Event()
+        connection.limit = wire.MAX_FRAME
         connection.on_frame = self._frame
         connection.on_lost = self._lost
         self._up.set()
@@ -232,17 +248,23 @@ class QueueClient:
     async def _greet(self, connection: Connection, answers: asyncio.Queue[wire.ToClient | None]) -> wire.Welcome:
         challenge = await answers.get()
         if not isinstance(challenge, wire.Challenge):
-            raise OSError(challenge.words if isinstance(challenge, wire.Refused) else "it is no crawlkit queue server")
+            if isinstance(challenge, wire.Refused):
+                raise OSError(challenge.words)
+            raise OSError("it is no crawlkit queue server")
         if challenge.protocol != wire.PROTOCOL:
-            raise OSError(f"it speaks protocol {challenge.protocol}, this is {wire.PROTOCOL}")
+            raise RefusedError(
+                f"it speaks protocol {challenge.protocol}, this is {wire.PROTOCOL}: run the same crawlkit everywhere"
+            )
         nonce = secrets.token_bytes(wire.NONCE)
         shown = wire.proof(self.key, b"client", challenge.nonce, nonce) if self.key is not None else b""
         connection.send([wire.frame(wire.Hello(wire.PROTOCOL, self.name, nonce, shown))])
         welcome = await answers.get()
         if not isinstance(welcome, wire.Welcome):
-            raise OSError(welcome.words if isinstance(welcome, wire.Refused) else "it hung up at the greeting")
+            if isinstance(welcome, wire.Refused):
+                raise (OSError if welcome.again else RefusedError)(welcome.words)
+            raise OSError("it hung up at the greeting")
         if self.key is not None and not wire.proven(self.key, b"server", challenge.nonce, nonce, welcome.proof):
-            raise OSError("it does not have the shared key")
+            raise RefusedError("it does not have the shared key: give every process the same one")
         return welcome
 
     def _frame(self, data: Piece) -> None:

@@ -21,6 +21,14 @@ IOV = 512  # pieces in one send call
 SOCKET_BUFFER = 2**20
 REUSED = 2**21  # bytes; larger frames get a buffer of their own, which goes when they are read
 LAST_WORDS = 0.2  # seconds
+#: Over TCP: a host that is cut off or without power is noticed within ten seconds, by who waits and by who sends.
+KEEPALIVE = {
+    "TCP_KEEPIDLE": 3,  # seconds of silence until the kernel asks
+    "TCP_KEEPALIVE": 3,  # the same on macOS
+    "TCP_KEEPINTVL": 2,  # seconds from one question to the next
+    "TCP_KEEPCNT": 3,  # questions without an answer that end the connection
+    "TCP_USER_TIMEOUT": 9_000,  # milliseconds that what was sent may stay unconfirmed
+}
 
 
 class Connection:
@@ -37,6 +45,9 @@ class Connection:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option_name, value in KEEPALIVE.items():
+                if hasattr(socket, option_name):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option_name), value)
         self.limit = wire.MAX_FRAME  # bytes of a frame
         self._sock: socket.socket | None = sock
         self._fd = sock.fileno()

@@ -6,21 +6,23 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
 
-KNOWN = "memory://, local://PATH"
+KNOWN = "memory://, local://PATH, manager://:KEY@host:port"
 LATER = {  # scheme -> what it would be
     "redis": "Redis",
     "rediss": "Redis over TLS",
     "amqp": "RabbitMQ",
     "amqps": "RabbitMQ over TLS",
-    "manager": "queues over TCP",
 }
 
 
-def connect_broker(url: str, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES, name: str = "") -> Broker:
+def connect_broker(
+    url: str, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES, name: str = "", key: str = ""
+) -> Broker:
     """The broker of ``url``, not yet connected; raises :class:`UsageError` [R30].
 
     ``max_messages`` and ``max_bytes`` bound each queue where the queues live here (``memory://``); a server of
-    ``local://`` has bounds of its own. ``name`` is what the server calls this client in its log.
+    ``local://`` or ``manager://`` has bounds of its own. ``name`` is what the server calls this client in its log.
+    ``key``: that of ``manager://``, where the URL has none.
     """
     scheme, separator, _ = url.partition("://")
     if not separator:
@@ -33,6 +35,10 @@ def connect_broker(url: str, *, max_messages: int = MAX_MESSAGES, max_bytes: int
         from crawlkit.message_queue.local import LocalBroker
 
         return LocalBroker(url, name=name)
+    if scheme == "manager":
+        from crawlkit.message_queue.manager import ManagerBroker
+
+        return ManagerBroker(url, key=key, name=name)
     if scheme in LATER or scheme.startswith("kombu+"):
         words = LATER.get(scheme, "a kombu transport")
         raise UsageError(f"message queue {scheme}:// ({words}) is not in this version of crawlkit; it has {KNOWN}")

@@ -28,6 +28,8 @@ MAX_REPLY = 2**20  # bytes of bodies in one answer, unless one body is larger
 MAX_QUEUES = 1_000
 GREETING = 5.0  # seconds a client has for its first frame
 BACKLOG = 128
+TELL_AGAIN = 60.0  # seconds until the same refusal is logged again
+MAX_STRANGERS = 128  # connections that have not greeted yet
 
 
 class QueueServer:
@@ -38,7 +40,9 @@ class QueueServer:
         self.key = key  # None: whoever can open the socket may use it
         self.epoch_id = secrets.token_hex(16)
         self._sessions: set[_Session] = set()
-        self._listener: socket.socket | None = None
+        self._strangers: dict[_Session, None] = {}  # who has not greeted yet, in the order of coming
+        self._refusals: dict[str, float] = {}
+        self._listeners: list[socket.socket] = []
         self._changed: set[MemoryQueue] = set()
 
     def sizes(self) -> dict[str, QueueSize]:
@@ -47,7 +51,7 @@ class QueueServer:
 
     def clients(self) -> list[str]:
         """The names that the connected clients gave themselves."""
-        return sorted(session.name for session in self._sessions)
+        return sorted(session.name for session in self._sessions if session not in self._strangers)
 
     def queue(self, name: str) -> MemoryQueue:
         """The queue itself, for the process that serves it."""
@@ -57,31 +61,35 @@ class QueueServer:
         return queue
 
     def listen(self, listener: socket.socket) -> None:
-        """Takes clients from a bound socket."""
+        """Takes clients from a bound socket, from several when called again."""
         listener.setblocking(False)
+        self._listeners.append(listener)
         listener.listen(BACKLOG)
-        self._listener = listener
         asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
 
     async def close(self) -> None:
         """Ends every connection; what the clients held is back in the queues, which stay usable in this process."""
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
+        for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
         for session in list(self._sessions):
             session.connection.close("the server stops")
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file handles left: the next client comes when some are free
                 log.error("the queue server cannot take a client: %s", error)
                 return
-            self._sessions.add(_Session(self, sock))
+            session = _Session(self, sock, f"a client at {peer[0]}" if isinstance(peer, tuple) else "a client")
+            self._sessions.add(session)
+            self._strangers[session] = None
+            if len(self._strangers) > MAX_STRANGERS:
+                next(iter(self._strangers)).refuse("too many come at once", again=True)
 
     def _on_change(self, queue: MemoryQueue) -> None:
         if not self._changed:
@@ -94,9 +102,24 @@ class QueueServer:
             for queue in changed:
                 session.tell_room(queue)
 
+    def tell_refusal(self, words: str) -> None:
+        """Logs it, the same once in a while: who is refused tries again and again."""
+        now = asyncio.get_running_loop().time()
+        if now - self._refusals.get(words, -TELL_AGAIN) < TELL_AGAIN:
+            return
+        if len(self._refusals) > MAX_STRANGERS:
+            self._refusals.clear()
+        self._refusals[words] = now
+        log.warning("the queue server refused %s", words)
+
+    def greeted(self, session: _Session) -> None:
+        """A session is no stranger any more, or will not become a guest."""
+        self._strangers.pop(session, None)
+
     def forget(self, session: _Session) -> None:
         """A session ended."""
         self._sessions.discard(session)
+        self._strangers.pop(session, None)
 
 
 class LocalServer(QueueServer):
@@ -157,9 +180,9 @@ class LocalServer(QueueServer):
 class _Session:
     """One client."""
 
-    def __init__(self, server: QueueServer, sock: socket.socket) -> None:
+    def __init__(self, server: QueueServer, sock: socket.socket, name: str) -> None:
         self.server = server
-        self.name = "?"
+        self.name = name  # until it says its own
         self.connection = Connection(sock, self._greet, self._lost)
         self.connection.limit = wire.MAX_HELLO
         self._nonce = secrets.token_bytes(wire.NONCE) if server.key is not None else b""
@@ -167,7 +190,7 @@ class _Session:
         self._parked: dict[int, asyncio.Future[None]] = {}  # requests that wait
         self._told: dict[str, int] = {}  # the room that the client knows of, for the queues it watches
         self._leaving = False
-        self._timer = asyncio.get_running_loop().call_later(GREETING, self._refuse, "no greeting")
+        self._timer = asyncio.get_running_loop().call_later(GREETING, self.refuse, "no greeting", True)
         self.connection.send([wire.frame(wire.Challenge(wire.PROTOCOL, self._nonce))])
 
     # Coming and going.
@@ -177,24 +200,28 @@ class _Session:
         if not isinstance(hello, wire.Hello):
             raise BadMessage("the first frame is not a greeting")
         if hello.protocol != wire.PROTOCOL:
-            self._refuse(f"protocol {hello.protocol}, this is {wire.PROTOCOL}: run the same crawlkit everywhere")
+            self.refuse(f"protocol {hello.protocol}, this is {wire.PROTOCOL}: run the same crawlkit everywhere")
             return
         key = self.server.key
         shown = b""
         if key is not None:
             if len(hello.nonce) != wire.NONCE or not wire.proven(key, b"client", self._nonce, hello.nonce, hello.proof):
-                self._refuse("the key is wrong: give every process the same one")
+                self.refuse("the key is wrong: give every process the same one")
                 return
             shown = wire.proof(key, b"server", self._nonce, hello.nonce)
         self._timer.cancel()
+        self.server.greeted(self)
         self.name = hello.name
         self.connection.limit = wire.MAX_FRAME
         self.connection.on_frame = self._frame
         self.connection.send([wire.frame(wire.Welcome(self.server.epoch_id, shown))])
 
-    def _refuse(self, words: str) -> None:
-        log.warning("the queue server refused a client: %s", words)
-        self.connection.send([wire.frame(wire.Refused(words))])
+    def refuse(self, words: str, again: bool = False) -> None:
+        """Ends the connection, with a reason. ``again``: another try may help."""
+        self._timer.cancel()
+        self.server.greeted(self)
+        self.server.tell_refusal(f"{self.name}: {words}")
+        self.connection.send([wire.frame(wire.Refused(words, again))])
         self.connection.close_soon(words)
 
     def _lost(self, reason: str) -> None:

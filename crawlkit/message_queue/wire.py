@@ -163,6 +163,7 @@ class Refused(Struct, array_like=True, tag=107):
     """The server ends the connection."""
 
     words: str
+    again: bool = False  # whether another try may help
 
 
 ToServer = Hello | Put | Get | Ack | Nack | Reject | Dead | Size | Purge | Watch | Cancel | Sizes | Flows | Bye

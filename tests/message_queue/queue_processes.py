@@ -1,11 +1,12 @@
-"""Run as ``python -m tests.message_queue.queue_processes ROLE PATH``: processes to be killed by tests."""
+"""Run as ``python -m tests.message_queue.queue_processes ROLE PATH|URL``: processes to be killed by tests."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from crawlkit.message_queue.local import LocalBroker, LocalServer
+from crawlkit.message_queue.local import LocalServer
+from crawlkit.message_queue.registry import connect_broker
 
 
 async def serve(path: str) -> None:
@@ -17,7 +18,7 @@ async def serve(path: str) -> None:
 
 async def consume(path: str) -> None:
     """Takes messages and says so; acknowledges all but the last ten of each batch, then waits to be killed."""
-    broker = LocalBroker(f"local://{path}", name="doomed")
+    broker = connect_broker(path if "://" in path else f"local://{path}", name="doomed")
     await broker.connect()
     queue = broker.queue("work")
     batch = await queue.get_many(30)

@@ -12,7 +12,9 @@ import pytest
 from crawlkit.libs.errors import QueueFull
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.message_queue.local import LocalBroker, LocalServer
+from crawlkit.message_queue.manager import ManagerBroker, ManagerServer
 from crawlkit.message_queue.memory import MemoryBroker
+from tests.servers import free_port
 
 Open = Callable[[Path, int, int], AbstractAsyncContextManager[Broker]]
 
@@ -40,7 +42,21 @@ async def local(path: Path, max_messages: int, max_bytes: int) -> AsyncIterator[
         await server.close()
 
 
-BACKENDS: dict[str, Open] = {"memory": memory, "local": local}
+@asynccontextmanager
+async def manager(_: Path, max_messages: int, max_bytes: int) -> AsyncIterator[Broker]:
+    url = f"manager://:a-key-for-the-contract@127.0.0.1:{free_port()}"
+    server = ManagerServer(url, max_messages=max_messages, max_bytes=max_bytes)
+    await server.start()
+    broker = ManagerBroker(url)
+    await broker.connect()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+        await server.close()
+
+
+BACKENDS: dict[str, Open] = {"memory": memory, "local": local, "manager": manager}
 
 
 @pytest.fixture(params=sorted(BACKENDS))

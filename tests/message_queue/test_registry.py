@@ -27,7 +27,7 @@ def test_local(tmp_path):
         ("redis://localhost:6379/0", "Redis.*not in this version"),
         ("redis://h1:1,h2:2", "Redis.*not in this version"),
         ("amqp://guest:guest@localhost:5672/%2F", "RabbitMQ"),
-        ("manager://host:1234", "TCP"),
+        ("manager://host:1234", "there is no key"),
         ("kombu+sqs://x", "kombu"),
         ("beanstalk://x", "beanstalk:// is unknown"),
         ("nonsense", "write a URL"),
