@@ -23,11 +23,11 @@ REUSED = 2**21  # bytes; larger frames get a buffer of their own, which goes whe
 LAST_WORDS = 0.2  # seconds
 #: Over TCP: a host that is cut off or without power is noticed within ten seconds, by who waits and by who sends.
 KEEPALIVE = {
-    "TCP_KEEPIDLE": 3,  # seconds of silence until the kernel asks
-    "TCP_KEEPALIVE": 3,  # the same on macOS
+    "TCP_KEEPIDLE": 2,  # seconds of silence until the kernel asks
+    "TCP_KEEPALIVE": 2,  # the same on macOS
     "TCP_KEEPINTVL": 2,  # seconds from one question to the next
     "TCP_KEEPCNT": 3,  # questions without an answer that end the connection
-    "TCP_USER_TIMEOUT": 9_000,  # milliseconds that what was sent may stay unconfirmed
+    "TCP_USER_TIMEOUT": 7_000,  # milliseconds that what was sent may stay unconfirmed
 }
 
 
