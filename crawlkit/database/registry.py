@@ -194,7 +194,7 @@ def _open_sqlite(url: StoreURL, read_only: bool) -> Database:
             f"database URL {url.url!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
         )
     path = place[1:]
-    from crawlkit.database.sqlalchemy.engine import open_sqlite
+    from crawlkit.database.sqlalchemy.sqlite import open_sqlite
 
     durable = url.type not in ("blobdb", "logdb")  # what a power cut takes of these is only a pity
     return open_sqlite(path, url.type, read_only=read_only, durable=durable, busy_timeout=_timeout(url, query))

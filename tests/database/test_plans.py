@@ -128,7 +128,7 @@ def test_the_resultdb_goes_by_index(resultdb: ResultStore, name: str) -> None:
 
 def test_opening_asks_for_the_version_only(tmp_path: Path, taskdb: TaskStore) -> None:
     """No look at the rows when a store is opened: ten million open as fast as ten."""
-    from crawlkit.database.sqlalchemy.engine import open_sqlite
+    from crawlkit.database.sqlalchemy.sqlite import open_sqlite
     from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
 
     taskdb.commit(Writes())

@@ -12,10 +12,25 @@ HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0003", "blobdb": "0
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-Name = sa.String(64).with_variant(mysql.VARCHAR(64, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Time: sa.Double[float] = sa.Double()  # Unix time in seconds
+Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+_BINARY = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
+
+
+def word(length: int) -> sa.String:
+    """A text of up to so many characters. Everywhere it is compared and sorted by its code points, as Python does."""
+    plain = sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+    return plain.with_variant(mysql.VARCHAR(length, **_BINARY), "mysql", "mariadb")
+
+
+def _text(of_mysql: type[mysql.TEXT] | type[mysql.LONGTEXT]) -> sa.Text:
+    text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    return text.with_variant(of_mysql(**_BINARY), "mysql", "mariadb")
+
+
+Name = word(64)
+Text = _text(mysql.TEXT)  # up to 64 KB
+LongText = _text(mysql.LONGTEXT)
 
 taskdb = sa.MetaData()
 
@@ -25,7 +40,7 @@ tasks = sa.Table(
     sa.Column("project", Name, primary_key=True),
     sa.Column("taskid", Name, primary_key=True),
     sa.Column("url", LongText, nullable=False),
-    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("host", Text, nullable=False),
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("queue", sa.Integer),
@@ -39,8 +54,8 @@ tasks = sa.Table(
     sa.Column("fetch", LongText),  # the same
     sa.Column("process", LongText),  # the same
     sa.Column("save", LongText),
-    sa.Column("etag", sa.Text),
-    sa.Column("last_modified", sa.Text),
+    sa.Column("etag", Text),
+    sa.Column("last_modified", Text),
     sa.Column("results", sa.Integer, nullable=False),
     sa.Column("lastcrawltime", Time, nullable=False),
     sa.Column("updatetime", Time, nullable=False),
@@ -75,7 +90,7 @@ leases = sa.Table(
     sa.Column("taskid", Name, primary_key=True),
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("node", sa.String(255), nullable=False),
+    sa.Column("node", word(255), nullable=False),
     sa.Column("until", Time, nullable=False),
     sa.Column("since", Time, nullable=False),
     sqlite_with_rowid=False,
@@ -91,9 +106,9 @@ attempts = sa.Table(
     sa.Column("started", Time, nullable=False),
     sa.Column("ended", Time, nullable=False),
     sa.Column("ok", sa.Boolean, nullable=False),
-    sa.Column("node", sa.String(255), nullable=False),
-    sa.Column("script", sa.String(32), nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("node", word(255), nullable=False),
+    sa.Column("script", word(32), nullable=False),
+    sa.Column("reason", Text, nullable=False),
     sa.Column("fetch", LongText, nullable=False),
     sa.Column("process", LongText, nullable=False),
 )
@@ -103,21 +118,21 @@ ticks = sa.Table(
     "ticks",
     taskdb,
     sa.Column("project", Name, primary_key=True),
-    sa.Column("method", sa.String(255), primary_key=True),
+    sa.Column("method", word(255), primary_key=True),
     sa.Column("instant", Time, primary_key=True, autoincrement=False),
     sa.Column("taskid", Name, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("reason", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 
 nodes = sa.Table(
     "nodes",
     taskdb,
-    sa.Column("node", sa.String(255), primary_key=True),
-    sa.Column("role", sa.String(64), nullable=False),
-    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("node", word(255), primary_key=True),
+    sa.Column("role", word(64), nullable=False),
+    sa.Column("host", word(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("version", word(64), nullable=False),
     sa.Column("started", Time, nullable=False),
     sa.Column("seen", Time, nullable=False),
     sa.Column("stats", LongText, nullable=False),
@@ -129,8 +144,8 @@ ledger = sa.Table(
     "ledger",
     taskdb,
     sa.Column("project", Name, primary_key=True),
-    sa.Column("event", sa.String(64), primary_key=True),
-    sa.Column("reason", sa.String(255), primary_key=True),
+    sa.Column("event", word(64), primary_key=True),
+    sa.Column("reason", word(255), primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -139,7 +154,7 @@ state = sa.Table(
     "state",
     taskdb,
     sa.Column("project", Name, primary_key=True),
-    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("name", word(255), primary_key=True),
     sa.Column("text", LongText, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -168,7 +183,7 @@ sa.Index("metrics_start", metrics.c.width, metrics.c.start)
 writers = sa.Table(
     "writers",
     taskdb,
-    sa.Column("writer", sa.String(64), primary_key=True),
+    sa.Column("writer", word(64), primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
@@ -180,16 +195,16 @@ projects = sa.Table(
     "projects",
     projectdb,
     sa.Column("name", Name, primary_key=True),
-    sa.Column("group", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("group", word(64), nullable=False),
+    sa.Column("status", word(16), nullable=False),
     sa.Column("script", LongText, nullable=False),
     sa.Column("comments", LongText, nullable=False),
     sa.Column("rate", sa.Double),  # NULL: unlimited
     sa.Column("burst", sa.Double, nullable=False),
     sa.Column("rate_set", sa.Boolean, nullable=False),
     sa.Column("updatetime", Time, nullable=False),
-    sa.Column("version", sa.String(32), nullable=False),
-    sa.Column("pin", sa.String(32), nullable=False, server_default=""),
+    sa.Column("version", word(32), nullable=False),
+    sa.Column("pin", word(32), nullable=False, server_default=""),
 )
 
 versions = sa.Table(
@@ -197,11 +212,11 @@ versions = sa.Table(
     projectdb,
     sa.Column("n", BigInt, primary_key=True, autoincrement=True),
     sa.Column("project", Name, nullable=False),
-    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("version", word(32), nullable=False),
     sa.Column("script", LongText, nullable=False),
     sa.Column("saved", Time, nullable=False),
-    sa.Column("author", sa.String(255), nullable=False),
-    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("author", word(255), nullable=False),
+    sa.Column("message", Text, nullable=False),
 )
 sa.Index("versions_project", versions.c.project, versions.c.version)
 
@@ -220,19 +235,19 @@ settings = sa.Table(
 project_marks = sa.Table(
     "project_marks",
     projectdb,
-    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("name", word(64), primary_key=True),
     sa.Column("value", sa.Double, nullable=False),
 )
 
 # Who may use the web UI. The names have a prefix: a server database may hold other people's tables called "users".
-Digest = sa.String(64)  # SHA-256 in hexadecimal
+Digest = word(64)  # SHA-256 in hexadecimal
 
 account_users = sa.Table(
     "account_users",
     projectdb,
     sa.Column("name", Name, primary_key=True),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("password", sa.String(255), nullable=False),
+    sa.Column("role", word(16), nullable=False),
+    sa.Column("password", word(255), nullable=False),
     sa.Column("created", Time, nullable=False),
     sa.Column("changed", Time, nullable=False),
     sa.Column("seen", Time, nullable=False),
@@ -244,8 +259,8 @@ account_tokens = sa.Table(
     sa.Column("id", Name, primary_key=True),
     sa.Column("digest", Digest, nullable=False),
     sa.Column("user", Name, nullable=False),
-    sa.Column("name", sa.String(255), nullable=False),
-    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("name", word(255), nullable=False),
+    sa.Column("role", word(16), nullable=False),
     sa.Column("created", Time, nullable=False),
     sa.Column("expires", Time),  # NULL: never
     sa.Column("used", Time, nullable=False),
@@ -257,11 +272,11 @@ account_sessions = sa.Table(
     projectdb,
     sa.Column("digest", Digest, primary_key=True),
     sa.Column("user", Name, nullable=False),
-    sa.Column("via", sa.String(16), nullable=False),
+    sa.Column("via", word(16), nullable=False),
     sa.Column("created", Time, nullable=False),
     sa.Column("expires", Time, nullable=False),
     sa.Column("seen", Time, nullable=False),
-    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("address", word(64), nullable=False),
 )
 sa.Index("account_sessions_user", account_sessions.c.user)
 
@@ -280,11 +295,11 @@ audit_log = sa.Table(
     sa.Column("id", BigInt, primary_key=True, autoincrement=True),
     sa.Column("time", Time, nullable=False),
     sa.Column("user", Name, nullable=False),
-    sa.Column("via", sa.String(16), nullable=False),
-    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("via", word(16), nullable=False),
+    sa.Column("action", word(64), nullable=False),
     sa.Column("project", Name, nullable=False),
     sa.Column("detail", LongText, nullable=False),
-    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("address", word(64), nullable=False),
     sqlite_autoincrement=True,  # a number is never given twice, also after the newest entries were removed
 )
 sa.Index("audit_log_time", audit_log.c.time)
@@ -348,21 +363,21 @@ result_parts = sa.Table(
     sa.Column("results", LongText, nullable=False),  # JSON list of JSON texts
     sa.Column("updatetime", Time, nullable=False),
     sa.Column("key_texts", LongText),  # JSON list; NULL: no keys
-    sa.Column("key_policy", sa.String(16), nullable=False, server_default=""),
+    sa.Column("key_policy", word(16), nullable=False, server_default=""),
 )
 
 # One row "seq": the last number given out. Locked first by whoever saves, so numbers follow the order of commits.
 result_marks = sa.Table(
     "result_marks",
     resultdb,
-    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("name", word(64), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
 positions = sa.Table(
     "positions",
     resultdb,
-    sa.Column("follower", sa.String(255), primary_key=True),
+    sa.Column("follower", word(255), primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("offset", sa.BigInteger, nullable=False),
 )
@@ -401,8 +416,8 @@ blobdb = sa.MetaData()
 blobs = sa.Table(
     "blobs",
     blobdb,
-    sa.Column("blob", sa.String(32), primary_key=True),
-    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("blob", word(32), primary_key=True),
+    sa.Column("key", Text, nullable=False),
     sa.Column("created", Time, nullable=False),
     sa.Column("chunks", sa.Integer),  # NULL until the body is whole
 )
@@ -411,7 +426,7 @@ sa.Index("blobs_created", blobs.c.created)
 chunks = sa.Table(
     "chunks",
     blobdb,
-    sa.Column("blob", sa.String(32), primary_key=True),
+    sa.Column("blob", word(32), primary_key=True),
     sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("data", Bytes, nullable=False),
 )
@@ -420,7 +435,7 @@ chunks = sa.Table(
 kept_pages = sa.Table(
     "kept_pages",
     blobdb,
-    sa.Column("page", sa.String(32), primary_key=True),
+    sa.Column("page", word(32), primary_key=True),
     sa.Column("project", Name, nullable=False),
     sa.Column("callback", Name, nullable=False),
     sa.Column("taskid", Name, nullable=False),
@@ -442,13 +457,13 @@ log_lines = sa.Table(
     sa.Column("n", BigInt, primary_key=True, autoincrement=True),
     sa.Column("time", Time, nullable=False),
     sa.Column("level", sa.Integer, nullable=False),
-    sa.Column("node", sa.String(255), nullable=False),
-    sa.Column("role", sa.String(255), nullable=False),
-    sa.Column("project", sa.String(255), nullable=False),
-    sa.Column("taskid", sa.String(255), nullable=False),
-    sa.Column("callback", sa.String(255), nullable=False),
-    sa.Column("url", sa.Text, nullable=False),
-    sa.Column("logger", sa.String(255), nullable=False),
+    sa.Column("node", word(255), nullable=False),
+    sa.Column("role", word(255), nullable=False),
+    sa.Column("project", word(255), nullable=False),
+    sa.Column("taskid", word(255), nullable=False),
+    sa.Column("callback", word(255), nullable=False),
+    sa.Column("url", Text, nullable=False),
+    sa.Column("logger", word(255), nullable=False),
     sa.Column("text", LongText, nullable=False),
     sqlite_autoincrement=True,  # a number is never given twice, also after the newest lines were removed
 )
@@ -465,8 +480,8 @@ sa.Index("log_lines_alarm", log_lines.c.n, sqlite_where=of_alarm, postgresql_whe
 log_nodes = sa.Table(
     "log_nodes",
     logdb,
-    sa.Column("node", sa.String(255), primary_key=True),
-    sa.Column("role", sa.String(255), nullable=False),
+    sa.Column("node", word(255), primary_key=True),
+    sa.Column("role", word(255), nullable=False),
     sa.Column("last", sa.BigInteger, nullable=False),  # its newest line
     sqlite_with_rowid=False,
 )

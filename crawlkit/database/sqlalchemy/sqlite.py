@@ -1,7 +1,4 @@
-"""Connections and transactions for every SQL store; the one place where foreign errors become crawlkit's.
-
-What only SQLite knows (pragmas, BEGIN IMMEDIATE, its error codes) stands here and nowhere else.
-"""
+"""What only SQLite knows: pragmas, BEGIN IMMEDIATE, its error codes."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ from time import sleep
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
 from crawlkit.database.rules import BUSY_TIMEOUT
+from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
@@ -37,77 +34,50 @@ _WORDS = {
 }
 
 
-class Database:
-    """One database of one store. Safe for several threads; each call borrows a connection of its own."""
+class SqliteDatabase(Database):
+    """A store in a file."""
+
+    is_sqlite = True
 
     def __init__(
         self, engine: Engine, what: str, where: str, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
     ) -> None:
-        self.engine = engine
-        self.what = what  # taskdb, projectdb, resultdb or blobdb
-        self.where = where  # for people
-        self.read_only = read_only
+        super().__init__(engine, what, where, read_only)
         self.busy_timeout = busy_timeout
-        self.is_sqlite = engine.dialect.name == "sqlite"
 
-    @contextmanager
-    def write(self, wait: float | None = None) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start (SQLite); committed at the end, or not at all.
+    def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
+        """Takes the write lock at once."""
+        if wait is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-        ``wait``: seconds to wait for the lock, if not as usual.
-        """
-        with self.translated(), self.engine.connect() as connection:
-            try:
-                if self.is_sqlite:
-                    if wait is not None:
-                        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
-            finally:
-                if wait is not None and self.is_sqlite:
-                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
+    def _waited(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
 
-    @contextmanager
-    def read(self, snapshot: bool = False) -> Iterator[Connection]:
-        """A connection for SELECTs; ``snapshot``: all of them see the same state."""
-        with self.translated(), self.engine.connect() as connection:
-            if snapshot and self.is_sqlite:
-                connection.exec_driver_sql("BEGIN")
-            yield connection
+    def _begin_snapshot(self, connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turns what the driver raises into :class:`StoreUnavailable` or :class:`StoreMismatch`."""
+        """Likewise for what the driver raises when it connects."""
         try:
-            yield
-        except exc.DBAPIError as error:
-            raise self._translate(error.orig, error) from error
-        except exc.TimeoutError as error:
-            raise StoreUnavailable(f"{self.what} {self.where}: no free connection: {error}") from error
+            with super().translated():
+                yield
         except sqlite3.Error as error:
             raise self._translate(error, error) from error
 
     def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
-        here = f"{self.what} {self.where}"
         code = str(getattr(error, "sqlite_errorname", ""))
         if code == "SQLITE_NOTADB":
-            return StoreMismatch(f"{here} is not a crawlkit store: it is not an SQLite file at all")
-        if code.startswith("SQLITE_CANTOPEN") and self.is_sqlite and not _writable(Path(self.where)):
+            return StoreMismatch(f"{self.here} is not a crawlkit store: it is not an SQLite file at all")
+        if code.startswith("SQLITE_CANTOPEN") and not _writable(Path(self.where)):
             code = "SQLITE_READONLY"
         for prefix, words in _WORDS.items():
             if code == prefix or code.startswith(prefix + "_"):
-                return StoreUnavailable(f"{here}: {words} ({error})")
-        lost = isinstance(outer, exc.DBAPIError) and outer.connection_invalidated
-        if lost or isinstance(outer, exc.OperationalError | sqlite3.OperationalError):
-            return StoreUnavailable(f"{here}: {error}")
-        return outer  # a mistake of ours: it must be seen
-
-    def close(self) -> None:
-        self.engine.dispose()
+                return StoreUnavailable(f"{self.here}: {words} ({error})")
+        if isinstance(outer, sqlite3.OperationalError):
+            return StoreUnavailable(f"{self.here}: {error}")
+        return super()._translate(error, outer)
 
 
 def sqlite_engine(
@@ -168,7 +138,7 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
 
 def open_sqlite(
     path: str, what: str, *, read_only: bool = False, durable: bool = True, busy_timeout: float = BUSY_TIMEOUT
-) -> Database:
+) -> SqliteDatabase:
     """The database in a file; raises :class:`UsageError` when there can be none.
 
     ``busy_timeout``: seconds to wait for a transaction of another process.
@@ -181,4 +151,4 @@ def open_sqlite(
     if not place.parent.is_dir():
         raise UsageError(f"{what}: there is no directory {place.parent}: make it, or give another path than {path}")
     engine = sqlite_engine(path, read_only=read_only, durable=durable, busy_timeout=busy_timeout)
-    return Database(engine, what, path, read_only, busy_timeout)
+    return SqliteDatabase(engine, what, path, read_only, busy_timeout)
