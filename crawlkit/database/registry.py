@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from crawlkit.database.base import AccountStore, BlobStore, LogStore, ProjectStore, ResultStore, TaskStore
 from crawlkit.database.rules import BUSY_TIMEOUT
+from crawlkit.database.serverurl import SERVERS, masked, parse_server
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import UsageError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from crawlkit.database.sqlalchemy.engine import Database
 
 TYPES = ("taskdb", "projectdb", "resultdb", "blobdb", "logdb")
-_SERVERS = {"postgresql": "PostgreSQL", "postgres": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 _GONE = {"mongodb", "redis", "elasticsearch", "es", "couchdb"}
 Store = TaskStore | ProjectStore | ResultStore | BlobStore | LogStore
 _EXAMPLE = "sqlite:////var/lib/crawlkit/{type}.db"
@@ -39,13 +39,15 @@ def parse(url: str) -> StoreURL:
     words = scheme.strip().lower().split("+")
     if not separator or not words[0]:
         example = _EXAMPLE.format(type="taskdb")
-        raise UsageError(f"database URL {url!r}: expected engine://place, for instance {example}")
+        raise UsageError(f"database URL {masked(url)!r}: expected engine://place, for instance {example}")
     kinds = [word for word in words if word in TYPES]
     names = [word for word in words if word not in TYPES]
     if words[0] == "sqlalchemy":
         names = names[1:]
     if len(kinds) > 1 or not names:
-        raise UsageError(f"database URL {url!r}: expected one engine and one of {', '.join(TYPES)} before '://'")
+        raise UsageError(
+            f"database URL {masked(url)!r}: expected one engine and one of {', '.join(TYPES)} before '://'"
+        )
     return StoreURL(names[0], "+".join(names[1:]), kinds[0] if kinds else "", rest, url)
 
 
@@ -73,16 +75,14 @@ def connect_accountdb(url: str, *, read_only: bool = False) -> AccountStore:
     """The accounts and the audit log in the database of the projectdb at ``url``. Raises the same."""
     parts = _of_type(url, "projectdb")
     if parts.engine == "local":
-        raise UsageError(f"database URL {url!r}: a folder of scripts keeps no accounts")
+        raise UsageError(f"database URL {masked(url)!r}: a folder of scripts keeps no accounts")
     if _in_memory(parts):
         from crawlkit.database.memory import MemoryAccountStore
 
         return MemoryAccountStore()
-    if parts.engine != "sqlite":
-        raise _refusal(parts)
+    database = _open(parts, read_only)
     from crawlkit.database.sqlalchemy.accountstore import SqlAccountStore
 
-    database = _open_sqlite(parts, read_only)
     try:
         return SqlAccountStore(database)
     except BaseException:
@@ -93,7 +93,9 @@ def connect_accountdb(url: str, *, read_only: bool = False) -> AccountStore:
 def check(url: str, kind: str) -> StoreURL:
     """The URL of a store of that kind, taken apart; raises :class:`UsageError` for one that cannot be served."""
     parts = _of_type(url, kind)
-    if parts.engine not in ("sqlite", "memory") and not (parts.engine == "local" and kind == "projectdb"):
+    if parts.engine in SERVERS:
+        parse_server(parts.engine, parts.driver, parts.rest, url)
+    elif parts.engine not in ("sqlite", "memory") and not (parts.engine == "local" and kind == "projectdb"):
         raise _refusal(parts)
     return parts
 
@@ -107,25 +109,25 @@ def connect_database(url: str) -> Store:
     """pyspider's form: the type stands in the scheme, ``sqlite+taskdb:///task.db`` [R10]."""
     parts = parse(url)
     if not parts.type:
-        raise UsageError(f"database URL {url!r}: say which database it is: {parts.engine}+taskdb://, +projectdb, ...")
+        raise UsageError(
+            f"database URL {masked(url)!r}: say which database it is: {parts.engine}+taskdb://, +projectdb, ..."
+        )
     return _connect(parts, False, None)
 
 
 def _of_type(url: str, kind: str) -> StoreURL:
     parts = parse(url)
     if parts.type and parts.type != kind:
-        raise UsageError(f"database URL {url!r} is for a {parts.type}, but stands where the {kind} goes")
+        raise UsageError(f"database URL {masked(url)!r} is for a {parts.type}, but stands where the {kind} goes")
     return parts._replace(type=kind)
 
 
 def _connect(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
     if _in_memory(url):
         return _memory(url.type, clock)
-    if url.engine == "sqlite":
-        return _sqlite(url, read_only, clock)
     if url.engine == "local":
         return _local(url)
-    raise _refusal(url)
+    return _sql(url, read_only, clock)
 
 
 def _in_memory(url: StoreURL) -> bool:
@@ -134,12 +136,12 @@ def _in_memory(url: StoreURL) -> bool:
 
 
 def _refusal(url: StoreURL) -> UsageError:
-    where = f"database URL {url.url!r} for the {url.type}"
-    if url.engine in _SERVERS:
-        return UsageError(f"{where}: {_SERVERS[url.engine]} is not available in this version: use {_instead(url)}")
+    where = f"database URL {masked(url.url)!r} for the {url.type}"
     if url.engine in _GONE:
         return UsageError(f"{where}: {url.engine} is not supported by crawlkit: use {_instead(url)}")
-    return UsageError(f"{where}: unknown engine {url.engine!r}: use sqlite or memory, for instance {_instead(url)}")
+    return UsageError(
+        f"{where}: unknown engine {url.engine!r}: use sqlite, postgresql, mysql or memory, for instance {_instead(url)}"
+    )
 
 
 def _instead(url: StoreURL) -> str:
@@ -160,8 +162,8 @@ def _memory(kind: str, clock: Clock | None) -> Store:
     return memory.MemoryBlobStore(clock)
 
 
-def _sqlite(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
-    database = _open_sqlite(url, read_only)
+def _sql(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
+    database = _open(url, read_only)
     try:
         if url.type == "taskdb":
             from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
@@ -187,16 +189,27 @@ def _sqlite(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
         raise
 
 
-def _open_sqlite(url: StoreURL, read_only: bool) -> Database:
+def _open(url: StoreURL, read_only: bool) -> Database:
+    durable = url.type not in ("blobdb", "logdb")  # what a power cut takes of these is only a pity
+    if url.engine == "sqlite":
+        return _open_sqlite(url, read_only, durable)
+    if url.engine not in SERVERS:
+        raise _refusal(url)
+    place = parse_server(url.engine, url.driver, url.rest, url.url)
+    from crawlkit.database.sqlalchemy.servers import open_server
+
+    return open_server(place, url.type, read_only=read_only, durable=durable)
+
+
+def _open_sqlite(url: StoreURL, read_only: bool, durable: bool) -> Database:
     place, _, query = url.rest.partition("?")
     if not place.startswith("/"):
         raise UsageError(
-            f"database URL {url.url!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
+            f"database URL {masked(url.url)!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
         )
     path = place[1:]
     from crawlkit.database.sqlalchemy.sqlite import open_sqlite
 
-    durable = url.type not in ("blobdb", "logdb")  # what a power cut takes of these is only a pity
     return open_sqlite(path, url.type, read_only=read_only, durable=durable, busy_timeout=_timeout(url, query))
 
 
@@ -208,13 +221,13 @@ def _timeout(url: StoreURL, query: str) -> float:
     except ValueError:
         timeout = math.nan
     if not 0 <= timeout <= 3600:
-        raise UsageError(f"database URL {url.url!r}: {query!r}: the only option is timeout=SECONDS, up to 3600")
+        raise UsageError(f"database URL {masked(url.url)!r}: {query!r}: the only option is timeout=SECONDS, up to 3600")
     return timeout
 
 
 def _local(url: StoreURL) -> ProjectStore:
     if url.type != "projectdb":
-        raise UsageError(f"database URL {url.url!r}: a folder of scripts can only be a projectdb")
+        raise UsageError(f"database URL {masked(url.url)!r}: a folder of scripts can only be a projectdb")
     from crawlkit.database.local import LocalProjectStore
 
     return LocalProjectStore([pattern for pattern in url.rest.split(",") if pattern])

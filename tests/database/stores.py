@@ -2,17 +2,74 @@
 
 from __future__ import annotations
 
+import atexit
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from crawlkit.database.base import AttemptRow, Lease, Progress, Queue, ResultSet, TaskRow, TickRow, Writes
 from crawlkit.libs.task import Status
+from tests.servers import fresh_database
 
-BACKENDS = ("memory", "sqlite")
+BACKENDS = ("memory", "sqlite", "postgresql")
+SQL = BACKENDS[1:]
+_SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}  # backend -> its name among the servers of tests
+_last: dict[sa.Engine, Path] = {}
 
 
 def url_of(backend: str, folder: Path, name: str = "store") -> str:
-    return "memory://" if backend == "memory" else f"sqlite:///{folder}/{name}.db"
+    """The URL of an empty store; the same for the same ``folder``, which is the test's own."""
+    if backend == "memory":
+        return "memory://"
+    if backend == "sqlite":
+        return f"sqlite:///{folder}/{name}.db"
+    url, engine = _database(backend, name)
+    if _last.get(engine) != folder:
+        _last[engine] = folder
+        _empty(engine)
+    return url
+
+
+@cache
+def _database(backend: str, name: str) -> tuple[str, sa.Engine]:
+    """A database of this process, made once: making all tables anew for each test would take long."""
+    stack = ExitStack()
+    url = stack.enter_context(fresh_database(_SERVER[backend]))
+    atexit.register(stack.close)
+    return url, sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+
+
+_EMPTY_POSTGRESQL = """
+DO $$
+DECLARE name text; used boolean; used_tables text[] := '{}';
+BEGIN
+    SET LOCAL synchronous_commit = off;
+    FOR name IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO used;
+        IF used AND name NOT LIKE 'crawlkit_%_version' THEN
+            used_tables := used_tables || name;
+        END IF;
+    END LOOP;
+    IF used_tables <> '{}' THEN
+        EXECUTE 'TRUNCATE ' || array_to_string(used_tables, ', ') || ' RESTART IDENTITY';
+    END IF;
+END $$
+"""
+
+
+def _empty(engine: sa.Engine) -> None:
+    """Removes all rows, and lets numbers begin at 1."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(_EMPTY_POSTGRESQL.replace("%", "%%"))
+            return
+        names = [name for name in sa.inspect(connection).get_table_names() if not name.endswith("_version")]
+        for name in names:
+            if connection.exec_driver_sql(f"SELECT 1 FROM `{name}` LIMIT 1").first():
+                connection.exec_driver_sql(f"TRUNCATE `{name}`")
 
 
 def task(taskid: str, project: str = "p", **fields: Any) -> TaskRow:

@@ -35,7 +35,7 @@ class SqlBlobStore:
 
     def create(self, chunks: Iterable[bytes], key: str) -> str:
         blob = uuid.uuid4().hex
-        with self._database.write() as connection:
+        with self._database.write(shared=True) as connection:
             # Before its pieces, without their number: a blob that is never finished is swept by its age.
             values = {"blob": blob, "key": key, "created": self._clock.time(), "chunks": None}
             connection.execute(sa.insert(blobs).values(values))
@@ -45,10 +45,10 @@ class SqlBlobStore:
             batch.append((blob, n, piece))
             n += 1
             if len(batch) == BATCH:
-                with self._database.write() as connection:
+                with self._database.write(shared=True) as connection:
                     connection.exec_driver_sql(self._insert.sql, batch)
                 batch = []
-        with self._database.write() as connection:
+        with self._database.write(shared=True) as connection:
             if batch:
                 connection.exec_driver_sql(self._insert.sql, batch)
             connection.execute(sa.update(blobs).where(blobs.c.blob == blob).values(chunks=n))
@@ -75,7 +75,7 @@ class SqlBlobStore:
             self._remove(blob)
 
     def _remove(self, blob: str) -> None:
-        with self._database.write() as connection:
+        with self._database.write(shared=True) as connection:
             connection.execute(sa.delete(blobs).where(blobs.c.blob == blob))
             connection.execute(sa.delete(chunks).where(chunks.c.blob == blob))
 

@@ -1,7 +1,7 @@
 """Logs in SQL, newest first by number: a look goes from window to window of numbers until its time is up.
 
-Where SQLite has FTS5 an index of trigrams finds parts of texts; elsewhere the lines themselves are looked at. The only
-text of statements here that one dialect alone understands is that of this index.
+Where SQLite has FTS5 an index of trigrams finds parts of texts; elsewhere the lines themselves are looked at. On a
+server the largest number given out stands in the row of ``log_nodes`` without a name, and sizes are estimated.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import SEARCH_SECONDS
-from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, like_pattern, next_window, trigram_query
+from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, fold, like_pattern, next_window, trigram_query
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, upsert
@@ -27,6 +28,8 @@ FEW = 3_000  # lines of a window that are looked at one by one rather than asked
 AT_ONCE = 250  # lines of one statement
 PRUNE_BATCH = 1_000  # lines removed in one transaction, so that nobody waits long for the lock
 MERGE_PAGES = 500  # pages of the index of texts that are written anew in one transaction
+SAMPLE = 500  # lines at either end by which a size is estimated
+OVERHEAD = 250  # bytes of a line beside its texts: other columns, a row's head, indexes
 FULL_TO = 0.9  # of the allowed size is kept when it is exceeded
 
 
@@ -44,7 +47,7 @@ class SqlLogStore:
         prepare(database)
         self._database = database
         dialect = database.engine.dialect
-        names = [name for name in COLUMNS if name != "n"]
+        names = [name for name in COLUMNS if name != "n" or not database.is_sqlite]
         self._insert = Prepared(lambda: sa.insert(log_lines).inline(), dialect, names)
         self._seen = upsert(log_nodes, dialect)
         self._lock = threading.Lock()  # one who prunes at a time
@@ -57,14 +60,19 @@ class SqlLogStore:
         if not lines:
             return self.last()
         kept = [cleaned(line) for line in lines]
-        rows = [tuple(getattr(line, name) for name in self._insert.names) for line in kept]
         with self._database.write() as connection:
             if self._database.is_sqlite:
+                rows = [tuple(getattr(line, name) for name in self._insert.names) for line in kept]
                 for start in range(0, len(rows), AT_ONCE):
                     _insert_at_once(connection, self._insert.names, rows[start : start + AT_ONCE])
+                last = _last(connection)
             else:
+                first = _last(connection) + 1
+                last = first + len(kept) - 1
+                numbered = [msgspec.structs.replace(line, n=n) for n, line in enumerate(kept, first)]
+                rows = [tuple(getattr(line, name) for name in self._insert.names) for line in numbered]
                 connection.exec_driver_sql(self._insert.sql, rows)
-            last = _last(connection)
+                connection.exec_driver_sql(self._seen.sql, ("", "", last))
             self._note_nodes(connection, kept, last - len(kept) + 1)
         return last
 
@@ -77,7 +85,7 @@ class SqlLogStore:
         with self._lock:
             with self._database.read() as connection:
                 there = _range(connection)
-                used = _used(connection) if self._database.is_sqlite else 0
+                used = _used(connection, there)
                 end = there.low if there is None else _first_since(connection, there, before)
                 if used > max_bytes:
                     share = (used - FULL_TO * max_bytes) / used
@@ -96,7 +104,7 @@ class SqlLogStore:
     def _tidy(self, first: int) -> None:
         """Nodes without lines go, and the index of texts gives back the room of what was removed."""
         with self._database.write() as connection:
-            connection.execute(sa.delete(log_nodes).where(log_nodes.c.last < first))
+            connection.execute(sa.delete(log_nodes).where(log_nodes.c.last < first, log_nodes.c.node != ""))
         working = self._has_words
         while working:
             with self._database.write() as connection:
@@ -172,8 +180,9 @@ class SqlLogStore:
             conditions = ["log_lines.n BETWEEN :low AND :high", *conditions]
             order = "log_lines.n"
         if wanted.text:
-            conditions.append(_TEXT_IS if self._database.is_sqlite else f"lower{_TEXT_IS}")
-            values["pattern"] = like_pattern(wanted.text if self._database.is_sqlite else wanted.text.lower())
+            condition, pattern = _text_is(connection.dialect.name, wanted.text)
+            conditions.append(condition)
+            values |= pattern
         columns = ", ".join(f"log_lines.{name}" for name in COLUMNS)
         query = (
             f"SELECT {columns} FROM {place} WHERE {' AND '.join(conditions)}"
@@ -187,13 +196,14 @@ class SqlLogStore:
 
     def nodes(self) -> list[tuple[str, str]]:
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(log_nodes.c.node, log_nodes.c.role).order_by(log_nodes.c.node))
+            query = sa.select(log_nodes.c.node, log_nodes.c.role).where(log_nodes.c.node != "")
+            rows = connection.execute(query.order_by(log_nodes.c.node))
             return [(row.node, row.role) for row in rows]
 
     def size(self) -> tuple[int, int]:
         with self._database.read() as connection:
             there = _range(connection)
-            used = _used(connection) if self._database.is_sqlite else 0
+            used = _used(connection, there)
             return there.high - there.low + 1, used
 
     def close(self) -> None:
@@ -207,7 +217,20 @@ def _insert_at_once(connection: Connection, names: Sequence[str], rows: Sequence
     connection.exec_driver_sql(f"INSERT INTO log_lines ({', '.join(names)}) VALUES {values}", flat)
 
 
-_TEXT_IS = "(log_lines.text) LIKE :pattern ESCAPE '\\'"
+def _text_is(dialect: str, text: str) -> tuple[str, dict[str, str]]:
+    """A condition, in whatever case ASCII letters are, and its values."""
+    values = {"pattern": like_pattern(text if dialect == "sqlite" else fold(text)), "escape": "\\"}
+    if dialect == "sqlite":
+        return "log_lines.text LIKE :pattern ESCAPE :escape", values
+    if dialect == "postgresql" or text.isascii():
+        return "lower(log_lines.text) LIKE :pattern ESCAPE :escape", values
+    # MariaDB would fold other letters, too
+    letters = (f"[{sign.lower()}{sign.upper()}]" if sign.isascii() and sign.isalpha() else sign for sign in text)
+    return "log_lines.text REGEXP :pattern", {"pattern": "".join(map(_escaped_letter, letters))}
+
+
+def _escaped_letter(sign: str) -> str:
+    return sign if len(sign) > 1 or sign.isalnum() else f"\\x{{{ord(sign):x}}}"
 
 
 def _conditions(wanted: LogFilter) -> tuple[list[str], dict[str, Any]]:
@@ -260,7 +283,7 @@ def _last(connection: Connection) -> int:
     if connection.dialect.name == "sqlite":
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'log_lines'"
         return int(connection.exec_driver_sql(query).scalar() or 0)
-    return int(connection.execute(sa.select(sa.func.max(log_lines.c.n))).scalar() or 0)
+    return int(connection.execute(sa.select(log_nodes.c.last).where(log_nodes.c.node == "")).scalar() or 0)
 
 
 def _time_of(connection: Connection, n: int) -> float | None:
@@ -283,13 +306,24 @@ def _first_since(connection: Connection, there: Range, moment: float) -> int:
     return low
 
 
-def _used(connection: Connection) -> int:
-    """Bytes of the file that are in use."""
-    pages, free, size = (
-        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
+def _used(connection: Connection, there: Range) -> int:
+    """Bytes that are in use: of the file, or by an estimate from some lines at both ends."""
+    if connection.dialect.name == "sqlite":
+        pages, free, size = (
+            int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+    each: sa.ColumnElement[int] = sa.literal(OVERHEAD)
+    for name in ("text", "url", "logger"):
+        each = each + sa.func.octet_length(log_lines.c[name])
+    ends = [
+        sa.select(each.label("size")).order_by(order).limit(SAMPLE).subquery()
+        for order in (log_lines.c.n, log_lines.c.n.desc())
+    ]
+    both = sa.union_all(*(sa.select(end.c.size) for end in ends)).subquery()
+    average = connection.execute(sa.select(sa.func.avg(both.c.size))).scalar() or 0
+    return int(float(average) * (there.high - there.low + 1))
 
 
 def _changes(connection: Connection) -> int:

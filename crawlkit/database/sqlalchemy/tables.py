@@ -14,18 +14,18 @@ HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0003", "blobdb": "0
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Time: sa.Double[float] = sa.Double()  # Unix time in seconds
 Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-_BINARY = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
+_CHARSET, _BINARY = "utf8mb4", "utf8mb4_bin"
 
 
 def word(length: int) -> sa.String:
     """A text of up to so many characters. Everywhere it is compared and sorted by its code points, as Python does."""
     plain = sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
-    return plain.with_variant(mysql.VARCHAR(length, **_BINARY), "mysql", "mariadb")
+    return plain.with_variant(mysql.VARCHAR(length, charset=_CHARSET, collation=_BINARY), "mysql", "mariadb")
 
 
 def _text(of_mysql: type[mysql.TEXT] | type[mysql.LONGTEXT]) -> sa.Text:
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-    return text.with_variant(of_mysql(**_BINARY), "mysql", "mariadb")
+    return text.with_variant(of_mysql(charset=_CHARSET, collation=_BINARY), "mysql", "mariadb")
 
 
 Name = word(64)

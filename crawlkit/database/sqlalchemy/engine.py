@@ -1,0 +1,113 @@
+"""Connections and transactions for every SQL store; the one place where foreign errors become crawlkit's.
+
+What only one kind of database knows stands in its own module: ``sqlite``, ``postgresql``, ``mariadb``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection, Engine
+
+from crawlkit.libs.errors import StoreUnavailable
+
+T = TypeVar("T")
+TRIES = 4  # of a transaction that the database gave up in favour of another one
+
+
+class Conflict(StoreUnavailable):
+    """The database gave up this transaction in favour of another one; nothing of it was kept."""
+
+
+class Database:
+    """One database of one store. Safe for several threads; each call borrows a connection of its own.
+
+    Connections are in autocommit mode; transactions are begun and ended here in so many words.
+    """
+
+    is_sqlite = False
+
+    def __init__(self, engine: Engine, what: str, where: str, read_only: bool = False) -> None:
+        self.engine = engine
+        self.what = what  # taskdb, projectdb, resultdb, blobdb or logdb
+        self.where = where  # for people: without a password
+        self.read_only = read_only
+
+    @contextmanager
+    def write(self, wait: float | None = None, *, shared: bool = False) -> Iterator[Connection]:
+        """A transaction; committed at the end, or not at all. One at a time holds the store, unless ``shared``.
+
+        ``wait``: seconds to wait for the others, if not as usual. SQLite has no shared ones.
+        """
+        with self.translated(), self.engine.connect() as connection:
+            try:
+                self._begin(connection, wait, shared)
+                yield connection
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+            finally:
+                if wait is not None:
+                    self._waited(connection)
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Runs ``work`` in a transaction of its own, again when the database gave it up in favour of another one."""
+        for left in reversed(range(TRIES)):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except Conflict:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def read(self, snapshot: bool = False) -> Iterator[Connection]:
+        """A connection for SELECTs; ``snapshot``: all of them see the same state."""
+        with self.translated(), self.engine.connect() as connection:
+            if not snapshot:
+                yield connection
+                return
+            self._begin_snapshot(connection)
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
+        raise NotImplementedError
+
+    def _waited(self, connection: Connection) -> None:
+        """Undoes what ``wait`` changed in :meth:`_begin`."""
+
+    def _begin_snapshot(self, connection: Connection) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns what the driver raises into :class:`StoreUnavailable` or :class:`StoreMismatch`."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._translate(error.orig, error) from error
+        except exc.TimeoutError as error:
+            raise StoreUnavailable(f"{self.here}: no free connection: {error}") from error
+
+    def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
+        """What is to be raised for the driver's ``error``; ``outer`` itself for a mistake of ours: it must be seen."""
+        lost = isinstance(outer, exc.DBAPIError) and outer.connection_invalidated
+        if lost or isinstance(outer, exc.OperationalError | exc.InterfaceError):
+            return StoreUnavailable(f"{self.here}: {error}")
+        return outer
+
+    @property
+    def here(self) -> str:
+        """For the beginning of a message."""
+        return f"{self.what} {self.where}"
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,201 @@
+"""What only PostgreSQL knows: how to connect, advisory locks, its error codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import Connection, Engine
+
+from crawlkit.database.rules import BUSY_TIMEOUT
+from crawlkit.database.serverurl import ServerURL
+from crawlkit.database.sqlalchemy.engine import Conflict, Database
+from crawlkit.database.sqlalchemy.servers import CONNECT_TIMEOUT, UNHEARD, server_engine
+from crawlkit.database.sqlalchemy.tables import HEADS
+from crawlkit.libs.errors import StoreMismatch, StoreUnavailable
+
+LOCKS = 0x63726177  # "craw": the class of all advisory locks of crawlkit
+_WRITER = {what: number for number, what in enumerate(HEADS, 1)}
+
+# beginning of an SQLSTATE -> words
+_WORDS = {
+    "57P": "the server is shutting down or starting",
+    "53100": "the server's disk is full: free some space, the work goes on by itself",
+    "53200": "the server is out of memory",
+    "53300": "the server has too many connections: raise its max_connections",
+    "25006": "the server is read-only, perhaps a standby: name the primary in the URL",
+    "55P03": "another process holds its lock for too long",
+    "42501": "the user may not do this: GRANT it the rights, or make it the owner of the database",
+    "58": "the server fails to read or write its files: look at its log",
+    "XX001": "the database is damaged: restore it from a backup",
+    "XX002": "the database is damaged: restore it from a backup",
+}
+_CONFLICTS = ("40001", "40P01")
+# what libpq says when it cannot connect -> what to do
+_CONNECTING = {
+    "authentication failed": "look at the user and the password in the URL",
+    "no password supplied": "write the password into the URL, user:password@host",
+    "no pg_hba.conf entry": "the server lets nobody in from here: add a line to its pg_hba.conf",
+    "Connection refused": "is the server running there?",
+    "timeout expired": "is the server running there, and no firewall in between?",
+    "could not translate host name": "look at the name of the host in the URL",
+    "failed to resolve host": "look at the name of the host in the URL",
+    "certificate": "look at sslmode and sslrootcert in the URL",
+    "does not support SSL": "look at sslmode in the URL",
+}
+
+
+class PostgresDatabase(Database):
+    """A store in PostgreSQL."""
+
+    def __init__(self, engine: Engine, what: str, where: str, read_only: bool, busy_timeout: float) -> None:
+        super().__init__(engine, what, where, read_only)
+        self._busy_timeout = busy_timeout
+        self._exclusive = f"BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {_WRITER[what]})"
+
+    def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
+        begin = "BEGIN" if shared else self._exclusive
+        if wait is not None:
+            begin = begin.replace("BEGIN", f"BEGIN; SET LOCAL lock_timeout = {int(wait * 1000)}")
+        connection.exec_driver_sql(begin)  # in one message, without values
+
+    def _begin_snapshot(self, connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
+        code = str(getattr(error, "sqlstate", "") or "")
+        said = " ".join(str(error).split())
+        if code in _CONFLICTS:
+            return Conflict(f"{self.here}: {said}")
+        for prefix, words in _WORDS.items():
+            if code.startswith(prefix):
+                return StoreUnavailable(f"{self.here}: {words} ({said})")
+        if isinstance(error, psycopg.OperationalError) and not code:
+            return StoreUnavailable(f"{self.here}: {_hint(said)}")
+        return super()._translate(error, outer)
+
+
+def _hint(said: str) -> str:
+    """What libpq said when it could not connect, and what to do."""
+    hint = next((hint for part, hint in _CONNECTING.items() if part in said), "")
+    return f"{hint} ({said})" if hint else said
+
+
+def open_postgresql(url: ServerURL, what: str, *, read_only: bool = False, durable: bool = True) -> PostgresDatabase:
+    """See :func:`~crawlkit.database.sqlalchemy.servers.open_server`."""
+    busy_timeout = url.seconds("timeout", BUSY_TIMEOUT)
+    setup = _setup(read_only, durable, busy_timeout)
+
+    def connect() -> psycopg.Connection[Any]:
+        connection = psycopg.connect(**_arguments(url, what), dbname=url.database)
+        try:
+            connection.execute(setup)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    engine = server_engine("postgresql+psycopg", connect, _socket_of, use_native_hstore=False)
+    database = PostgresDatabase(engine, what, url.where, read_only, busy_timeout)
+    try:
+        _look(database, url)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _setup(read_only: bool, durable: bool, busy_timeout: float) -> bytes:
+    """What a new connection is told, in one message."""
+    orders = [
+        f"SET lock_timeout = {int(busy_timeout * 1000)}",
+        "SET client_min_messages = warning",
+        "SET default_transaction_isolation = 'read committed'",
+        # Every join here is a look-up of a few rows by key. A plan made while a table was small shall hold when it has
+        # grown: statements are prepared once.
+        "SET enable_hashjoin = off",
+        "SET enable_mergejoin = off",
+        "SET enable_material = off",
+        "SET jit = off",
+    ]
+    if read_only:
+        orders.append("SET default_transaction_read_only = on")
+    elif durable:
+        orders.append(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    else:
+        orders.append("SET synchronous_commit = off")
+    return "; ".join(orders).encode()
+
+
+def _arguments(url: ServerURL, what: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        name: value for name, value in url.options.items() if name not in ("timeout", "connect_timeout")
+    }
+    arguments.setdefault("host", url.host)
+    if url.user:
+        arguments["user"] = url.user
+    if url.password:
+        arguments["password"] = url.password
+    return arguments | {
+        "port": url.port,
+        "connect_timeout": max(2, round(url.seconds("connect_timeout", CONNECT_TIMEOUT))),
+        "application_name": f"crawlkit {what}",
+        "client_encoding": "utf8",
+        "autocommit": True,
+        "keepalives_idle": 3,
+        "keepalives_interval": 1,
+        "keepalives_count": UNHEARD - 3,
+        "tcp_user_timeout": UNHEARD * 1000,
+    }
+
+
+def _socket_of(connection: Any) -> int:
+    return -1 if connection.closed else int(connection.pgconn.socket)
+
+
+def _look(database: PostgresDatabase, url: ServerURL) -> None:
+    """Connects for the first time; makes the database when it is only that which is missing."""
+    try:
+        _check_encoding(database)
+    except StoreUnavailable as error:
+        if database.read_only or not _create(database, url, error):
+            raise
+        _check_encoding(database)
+
+
+def _check_encoding(database: PostgresDatabase) -> None:
+    with database.read() as connection:
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise StoreMismatch(
+            f"{database.here} has the encoding {encoding}, which cannot hold every text:"
+            " make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _create(database: PostgresDatabase, url: ServerURL, refused: StoreUnavailable) -> bool:
+    """Makes the database; ``False`` when it was something else that kept us out."""
+    for door in ("postgres", "template1"):
+        try:
+            with psycopg.connect(**_arguments(url, database.what), dbname=door) as connection:
+                if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (url.database,)).fetchone():
+                    return False
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(
+                        sql.Identifier(url.database)
+                    )
+                )
+                return True
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return True  # somebody was faster
+        except psycopg.errors.InsufficientPrivilege:
+            raise StoreUnavailable(
+                f"{database.here}: there is no such database, and the user may not make it:"
+                f" CREATE DATABASE {url.database} OWNER {url.user or 'the_user'} ENCODING 'UTF8' TEMPLATE template0"
+            ) from None
+        except psycopg.Error:
+            continue
+    return False
