@@ -37,7 +37,7 @@ BASE = [
     "sortedcontainers>=2.4",
 ]
 EXTRAS = {
-    "redis": ["redis>=5.0"],
+    "redis": ["hiredis>=3.1"],
     "amqp": ["kombu>=5.3"],
     "postgres": ["psycopg[binary]>=3.1.18"],
     "mysql": ["pymysql>=1.1"],

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.needs import missing
@@ -22,7 +23,7 @@ from tests.needs import missing
 SERVERS = {
     "postgres": ("postgresql+psycopg://postgres@127.0.0.1:5432/test", "psycopg"),
     "mariadb": ("mysql+pymysql://root@127.0.0.1:3306/test", "pymysql"),
-    "redis": ("redis://127.0.0.1:6379/0", "redis"),
+    "redis": ("redis://127.0.0.1:6379/0", "hiredis"),
     "amqp": ("amqp://guest:guest@127.0.0.1:5672/%2F", "kombu"),
 }
 REACH = 3.0  # seconds
@@ -79,6 +80,39 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def ask_redis(url: str, *words: str | int) -> Any:
+    """The reply to one command, on a connection of its own."""
+    import hiredis
+
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 6379), REACH) as sock:
+        sock.sendall(hiredis.pack_command(("SELECT", parts.path.strip("/") or 0)) + hiredis.pack_command(words))
+        reader = hiredis.Reader(notEnoughData=...)
+        replies: list[Any] = []
+        while len(replies) < 2:
+            if (reply := reader.gets()) is ...:
+                if not (data := sock.recv(65536)):
+                    raise ConnectionError(f"redis at {url} hung up at {words[0]}")
+                reader.feed(data)
+            else:
+                replies.append(reply)
+    if isinstance(replies[1], Exception):
+        raise replies[1]
+    return replies[1]
+
+
+@contextmanager
+def redis_space() -> Iterator[str]:
+    """The URL of a Redis with a prefix of its own; its keys are taken away at the end."""
+    url = redis_url()
+    prefix = f"test-{secrets.token_hex(6)}"
+    try:
+        yield f"{url}?prefix={prefix}"
+    finally:
+        for key in ask_redis(url, "KEYS", f"{{{prefix}}}:*"):
+            ask_redis(url, "DEL", key)
 
 
 @functools.cache

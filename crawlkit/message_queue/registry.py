@@ -6,10 +6,8 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
 
-KNOWN = "memory://, local://PATH, manager://:KEY@host:port"
+KNOWN = "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db"
 LATER = {  # scheme -> what it would be
-    "redis": "Redis",
-    "rediss": "Redis over TLS",
     "amqp": "RabbitMQ",
     "amqps": "RabbitMQ over TLS",
 }
@@ -20,8 +18,8 @@ def connect_broker(
 ) -> Broker:
     """The broker of ``url``, not yet connected; raises :class:`UsageError` [R30].
 
-    ``max_messages`` and ``max_bytes`` bound each queue where the queues live here (``memory://``); a server of
-    ``local://`` or ``manager://`` has bounds of its own. ``name`` is what the server calls this client in its log.
+    ``max_messages`` and ``max_bytes`` bound each queue; a server of ``local://`` or ``manager://`` has bounds of its
+    own. ``name`` is what the server calls this client in its log.
     ``key``: that of ``manager://``, where the URL has none.
     """
     scheme, separator, _ = url.partition("://")
@@ -39,6 +37,10 @@ def connect_broker(
         from crawlkit.message_queue.manager import ManagerBroker
 
         return ManagerBroker(url, key=key, name=name)
+    if scheme in ("redis", "rediss", "redis+unix", "unix"):
+        from crawlkit.message_queue.redis import RedisBroker
+
+        return RedisBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
     if scheme in LATER or scheme.startswith("kombu+"):
         words = LATER.get(scheme, "a kombu transport")
         raise UsageError(f"message queue {scheme}:// ({words}) is not in this version of crawlkit; it has {KNOWN}")

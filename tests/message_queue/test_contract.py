@@ -14,7 +14,8 @@ from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.message_queue.local import LocalBroker, LocalServer
 from crawlkit.message_queue.manager import ManagerBroker, ManagerServer
 from crawlkit.message_queue.memory import MemoryBroker
-from tests.servers import free_port
+from crawlkit.message_queue.registry import connect_broker
+from tests.servers import free_port, redis_space
 
 Open = Callable[[Path, int, int], AbstractAsyncContextManager[Broker]]
 
@@ -56,7 +57,18 @@ async def manager(_: Path, max_messages: int, max_bytes: int) -> AsyncIterator[B
         await server.close()
 
 
-BACKENDS: dict[str, Open] = {"memory": memory, "local": local, "manager": manager}
+@asynccontextmanager
+async def redis(_: Path, max_messages: int, max_bytes: int) -> AsyncIterator[Broker]:
+    with redis_space() as url:
+        broker = connect_broker(url, max_messages=max_messages, max_bytes=max_bytes)
+        await broker.connect()
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+BACKENDS: dict[str, Open] = {"memory": memory, "local": local, "manager": manager, "redis": redis}
 
 
 @pytest.fixture(params=sorted(BACKENDS))

@@ -1,0 +1,128 @@
+"""The first words with a Redis server: who we are, whether it will do, and the scripts it shall know.
+
+What waiting may mend is an ``OSError``; what it does not (a password, a version) is said in words that tell what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+
+from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.message_queue.redis_connection import LostError, RedisConnection, ReplyError, Script
+from crawlkit.message_queue.redis_url import RedisURL
+
+log = logging.getLogger(__name__)
+
+OLDEST = (6, 2)  # XAUTOCLAIM's, and of XPENDING with an open start
+PATIENCE = 3.0  # seconds for a connection and for its first words
+
+
+async def open_connection(
+    url: RedisURL, tls: ssl.SSLContext | None, name: str, scripts: Sequence[Script]
+) -> RedisConnection:
+    """A connection on which scripts can be called. Raises ``OSError`` or ``QueueUnavailable``."""
+    trouble: Exception = OSError("no address")
+    for host, port in url.hosts or ((url.path, 0),):
+        try:
+            return await _open(url, host, port, tls, name, scripts)
+        except socket.gaierror as error:
+            trouble = OSError(f"the name {host} does not resolve: {error.strerror}")
+        except OSError as error:
+            trouble = error
+    raise trouble
+
+
+async def _open(
+    url: RedisURL, host: str, port: int, tls: ssl.SSLContext | None, name: str, scripts: Sequence[Script]
+) -> RedisConnection:
+    loop = asyncio.get_running_loop()
+    lost: list[str] = []
+    connection = RedisConnection(lambda _: None, lost.append)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            if url.path:
+                await loop.create_unix_connection(lambda: connection, url.path)
+            else:
+                await loop.create_connection(lambda: connection, host, port, ssl=tls)
+            await _introduce(connection, url, name)
+            for loaded in [connection.ask("SCRIPT", "LOAD", script.text) for script in scripts]:
+                await loaded
+    except TimeoutError:
+        connection.abort("too slow")
+        raise OSError(f"it does not answer within {PATIENCE:g} s") from None
+    except LostError as error:
+        raise OSError(_hang_up(url, str(error) or (lost[0] if lost else ""))) from None
+    except ReplyError as error:
+        connection.abort("refused")
+        raise _meaning(url, str(error)) from None
+    except ssl.SSLError as error:
+        raise _tls_trouble(url, error) from None
+    except BaseException:
+        connection.abort("given up")
+        raise
+    return connection
+
+
+async def _introduce(connection: RedisConnection, url: RedisURL, name: str) -> None:
+    login = ("AUTH", url.user or "default", url.password) if url.password else ()
+    await connection.ask("HELLO", 3, *login)
+    if url.db:
+        await connection.ask("SELECT", url.db)
+    await connection.ask("CLIENT", "SETNAME", re.sub(r"[^!-~]", "-", name))
+    said = (await connection.ask("INFO")).decode(errors="replace")
+    info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    version = info.get("redis_version", "0.0")
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
+        raise QueueUnavailable(f"Redis at {url.where} is version {version}: crawlkit needs 6.2 or newer")
+    if info.get("loading") == "1":
+        raise OSError("it is loading its data")
+    if info.get("role") == "slave":
+        raise QueueUnavailable(f"Redis at {url.where} is a read-only replica: name its primary in --message-queue")
+    if info.get("maxmemory", "0") != "0" and info.get("maxmemory_policy", "").startswith("allkeys"):
+        log.warning(
+            "Redis at %s throws keys away when memory is short (maxmemory-policy %s), queues among them: "
+            "set it to noeviction",
+            url.where,
+            info["maxmemory_policy"],
+        )
+
+
+def _meaning(url: RedisURL, error: str) -> Exception:
+    if error.startswith(("WRONGPASS", "ERR AUTH", "ERR invalid password")):
+        return QueueUnavailable(f"Redis at {url.where} refuses the password: mend it in --message-queue")
+    if error.startswith("NOAUTH"):
+        return QueueUnavailable(
+            f"Redis at {url.where} wants a password: write it as redis://:PASSWORD@HOST:PORT/DB in --message-queue"
+        )
+    if error.startswith("NOPERM"):
+        return QueueUnavailable(f"Redis at {url.where} does not let this user work: {error}; see docs/queues.md")
+    if "DB index is out of range" in error or "invalid DB index" in error or "SELECT is not allowed" in error:
+        return QueueUnavailable(f"Redis at {url.where} has no database {url.db}: use /0, or raise its databases")
+    if "unknown command" in error:
+        return QueueUnavailable(f"Redis at {url.where} is too old ({error}): crawlkit needs 6.2 or newer")
+    return OSError(error)
+
+
+def _tls_trouble(url: RedisURL, error: ssl.SSLError) -> Exception:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return QueueUnavailable(
+            f"Redis at {url.where} shows a certificate that is not trusted ({error.verify_message}): name its"
+            " authority with ?ssl_ca_certs=FILE in --message-queue"
+        )
+    words = (error.reason or str(error)).replace("_", " ").lower()
+    return QueueUnavailable(
+        f"no TLS with Redis at {url.where} ({words}): use redis:// for a port without TLS, and ssl_certfile,"
+        " ssl_keyfile where the server asks for a certificate"
+    )
+
+
+def _hang_up(url: RedisURL, reason: str) -> str:
+    if url.tls or url.path:
+        return reason
+    return f"{reason}; a port with TLS wants rediss://" if "hung up" in reason else reason
