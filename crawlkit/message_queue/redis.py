@@ -120,7 +120,7 @@ class RedisBroker:
         """What every queue under the prefix holds, may hold and was given."""
         found = await self.answer(FLOWS)
         bounds = (self.max_messages, self.max_bytes)
-        return {one[0].decode(): QueueFlow(*one[1:], *bounds) for one in sorted(found)}
+        return {one[0].decode(): QueueFlow(*(*one[1:], *bounds)) for one in sorted(found)}
 
     async def close(self) -> None:
         """Leaves: what is still held goes back, and who waits gets ``QueueUnavailable``."""

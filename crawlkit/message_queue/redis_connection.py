@@ -1,4 +1,4 @@
-"""One connection to a Redis server: commands go out in order, replies come back in order, and pushes in between (RESP3).
+"""One connection to a Redis server: commands go out and replies come back in order, and pushes in between (RESP3).
 
 Knows nothing of queues. Many callers share it: what is sent in one turn of the loop goes out together.
 """
@@ -68,7 +68,7 @@ class RedisConnection(asyncio.BufferedProtocol):
 
     def tell(self, *words: Word) -> None:
         """Sends a command that has no reply of its own, as SUBSCRIBE."""
-        self._out.append(hiredis.pack_command(words))
+        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)

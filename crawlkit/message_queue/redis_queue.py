@@ -71,7 +71,8 @@ class RedisQueue:
             raise self._full(0) from None
         try:
             for run in _runs(bodies):
-                done += await self._put_run(run, deadline, done)
+                await self._put_run(run, deadline, done)
+                done += len(run)
         finally:
             self._line.release()
 
@@ -232,7 +233,7 @@ class RedisQueue:
     def _bounds(self) -> tuple[int, int]:
         return self.max_messages, self.max_bytes
 
-    async def _put_run(self, run: Sequence[bytes], deadline: float | None, before: int) -> int:
+    async def _put_run(self, run: Sequence[bytes], deadline: float | None, before: int) -> None:
         """Puts all, whatever comes between; ``before``: bodies of the same put that are in already."""
         loop = asyncio.get_running_loop()
         done = 0
@@ -256,7 +257,7 @@ class RedisQueue:
                     broker.took()
                 done += placed
                 if done == len(run):
-                    return done
+                    return
                 if deadline is not None and loop.time() >= deadline:
                     raise self._full(before + done)
                 with contextlib.suppress(TimeoutError):

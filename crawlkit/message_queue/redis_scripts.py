@@ -25,12 +25,14 @@ GONE_AFTER = 2_000  # ms without a beat after which a consumer without a connect
 SILENT_AFTER = 10_000  # ms without a beat after which one with a connection is
 GRACE = 3_000  # ms without judgements after the server was away
 
-_COMMON = f"""
+_COMMON = (
+    f"""
 local P = KEYS[1]
 local GROUP, BACK = 'crawlkit', '(back)'
 local MAX_DEAD, MAX_DEAD_BYTES, MAX_DEATHS, SUSPECT = {MAX_DEAD}, {MAX_DEAD_BYTES}, {MAX_DEATHS}, {SUSPECT}
 local GONE_AFTER, SILENT_AFTER, GRACE = {GONE_AFTER}, {SILENT_AFTER}, {GRACE}
-""" + """
+"""
+    + """
 local call = redis.call
 local function key(q, part) return P .. ':' .. q .. ':' .. part end
 local function now()
@@ -81,6 +83,7 @@ local function room_came(q, waiting, max_messages, max_bytes)
   return room
 end
 """
+)
 
 _BACK = """
 local function put_aside(q, id, reason)
@@ -139,7 +142,9 @@ local function remove(consumer)
 end
 """
 
-PUT = _COMMON + """
+PUT = (
+    _COMMON
+    + """
 -- queue, consumer, max_messages, max_bytes, wait, body...  ->  {how many went in, room, ever put}
 local q, max_messages, max_bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local stream, count = key(q, 'stream'), key(q, 'count')
@@ -164,16 +169,22 @@ else
 end
 return {done, room, ever}
 """
+)
 
-ROOM = _COMMON + """
+ROOM = (
+    _COMMON
+    + """
 -- queue, consumer, max_messages, max_bytes  ->  room; the consumer is told when some comes
 local q, max_messages, max_bytes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local room = room_of(q, waiting_of(q), max_messages, max_bytes)
 if room > 0 then tell('putters', q) else stand('putters', q, ARGV[2]) end
 return room
 """
+)
 
-TAKE = _COMMON + """
+TAKE = (
+    _COMMON
+    + """
 -- queue, consumer, token, limit, byte budget, wait, max_messages, max_bytes
 -- ->  {room, entries that were delivered before, how often, new entries}
 local q, me, limit, wait = ARGV[1], ARGV[2], tonumber(ARGV[4]), ARGV[6]
@@ -216,13 +227,19 @@ local waiting = length - held - taken
 if waiting > 0 then tell('takers', q) end
 return {room_came(q, waiting, tonumber(ARGV[7]), tonumber(ARGV[8])), again, counts, fresh}
 """
+)
 
-PASS = _COMMON + """
+PASS = (
+    _COMMON
+    + """
 -- queue: somebody was told of a message and does not want it
 if waiting_of(ARGV[1]) > 0 then tell('takers', ARGV[1]) end
 """
+)
 
-ACK = _COMMON + """
+ACK = (
+    _COMMON
+    + """
 -- queue, consumer, max_messages, max_bytes, (id, bytes)...  ->  room
 local q = ARGV[1]
 local stream, deaths = key(q, 'stream'), key(q, 'deaths')
@@ -239,8 +256,12 @@ if call('HEXISTS', P .. ':consumers', ARGV[2]) == 1 then
 end
 return room_came(q, waiting_of(q), tonumber(ARGV[3]), tonumber(ARGV[4]))
 """
+)
 
-NACK = _COMMON + _BACK + """
+NACK = (
+    _COMMON
+    + _BACK
+    + """
 -- queue, consumer, id...
 if call('HEXISTS', P .. ':consumers', ARGV[2]) == 0 then return end
 local ids = {}
@@ -248,21 +269,31 @@ for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
 to_back(ARGV[1], ids)
 tell('takers', ARGV[1])
 """
+)
 
-REJECT = _COMMON + _BACK + """
+REJECT = (
+    _COMMON
+    + _BACK
+    + """
 -- queue, consumer, max_messages, max_bytes, reason, id...  ->  room
 if call('HEXISTS', P .. ':consumers', ARGV[2]) == 1 then
   for i = 6, #ARGV do put_aside(ARGV[1], ARGV[i], ARGV[5]) end
 end
 return room_came(ARGV[1], waiting_of(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 """
+)
 
-DEAD = _COMMON + """
+DEAD = (
+    _COMMON
+    + """
 -- queue, limit  ->  entries, newest first
 return call('XREVRANGE', key(ARGV[1], 'dead'), '+', '-', 'COUNT', ARGV[2])
 """
+)
 
-FLOWS = _COMMON + """
+FLOWS = (
+    _COMMON
+    + """
 -- queue... (none: all)  ->  (name, messages, bytes, unacked, put, dead)...
 local names, found = ARGV, {}
 if #names == 0 then names = call('SMEMBERS', P .. ':queues') end
@@ -275,8 +306,11 @@ for _, q in ipairs(names) do
 end
 return found
 """
+)
 
-PURGE = _COMMON + """
+PURGE = (
+    _COMMON
+    + """
 -- queue, max_messages, max_bytes  ->  how many messages
 local q = ARGV[1]
 local stream = key(q, 'stream')
@@ -286,8 +320,12 @@ call('HSET', key(q, 'count'), 'bytes', 0)
 room_came(q, 0, tonumber(ARGV[2]), tonumber(ARGV[3]))
 return dropped
 """
+)
 
-GREET = _COMMON + _BACK + """
+GREET = (
+    _COMMON
+    + _BACK
+    + """
 -- consumer, token, epoch to make, 1: it is new, (queue, ever put, n, id * n)...  ->  {known, epoch}
 local me, new = ARGV[1], ARGV[4] == '1'
 call('ZREM', P .. ':beats', '')  -- a first write that memory cannot refuse: those after it pass at maxmemory too
@@ -308,8 +346,12 @@ while i <= #ARGV do
 end
 return {1, call('GET', P .. ':epoch')}
 """
+)
 
-BEAT = _COMMON + _BACK + """
+BEAT = (
+    _COMMON
+    + _BACK
+    + """
 -- consumer, token, epoch to make, max_messages, max_bytes, queue...  ->  {known, epoch, (messages that wait, room)...}
 local me, beats, judge, time = ARGV[1], P .. ':beats', P .. ':judge', now()
 call('ZREM', beats, '')  -- see GREET
@@ -350,8 +392,12 @@ for i = 6, #ARGV do
 end
 return answer
 """
+)
 
-LEAVE = _COMMON + _BACK + """
+LEAVE = (
+    _COMMON
+    + _BACK
+    + """
 -- consumer: gives back what it holds and goes
 for _, q in ipairs(call('SMEMBERS', P .. ':queues')) do
   give_back(q, ARGV[1], false)
@@ -361,5 +407,6 @@ for _, q in ipairs(call('SMEMBERS', P .. ':queues')) do
 end
 remove(ARGV[1])
 """
+)
 
 ALL = (PUT, ROOM, TAKE, PASS, ACK, NACK, REJECT, DEAD, FLOWS, PURGE, GREET, BEAT, LEAVE)

@@ -24,8 +24,6 @@ def test_local(tmp_path):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis://localhost:6379/0", "Redis.*not in this version"),
-        ("redis://h1:1,h2:2", "Redis.*not in this version"),
         ("amqp://guest:guest@localhost:5672/%2F", "RabbitMQ"),
         ("manager://host:1234", "there is no key"),
         ("kombu+sqs://x", "kombu"),
