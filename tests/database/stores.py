@@ -14,7 +14,7 @@ from crawlkit.database.base import AttemptRow, Lease, Progress, Queue, ResultSet
 from crawlkit.libs.task import Status
 from tests.servers import fresh_database
 
-BACKENDS = ("memory", "sqlite", "postgresql")
+BACKENDS = ("memory", "sqlite", "postgresql", "mariadb")
 SQL = BACKENDS[1:]
 _SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}  # backend -> its name among the servers of tests
 _last: dict[sa.Engine, Path] = {}
@@ -67,9 +67,16 @@ def _empty(engine: sa.Engine) -> None:
             connection.exec_driver_sql(_EMPTY_POSTGRESQL.replace("%", "%%"))
             return
         names = [name for name in sa.inspect(connection).get_table_names() if not name.endswith("_version")]
-        for name in names:
-            if connection.exec_driver_sql(f"SELECT 1 FROM `{name}` LIMIT 1").first():
-                connection.exec_driver_sql(f"TRUNCATE `{name}`")
+        if not names:
+            return
+        used = " UNION ALL ".join(f"(SELECT '{name}' FROM `{name}` LIMIT 1)" for name in names)
+        connection.exec_driver_sql("BEGIN")
+        for (name,) in connection.exec_driver_sql(used).all():
+            connection.exec_driver_sql(f"DELETE FROM `{name}`")
+        connection.exec_driver_sql("COMMIT")
+        counting = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+        for (name,) in connection.exec_driver_sql(f"{counting} AND auto_increment > 1").all():
+            connection.exec_driver_sql(f"ALTER TABLE `{name}` AUTO_INCREMENT = 1")
 
 
 def task(taskid: str, project: str = "p", **fields: Any) -> TaskRow:

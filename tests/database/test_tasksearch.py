@@ -17,14 +17,16 @@ from crawlkit.libs.task import Process, Status
 from .stores import attempt, task, url_of, writes
 from .test_plans import plans_of
 
-WAYS = ("memory", "sqlite", "sqlite, back in time", "sqlite, first a look")
+AT_ONCE = ("memory", "sqlite", "postgresql", "mariadb")
+BACK = ("sqlite, back in time", "postgresql, back in time", "mariadb, back in time")
+WAYS = (*AT_ONCE, *BACK, "sqlite, first a look", "postgresql, first a look")
 REASONS = ("timeout", "dns", "http")
 
 
 @pytest.fixture(params=WAYS)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskStore]:
-    if request.param in WAYS[2:]:  # nothing is few, and every stretch is short
-        monkeypatch.setattr(tasksearch, "FEW" if request.param == WAYS[2] else "NOT_SO_FEW", 0)
+    if request.param not in AT_ONCE:  # nothing is few, and every stretch is short
+        monkeypatch.setattr(tasksearch, "FEW" if request.param in BACK else "NOT_SO_FEW", 0)
         monkeypatch.setattr(tasksearch, "FIRST_STRETCH", 3)
         monkeypatch.setattr(tasksearch, "STRETCH", 7)
     made = connect_taskdb(url_of(request.param.partition(",")[0], tmp_path))

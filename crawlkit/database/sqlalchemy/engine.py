@@ -18,6 +18,11 @@ T = TypeVar("T")
 TRIES = 4  # of a transaction that the database gave up in favour of another one
 
 
+def version_table(what: str) -> str:
+    """Where the schema's version stands; one for each kind of store, so that one server database can hold all."""
+    return f"crawlkit_{what}_version"
+
+
 class Conflict(StoreUnavailable):
     """The database gave up this transaction in favour of another one; nothing of it was kept."""
 
@@ -53,6 +58,12 @@ class Database:
             finally:
                 if wait is not None:
                     self._waited(connection)
+
+    @contextmanager
+    def migration(self, wait: float) -> Iterator[Connection]:
+        """For changes of the schema: in one transaction where tables are made in transactions. One at a time."""
+        with self.write(wait=wait) as connection:
+            yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs ``work`` in a transaction of its own, again when the database gave it up in favour of another one."""

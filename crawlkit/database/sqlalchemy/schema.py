@@ -6,22 +6,20 @@ One query tells whether there is anything to do; Alembic is imported only for a 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from crawlkit.database.sqlalchemy.engine import Database
+from crawlkit.database.sqlalchemy.engine import Database, version_table
 from crawlkit.database.sqlalchemy.tables import HEADS, METADATA
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 MIGRATION_WAIT = 120.0  # seconds to wait for another process that migrates
-
-
-def version_table(what: str) -> str:
-    """Where the schema's version stands; one for each kind of store, so that one server database can hold all."""
-    return f"crawlkit_{what}_version"
+MAKING = "0"  # the version while the tables are made, where each is made in a transaction of its own
+_DONE_BEFORE = (1050, 1060, 1061, 1091)  # MariaDB: the table, the column, the index is there, or is gone, already
 
 
 def prepare(database: Database) -> None:
@@ -36,12 +34,14 @@ def prepare(database: Database) -> None:
         return
     if database.read_only:
         _refuse_read_only(database, found)
-    with database.write(wait=MIGRATION_WAIT) as connection:
+    with database.migration(MIGRATION_WAIT) as connection:
         found = _stored_version(connection, database.what)  # somebody else may have been faster
         if found == head:
             return
-        if found is None:
-            _check_empty(connection, database)
+        if found in (None, MAKING):
+            if found is None:
+                _check_empty(connection, database)
+                _stamp(connection, database.what, MAKING)
             METADATA[database.what].create_all(connection)
             _stamp(connection, database.what, head)
         else:
@@ -71,14 +71,14 @@ def _stored_version(connection: Connection, what: str) -> str | None:
 
 def _refuse_read_only(database: Database, found: str | None) -> None:
     where = f"{database.what} {database.where}"
-    if found is None:
+    if found in (None, MAKING):
         raise StoreMismatch(f"{where} is not a crawlkit {database.what}, or was never written to")
-    if found in _known_versions(database.what):
+    if found is not None and found in _known_versions(database.what):
         raise StoreMismatch(f"{where} has the older schema {found}: start crawlkit on it once, which migrates it")
     raise _newer(database, found)
 
 
-def _newer(database: Database, found: str) -> StoreMismatch:
+def _newer(database: Database, found: str | None) -> StoreMismatch:
     return StoreMismatch(
         f"{database.what} {database.where} has schema {found}, which this version does not know: it was written by a"
         " newer crawlkit; use that one, or restore a backup made before the upgrade"
@@ -127,9 +127,26 @@ def _upgrade(connection: Connection, database: Database, found: str) -> None:
             "fn": lambda revision, _: scripts._upgrade_revs(head, revision),
         },
     )
+    if connection.dialect.name not in ("sqlite", "postgresql"):
+        _pass_over_what_is_done(context.impl)
     try:
         with Operations.context(context):
             context.run_migrations()
     except CommandError as error:
         where = f"{database.what} {database.where}"
         raise StoreUnavailable(f"{where}: the migration from {found} failed: {error}") from error
+
+
+def _pass_over_what_is_done(impl: Any) -> None:
+    """Lets a migration that was cut short begin anew: what it made is there already."""
+    execute = impl._exec
+
+    def execute_unless_done(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(*args, **kwargs)
+        except exc.DBAPIError as error:
+            if error.orig is None or error.orig.args[0] not in _DONE_BEFORE:
+                raise
+            return None
+
+    impl._exec = execute_unless_done

@@ -28,19 +28,23 @@ def open_server(url: ServerURL, what: str, *, read_only: bool = False, durable: 
     ``durable=False``: a crash of the server may take the last transactions, never more. Raises :class:`UsageError`,
     ``StoreUnavailable`` or ``StoreMismatch`` in words.
     """
-    if url.kind == POSTGRESQL:
-        try:
+    try:
+        if url.kind == POSTGRESQL:
             from crawlkit.database.sqlalchemy.postgresql import open_postgresql
-        except ImportError as error:
-            raise _missing(url, error, "postgres") from None
-        return open_postgresql(url, what, read_only=read_only, durable=durable)
-    raise UsageError(f"{what} {url.where}: not available")
+
+            return open_postgresql(url, what, read_only=read_only, durable=durable)
+        from crawlkit.database.sqlalchemy.mariadb import open_mariadb
+
+        return open_mariadb(url, what, read_only=read_only)
+    except ImportError as error:
+        raise _missing(url, error) from None
 
 
-def _missing(url: ServerURL, error: ImportError, extra: str) -> Exception:
+def _missing(url: ServerURL, error: ImportError) -> Exception:
     """For a driver that cannot be imported."""
     if (error.name or "psycopg").split(".")[0] not in ("psycopg", "pymysql"):
         return error
+    extra = "postgres" if url.kind == POSTGRESQL else "mysql"
     return UsageError(f"{url.label} needs a driver ({error}): pip install 'crawlkit-framework[{extra}]'")
 
 

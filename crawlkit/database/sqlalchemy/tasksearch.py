@@ -139,9 +139,10 @@ def _retrying_query(project: str) -> sa.Select[Any]:
         .where(tasks.c.project == project, tasks.c.queue == int(Queue.TIME))
         .order_by(tasks.c.rank, tasks.c.seq)
         .limit(COUNT_RETRYING)
+        .subquery()  # MariaDB knows no LIMIT in what IN asks
     )
     query = sa.select(tasks.c.project, failed_for(), tasks.c.taskid, tasks.c.url, tasks.c.updatetime)
-    return query.where(tasks.c.project == project, tasks.c.taskid.in_(due), tasks.c.retried > 0)
+    return query.where(tasks.c.project == project, tasks.c.taskid.in_(sa.select(due.c.taskid)), tasks.c.retried > 0)
 
 
 def _source(connection: Connection, search: TaskSearch) -> tuple[sa.ColumnElement[bool], int | None]:
