@@ -34,6 +34,7 @@ COMMANDS = {
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "audit": "crawlkit.cli.audit:audit",
+    "migrate": "crawlkit.cli.migrate:migrate",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",
     "user": "crawlkit.cli.user:user",
