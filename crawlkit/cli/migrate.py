@@ -62,7 +62,7 @@ def migrate(
     for problem in problems:
         say(f"not the same: {problem}")
     if problems:
-        say(f"{len(problems)} differences: {target} is not to be used; empty it and begin anew")
+        say(f"{len(problems)} differences: {there.said} is not to be used; empty it and begin anew")
         return 1
     say(f"{rows:,} rows of {', '.join(kinds)} carried and compared in {seconds:.1f} s")
     for words in left_behind(here, there):

@@ -47,12 +47,15 @@ class Place:
 def place_of(said: str, *, like: Place | None = None) -> Place:
     """A place in words. ``like``: the other side, which says what a file is that does not exist yet."""
     from crawlkit.database.registry import parse
+    from crawlkit.database.serverurl import masked
 
     if "://" not in said:
         return data_path_place(said, Path(said))
     url = parse(said)
     if url.engine == "memory":
-        raise UsageError(f"{said}: what is in memory ends with its process: nothing can be carried from or to it")
+        raise UsageError(
+            f"{masked(said)}: what is in memory ends with its process: nothing can be carried from or to it"
+        )
     if url.type:
         return _one(said, url.type)
     if url.engine == "sqlite":
@@ -70,13 +73,17 @@ def data_path_place(said: str, folder: Path) -> Place:
 
 def server_place(url: str) -> Place:
     """All stores in one database of a server."""
+    from crawlkit.database.serverurl import masked
+
     settings = Settings(taskdb=url, projectdb=url, resultdb=url, logdb=url)
-    return Place(url, {kind: settings.store_url(kind) for kind in KINDS})
+    return Place(masked(url), {kind: settings.store_url(kind) for kind in KINDS})
 
 
 def _one(said: str, kind: str) -> Place:
+    from crawlkit.database.serverurl import masked
+
     kinds = ("projectdb", "accountdb") if kind == "projectdb" and not said.startswith("local") else (kind,)
-    return Place(said, dict.fromkeys(kinds, said))
+    return Place(masked(said), dict.fromkeys(kinds, said))
 
 
 def _kind_of(said: str, rest: str) -> str:

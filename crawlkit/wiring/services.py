@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
@@ -61,14 +60,11 @@ def build_scheduler(
 
     ``logs``, here and below: takes log lines, and says what this process is called.
     """
-    from crawlkit.database.carrying import unfinished
     from crawlkit.libs import messages
     from crawlkit.scheduler.engine import Engine
     from crawlkit.scheduler.service import SchedulerService
 
     resultdb, blobdb = stores.resultdb, stores.opened.get("blobdb")
-    if unfinished(stores.taskdb):
-        raise UsageError("a migration or a restore into this taskdb has not come to its end: run that command again")
 
     def drop_some(project: str) -> int:
         return resultdb.drop_some(project, DROP_RESULTS) or (blobdb.drop_kept(project) if blobdb is not None else 0)

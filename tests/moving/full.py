@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from crawlkit.database.carrying import carrier_of
+from crawlkit.database.sqlalchemy.carrier import tables_of
 from crawlkit.libs.metrics import MetricRow
 from crawlkit.libs.rows import (
     AttemptRow,
@@ -92,6 +95,24 @@ def fill(stores: Stores, tasks: int = 40, projects: tuple[str, ...] = ("news", "
     accounts.add_session(SessionRow("s" * 64, "ann", "password", 1.0, 9e9))
     accounts.add_link(LoginLinkRow("l" * 64, "ann", 1.0, 9e9))
     accounts.add_audit(AuditRow(1.0, "ann", "web", "project.save", "news", "detail"))
+    for kind in KINDS:
+        fill_rest(stores, kind)
+
+
+def fill_rest(stores: Stores, kind: str) -> None:
+    """A row of some values in each table that has none: also in those that came after this was written."""
+    carrier = carrier_of(stores.opened[kind], kind)
+    carrier.set_note("{}")
+    for name, table in tables_of(kind).items():
+        if not carrier.page(name, None, 1):
+            row = tuple(_value(column) for column in table.columns)
+            carrier.put(name, list(table.columns.keys()), [row], "{}")
+    carrier.set_note(None)
+
+
+def _value(column: sa.Column[Any]) -> Any:
+    kind = column.type.python_type
+    return {int: 3, float: 1.25, bool: True, bytes: b"\x00"}.get(kind, column.name[:16])
 
 
 def contents(stores: Stores, kinds: tuple[str, ...] = KINDS) -> dict[str, list[Any]]:

@@ -171,7 +171,7 @@ class SqlCarrier:
             with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=folder) as place:
                 copy = os.path.join(place, f"{self.kind}.db")
                 self._copy_file(copy)
-                from crawlkit.database.sqlalchemy.engine import open_sqlite
+                from crawlkit.database.sqlalchemy.sqlite import open_sqlite
 
                 database = open_sqlite(copy, self._database.what, read_only=True)
                 try:
@@ -181,15 +181,9 @@ class SqlCarrier:
                 finally:
                     database.close()
             return
-        with self._database.translated(), self._database.engine.connect() as connection:
-            connection.execution_options(isolation_level="REPEATABLE READ")
-            if self._database.engine.dialect.name != "postgresql":
-                connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        with self._database.read(snapshot=True) as connection:
             connection.execute(sa.select(next(iter(self._tables.values()))).limit(1))  # from here on nothing changes
-            try:
-                yield SqlCarrier(self._database, self.kind, connection)
-            finally:
-                connection.rollback()
+            yield SqlCarrier(self._database, self.kind, connection)
 
     def _copy_file(self, place: str) -> None:
         """All pages in one step: nobody who writes waits for it, and nobody's writing makes it begin anew."""

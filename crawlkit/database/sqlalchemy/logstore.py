@@ -15,12 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import SEARCH_SECONDS
-<<<<<<< HEAD
-from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, fold, like_pattern, next_window, trigram_query
-=======
 from crawlkit.database.carrying import Carrier
-from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, like_pattern, next_window, trigram_query
->>>>>>> e70b806 (Carry a crawl from any store to any other, and compare)
+from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, fold, like_pattern, next_window, trigram_query
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, upsert
