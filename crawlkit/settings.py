@@ -39,13 +39,15 @@ class Settings:
     """The global options [C01-C14], resolved."""
 
     data_path: Path = Path("data")
-    taskdb: str | None = None  # None: SQLite under the data path
-    projectdb: str | None = None
-    resultdb: str | None = None
-    logdb: str | None = None
+    database: str | None = field(default=None, repr=False)  # stands for all that are not named
+    taskdb: str | None = field(default=None, repr=False)  # None: the database, else SQLite under the data path
+    projectdb: str | None = field(default=None, repr=False)
+    resultdb: str | None = field(default=None, repr=False)
+    logdb: str | None = field(default=None, repr=False)
     log_days: float = 7.0  # how long log lines are kept
     log_size: int = 256  # MiB of them that are kept
-    message_queue: str | None = None  # None: local:// under the data path
+    message_queue: str | None = field(default=None, repr=False)  # None: local:// under the data path
+    queue_key: str | None = field(default=None, repr=False)  # of manager://, where its URL has none
     queue_maxsize: int = 100  # messages a queue; 0: no bound
     secret_key: str | None = field(default=None, repr=False)  # None: secret.key in the data path
     logging_config: Path | None = None
@@ -56,23 +58,48 @@ class Settings:
     given: frozenset[str] = field(default_factory=frozenset)  # names of those that somebody set
 
     def store_url(self, kind: str) -> str:
-        """The URL of ``taskdb``, ``projectdb``, ``resultdb`` or ``blobdb`` [C05-C07]; bodies lie beside the tasks.
+        """The URL of ``taskdb``, ``projectdb``, ``resultdb``, ``logdb`` or ``blobdb`` [C05-C07]; bodies lie beside the
+        tasks.
 
-        ``accountdb`` is the database of the projectdb; that of the data path when the projectdb is a folder of scripts.
+        ``accountdb`` is the database of the projectdb; another one when the projectdb is a folder of scripts.
         """
-        url: str | None
+        name = "project" if kind == "accountdb" else kind.removesuffix("db")
+        return self._named(kind) or f"sqlite+{name}db:///{self.data_path.absolute()}/{name}.db"
+
+    def is_here(self, kind: str) -> bool:
+        """Whether that database is a file in the data path."""
+        return self._named(kind) is None
+
+    def _named(self, kind: str) -> str | None:
+        named: str | None
         if kind == "accountdb":
-            named = self.projectdb or ""
-            kind, url = "projectdb", None if named.strip().lower().startswith("local") else named or None
+            named = None if (self.projectdb or "").strip().lower().startswith("local") else self.projectdb
+        elif kind == "blobdb":
+            named = self.taskdb and self.taskdb.replace("+taskdb://", "+blobdb://").replace("task.db", "blob.db")
         else:
-            url = getattr(self, "taskdb" if kind == "blobdb" else kind)
-        if url is not None:
-            return url if kind != "blobdb" else url.replace("+taskdb://", "+blobdb://").replace("task.db", "blob.db")
-        return f"sqlite+{kind}:///{self.data_path.absolute()}/{kind.removesuffix('db')}.db"
+            named = getattr(self, kind)
+        if named is None and self.database is not None:
+            check_database(self.database)
+        return named or self.database
 
     def queue_url(self) -> str:
         """The URL of the message queue; by default the socket that ``crawlkit all`` serves."""
         return self.message_queue or f"local://{self.data_path.absolute()}"
+
+
+def check_database(url: str) -> None:
+    """Raises :class:`UsageError` for a URL that cannot stand for every database; no password is shown."""
+    words = url.partition("://")[0].strip().lower().split("+")
+    engine = words[words[0] == "sqlalchemy" :][:1]
+    if "://" not in url or not engine:
+        raise UsageError("--database: expected a URL, for instance postgresql+psycopg://user:password@host/crawlkit")
+    if engine[0] in ("sqlite", "memory", "local"):
+        raise UsageError(
+            f"--database: {engine[0]} cannot stand for every database: name the folder of the SQLite files with"
+            " --data-path, or single ones with --taskdb, --projectdb, --resultdb, --logdb"
+        )
+    if kinds := [word for word in words if word in ("taskdb", "projectdb", "resultdb", "blobdb", "logdb")]:
+        raise UsageError(f"--database: it stands for every database: leave +{kinds[0]} out, or give it as --{kinds[0]}")
 
 
 def normalise(value: Any) -> Any:

@@ -32,6 +32,7 @@ LAST_WAIT = 1.5  # seconds for the kernel to take away what was killed
 USAGE = 2  # exit code of who cannot start as it was asked to
 FAILED = 1
 LIFELINE = "CRAWLKIT_LIFELINE"  # environment: the descriptor whose end of file means that the supervisor is gone
+READY = "CRAWLKIT_READY"  # environment: the descriptor to which a child writes a byte when it does its work
 _PR_SET_PDEATHSIG = 1
 
 
@@ -61,6 +62,7 @@ class ChildStatus:
     name: str
     pid: int | None = None  # None: it does not run now
     started: float = 0  # Unix time of its latest start
+    ready: bool = False  # it said so since then
     deaths: int = 0
 
 
@@ -111,6 +113,10 @@ class Supervisor:
         self._told: set[asyncio.Task[None]] = set()
         if len(self._status) != len(self.children):
             raise ValueError("two children have the same name")
+
+    def unready(self) -> list[str]:
+        """The names of the children that have not said that they are ready."""
+        return [status.name for status in self._status.values() if not status.ready]
 
     def status(self) -> list[ChildStatus]:
         """How every child is doing, in the order of starting."""
@@ -203,23 +209,29 @@ class Supervisor:
     async def _run_once(self, child: ChildSpec, status: ChildStatus) -> tuple[int, int]:
         """One life of a child: (exit code, pid)."""
         lifeline, write_end = os.pipe()
+        told, tell = os.pipe()
+        os.set_blocking(told, False)
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **child.env, LIFELINE: str(lifeline)},
-                pass_fds=(lifeline,),
+                env={**os.environ, **child.env, LIFELINE: str(lifeline), READY: str(tell)},
+                pass_fds=(lifeline, tell),
                 start_new_session=True,  # Ctrl-C is for the supervisor alone, and a group can be killed as a whole
             )
         except OSError as error:
             log.error("%s: %s does not start: %s", child.name, child.argv[0], error.strerror or error)
             os.close(write_end)
+            os.close(told)
             return USAGE, 0
         finally:
             os.close(lifeline)
+            os.close(tell)
         self._processes[child.name] = process
         status.pid = process.pid
         status.started = self.clock.time()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(told, self._heard, loop, told, status)
         if self._killing:
             _kill_group(process.pid)
         elif self._stopping.is_set():
@@ -229,9 +241,17 @@ class Supervisor:
         finally:
             _kill_group(process.pid)  # what it left behind
             os.close(write_end)
-            status.pid = None
+            loop.remove_reader(told)
+            os.close(told)
+            status.pid, status.ready = None, False
             del self._processes[child.name]
         return code, process.pid
+
+    @staticmethod
+    def _heard(loop: asyncio.AbstractEventLoop, told: int, status: ChildStatus) -> None:
+        """A child wrote, or closed its end."""
+        loop.remove_reader(told)
+        status.ready = bool(os.read(told, 1))
 
     def _tell(self, death: Death) -> None:
         answer = self.on_death(death) if self.on_death is not None else None
@@ -286,6 +306,15 @@ def die_with_parent(environ: MutableMapping[str, str] | None = None) -> bool:
     elif select.select([descriptor], [], [], 0)[0]:
         _end_group()  # it was over before the kernel could be asked
     return True
+
+
+def tell_ready(environ: MutableMapping[str, str] | None = None) -> None:
+    """To be called by a child when it does its work, so that its supervisor knows; nothing without a supervisor."""
+    descriptor = (os.environ if environ is None else environ).pop(READY, None)
+    if descriptor is not None:
+        with suppress(OSError):  # nobody listens any more
+            os.write(int(descriptor), b"1")
+            os.close(int(descriptor))
 
 
 def _let_the_kernel_kill(descriptor: int) -> bool:

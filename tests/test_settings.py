@@ -152,3 +152,72 @@ def test_linked_containers() -> None:
         "message_queue": "amqp://guest:guest@10.0.0.3:5672/%2F",
     }
     assert config.docker_links({}) == {}
+
+
+ALL_KINDS = ("taskdb", "projectdb", "resultdb", "blobdb", "accountdb", "logdb")
+SERVER = "postgresql+psycopg://crawl:pw@db/crawl"
+
+
+def test_one_database_stands_for_all() -> None:
+    settings = config.Settings(database=SERVER)
+    assert {settings.store_url(kind) for kind in ALL_KINDS} == {SERVER}
+    assert not any(map(settings.is_here, ALL_KINDS))
+    assert "pw" not in repr(settings)
+
+
+def test_single_databases_win_over_it() -> None:
+    other = "mysql+pymysql://other/x"
+    settings = config.Settings(database=SERVER, taskdb=other, resultdb="sqlite:////r.db", projectdb="local:///s/*.py")
+    assert settings.store_url("taskdb") == settings.store_url("blobdb") == other  # bodies lie beside the tasks
+    assert settings.store_url("resultdb") == "sqlite:////r.db"
+    assert settings.store_url("projectdb") == "local:///s/*.py"
+    assert settings.store_url("accountdb") == settings.store_url("logdb") == SERVER
+
+
+def test_without_it_the_databases_are_files_in_the_data_path(tmp_path: Path) -> None:
+    settings = config.Settings(data_path=tmp_path)
+    assert settings.store_url("taskdb") == f"sqlite+taskdb:///{tmp_path}/task.db"
+    assert settings.store_url("accountdb") == f"sqlite+projectdb:///{tmp_path}/project.db"
+    assert all(map(settings.is_here, ALL_KINDS))
+    settings.taskdb = "sqlite+taskdb:////x/task.db"
+    assert settings.store_url("blobdb") == "sqlite+blobdb:////x/blob.db"
+    assert not settings.is_here("blobdb")
+    assert settings.is_here("logdb")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:////var/x.db", "sqlite cannot stand for every database: name the folder.*--data-path"),
+        ("sqlalchemy+sqlite:////var/x.db", "sqlite cannot stand"),
+        ("memory://", "memory cannot stand"),
+        ("local:///x/*.py", "local cannot stand"),
+        ("postgresql+taskdb://crawl:pw@db/crawl", r"leave \+taskdb out, or give it as --taskdb"),
+        ("crawl:pw@db", "expected a URL"),
+        ("sqlalchemy://crawl:pw@db", "expected a URL"),
+    ],
+)
+def test_what_cannot_stand_for_all_is_refused_in_words(url: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        config.Settings(database=url).store_url("taskdb")
+    assert "pw" not in str(caught.value)
+    config.Settings(database=url, taskdb=SERVER).store_url("taskdb")  # it stands for nothing here
+
+
+def test_containers_yield_to_a_named_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    import click
+
+    from crawlkit.cli import cli
+
+    monkeypatch.setenv("MYSQL_NAME", "/web/mysql")
+    found: list[config.Settings] = []
+
+    @click.pass_context
+    def record(ctx: click.Context, /, **options: Any) -> None:
+        found.append(ctx.obj)
+
+    command = cli.get_command(click.Context(cli), "all")
+    assert command is not None
+    monkeypatch.setattr(command, "callback", record)
+    cli.main(["--database", SERVER, "all"], standalone_mode=False)
+    assert found[0].store_url("taskdb") == SERVER

@@ -21,6 +21,7 @@ from crawlkit.settings import Settings, check_config, docker_links, read_config
 
 COMMANDS = {
     "all": "crawlkit.cli.components:all_command",
+    "node": "crawlkit.cli.node:node",
     "one": "crawlkit.cli.one:one",
     "new": "crawlkit.cli.scripts:new",
     "fetch": "crawlkit.cli.look:fetch",
@@ -34,7 +35,6 @@ COMMANDS = {
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "audit": "crawlkit.cli.audit:audit",
-    "migrate": "crawlkit.cli.migrate:migrate",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",
     "user": "crawlkit.cli.user:user",
@@ -73,7 +73,8 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         help="Options from a JSON, TOML or YAML file.")  # fmt: skip
 @option("--data-path", type=click.Path(path_type=Path), default=Path("data"), show_default="./data",
         help="Where the databases and the state are.")  # fmt: skip
-@option("--taskdb", envvar="TASKDB", metavar="URL", help="Database of tasks.  [default: SQLite in the data path]")
+@option("--database", metavar="URL", help="Database for all that follow.  [default: SQLite in the data path]")
+@option("--taskdb", envvar="TASKDB", metavar="URL", help="Database of tasks.  [default: that of --database]")
 @option("--projectdb", envvar="PROJECTDB", metavar="URL", help="Database of projects.  [default: likewise]")
 @option("--resultdb", envvar="RESULTDB", metavar="URL", help="Database of results.  [default: likewise]")
 @option("--logdb", metavar="URL", help="Database of log lines.  [default: likewise]")
@@ -83,6 +84,8 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         help="MiB of log lines that are kept.")  # fmt: skip
 @option("--message-queue", envvar="AMQP_URL", metavar="URL",
         help="Queues between the components.  [default: a socket in the data path]")  # fmt: skip
+@option("--queue-key", metavar="KEY",
+        help="Shared key of manager:// for a URL without one.  [default: made of the secret key]")  # fmt: skip
 @option("--queue-maxsize", envvar="QUEUE_MAXSIZE", type=click.IntRange(min=0), default=100, show_default=True,
         help="Messages a queue holds; 0: no bound.")  # fmt: skip
 @option("--secret-key", metavar="KEY",
@@ -101,7 +104,7 @@ def cli(ctx: click.Context, /, **options: Any) -> object:
     """
     given = {name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     for name, value in docker_links(os.environ).items():
-        if name not in given:
+        if name not in given and not (name.endswith("db") and "database" in given):
             options[name] = value
             given.add(name)
     ctx.obj = Settings(**options, given=frozenset(given))

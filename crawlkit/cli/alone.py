@@ -47,6 +47,8 @@ def prepare(settings: Settings) -> None:
 
 async def serve(service: Service, queues: Broker | None, name: str) -> None:
     """Runs ``service`` until a signal comes; a second one ends the process at once."""
+    from crawlkit.supervisor import tell_ready
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -60,6 +62,7 @@ async def serve(service: Service, queues: Broker | None, name: str) -> None:
     work = asyncio.create_task(service.run(), name=name)
     stopped = asyncio.create_task(stop.wait())
     logger.info("%s is ready (pid %d)", name, os.getpid())
+    tell_ready()
     try:
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
         if work.done():

@@ -77,7 +77,7 @@ def one(
         forever=forever,
         pdb=pdb,
         interactive=interactive,
-        durable="data_path" in settings.given or "taskdb" in settings.given,
+        durable=not settings.given.isdisjoint({"data_path", "database", "taskdb"}),
         engine=_engine_options(ctx),
         fetcher=_fetcher_options(ctx, files_path),
         processor=component_options(ctx, "processor"),

@@ -1,4 +1,5 @@
-"""``crawlkit all``: a supervisor that holds the queues, and every component as a child process.
+"""``crawlkit all``: a supervisor that holds the queues, and every component as a child process; ``crawlkit node``: the
+workers only, for a scheduler on another host.
 
 Children get the resolved global options by environment variables, so that no password stands in a process list; the
 options of each component they find themselves, in the same order as when it is run alone.
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,18 @@ import crawlkit
 from crawlkit import datapath, wiring
 from crawlkit.cli import log
 from crawlkit.cli.base import PREFIX
-from crawlkit.libs.errors import CrawlkitError
+from crawlkit.libs.errors import CrawlkitError, UsageError
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
-    from crawlkit.message_queue.local import LocalServer
-    from crawlkit.supervisor import ChildSpec
+    from crawlkit.message_queue.manager import ManagerServer
+    from crawlkit.message_queue.server import LocalServer
+    from crawlkit.supervisor import ChildSpec, Supervisor
 
 START_WITHIN = 30.0  # seconds until everything should be ready
 LOOK = 0.1  # seconds between looks while starting
+#: The databases that each kind of worker opens.
+NEEDS = {"fetcher": ("blobdb",), "processor": ("projectdb", "blobdb"), "result_worker": ("resultdb",)}
 
 logger = logging.getLogger("crawlkit")
 
@@ -35,27 +39,53 @@ def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool =
     """Until SIGTERM or SIGINT; returns the exit code."""
     log.configure(settings)
     datapath.make_data_path(settings.data_path)
+    server = wiring.queue_server(settings)
     lock = datapath.Lock(settings.data_path / datapath.RUN_LOCK, "crawlkit all")
     try:
         with log.stored(settings, "supervisor"):
-            return asyncio.run(_supervise(settings, children(settings, counts, with_webui=with_webui)))
+            specs = children(settings, counts, with_webui=with_webui)
+            return asyncio.run(_supervise(settings, specs, server, wiring.KINDS))
     finally:
         lock.release()
 
 
-async def _supervise(settings: Settings, specs: list[ChildSpec]) -> int:
+def run_node(settings: Settings, counts: Mapping[str, int]) -> int:
+    """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code."""
+    log.configure(settings)
+    specs = workers(counts, environment(settings))
+    if not specs:
+        raise UsageError("crawlkit node: there is nothing to start: every number is 0")
+    roles = [role for role, count in counts.items() if count]
+    kinds = sorted({kind for role in roles for kind in NEEDS[role]})
+    for kind in kinds:
+        if settings.is_here(kind) and not (settings.data_path / f"{kind.removesuffix('db')}.db").exists():
+            raise UsageError(
+                f"crawlkit node: there is no {kind} in the data path {settings.data_path}: name the database that the"
+                " scheduler uses with --database (or CRAWLKIT_DATABASE), and its queues with --message-queue"
+            )
+    with log.stored(settings, "supervisor"):
+        return asyncio.run(_supervise(settings, specs, None, kinds))
+
+
+async def _supervise(
+    settings: Settings, specs: list[ChildSpec], server: LocalServer | ManagerServer | None, kinds: Sequence[str]
+) -> int:
+    from crawlkit.cli.reach import reach
     from crawlkit.supervisor import Supervisor
 
-    server = wiring.queue_server(settings) if settings.message_queue is None else None
     if server is not None:
         await server.start()
-    supervisor = Supervisor(specs)
-    logger.info("data is in %s", settings.data_path.absolute())
-    greeting = asyncio.create_task(_greet(settings, server, specs))
     try:
-        return await supervisor.run()
+        await reach(settings, [kind for kind in kinds if not settings.is_here(kind)], queues=server is None)
+        supervisor = Supervisor(specs)
+        if any(map(settings.is_here, kinds)):
+            logger.info("data is in %s", settings.data_path.absolute())
+        greeting = asyncio.create_task(_greet(settings, supervisor, specs))
+        try:
+            return await supervisor.run()
+        finally:
+            greeting.cancel()
     finally:
-        greeting.cancel()
         if server is not None:
             await server.close()
         logger.info("everything has stopped")
@@ -66,16 +96,25 @@ def children(settings: Settings, counts: Mapping[str, int], *, with_webui: bool 
     from crawlkit.supervisor import ChildSpec
 
     env = environment(settings)
+    specs = workers(counts, env)
+    if not counts["result_worker"] and settings.message_queue is None:
+        # somebody has to take the results and count them; queues that others share may have a taker elsewhere
+        specs.insert(0, ChildSpec("result_worker", _argv("result_worker", "--discard"), env))
+    specs.append(ChildSpec("scheduler", _argv("scheduler"), env))
+    if with_webui:
+        specs.append(ChildSpec("webui", _argv("webui"), env))
+    return specs
+
+
+def workers(counts: Mapping[str, int], env: Mapping[str, str]) -> list[ChildSpec]:
+    """Result workers, processors and fetchers, takers before givers."""
+    from crawlkit.supervisor import ChildSpec
+
     specs = []
     for role in ("result_worker", "processor", "fetcher"):
         for number in range(1, counts[role] + 1):
             name = role if counts[role] == 1 else f"{role}-{number}"
             specs.append(ChildSpec(name, _argv(role), env))
-    if not counts["result_worker"]:  # somebody has to take the results and count them
-        specs.insert(0, ChildSpec("result_worker", _argv("result_worker", "--discard"), env))
-    specs.append(ChildSpec("scheduler", _argv("scheduler"), env))
-    if with_webui:
-        specs.append(ChildSpec("webui", _argv("webui"), env))
     return specs
 
 
@@ -90,6 +129,7 @@ def environment(settings: Settings) -> dict[str, str]:
     values = {
         "CONFIG": settings.config.absolute() if settings.config else None,
         "DATA_PATH": settings.data_path.absolute(),
+        "DATABASE": settings.database,
         "TASKDB": settings.taskdb,
         "PROJECTDB": settings.projectdb,
         "RESULTDB": settings.resultdb,
@@ -97,6 +137,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LOG_DAYS": settings.log_days,
         "LOG_SIZE": settings.log_size,
         "MESSAGE_QUEUE": settings.queue_url(),
+        "QUEUE_KEY": settings.queue_key,
         "QUEUE_MAXSIZE": settings.queue_maxsize,
         "SECRET_KEY": settings.secret_key,
         "LOGGING_CONFIG": settings.logging_config.absolute() if settings.logging_config else None,
@@ -108,22 +149,20 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**found, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-async def _greet(settings: Settings, server: LocalServer | None, specs: list[ChildSpec]) -> None:
+async def _greet(settings: Settings, supervisor: Supervisor, specs: list[ChildSpec]) -> None:
     """Says once that everything is ready, or what is not."""
     deadline = asyncio.get_running_loop().time() + START_WITHIN
-    missing: list[str] = []
-    on_queues = [spec for spec in specs if spec.name != "webui"]
+    asked = any(spec.name == "scheduler" for spec in specs)
     while asyncio.get_running_loop().time() < deadline:
-        missing = await asyncio.to_thread(_missing, settings)
-        there = [name for name in server.clients() if name != "webui"] if server is not None else []
-        if server is not None and len(there) < len(on_queues):
-            missing.append(f"{len(on_queues) - len(there)} of {len(on_queues)} components")
+        missing = supervisor.unready()
+        if not missing and asked:
+            missing = await asyncio.to_thread(_missing, settings)
         if not missing:
-            what = ", ".join(spec.name for spec in specs)
-            option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
-            logger.info("ready: %s", what)
-            logger.info("add a project: crawlkit project put%s SCRIPT", option)
-            logger.info("start it: crawlkit project run%s NAME", option)
+            logger.info("ready: %s", ", ".join(spec.name for spec in specs))
+            if asked:
+                option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
+                logger.info("add a project: crawlkit project put%s SCRIPT", option)
+                logger.info("start it: crawlkit project run%s NAME", option)
             return
         await asyncio.sleep(LOOK)
     logger.warning("not ready after %g s: %s", START_WITHIN, ", ".join(missing))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from crawlkit import datapath
 from crawlkit.settings import Settings
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from crawlkit.libs.messages import Fetched
     from crawlkit.libs.task import Fetch
     from crawlkit.message_queue.base import Broker
-    from crawlkit.message_queue.local import LocalServer
+    from crawlkit.message_queue.manager import ManagerServer
+    from crawlkit.message_queue.server import LocalServer
     from crawlkit.processor.service import ProcessorService
     from crawlkit.processor.settings import ProcessorSettings
     from crawlkit.result.service import ResultService
@@ -34,18 +36,43 @@ def memory_broker(settings: Settings) -> Broker:
     return MemoryBroker(settings.queue_maxsize)
 
 
-def broker(settings: Settings, name: str) -> Broker:
-    """The queues between processes, to be connected. ``name``: what their server calls this process."""
+def broker(settings: Settings, name: str, *, patient: bool = True) -> Broker:
+    """The queues between processes, to be connected. ``name``: what their server calls this process; ``patient``:
+    whether it waits a while for a server that is not there yet."""
+    from crawlkit.message_queue.client import QueueClient
     from crawlkit.message_queue.registry import connect_broker
 
-    return connect_broker(settings.queue_url(), max_messages=settings.queue_maxsize, name=name)
+    url = settings.queue_url()
+    found = connect_broker(url, max_messages=settings.queue_maxsize, name=name, key=queue_key(settings))
+    if isinstance(found, QueueClient) and not patient:
+        found.patience = 0
+    return found
 
 
-def queue_server(settings: Settings) -> LocalServer:
-    """Serves the queues of a data path; lives in the supervisor."""
-    from crawlkit.message_queue.local import LocalServer
+def queue_server(settings: Settings) -> LocalServer | ManagerServer | None:
+    """Serves the queues of a data path, or those of ``manager://``; lives in the supervisor. None: a broker does."""
+    from crawlkit.message_queue.manager import SCHEME, ManagerServer
+    from crawlkit.message_queue.server import LocalServer
 
-    return LocalServer(settings.data_path, max_messages=settings.queue_maxsize)
+    if settings.message_queue is None:
+        return LocalServer(settings.data_path, max_messages=settings.queue_maxsize)
+    if settings.message_queue.startswith(SCHEME):
+        url = settings.message_queue
+        return ManagerServer(url, key=queue_key(settings), max_messages=settings.queue_maxsize)
+    return None
+
+
+def queue_key(settings: Settings) -> str:
+    """The key of ``manager://`` for a URL without one: as it was given, else made of the secret key; "" without both.
+
+    It is not the secret key itself, nor does it tell it.
+    """
+    from crawlkit.message_queue.manager import derived_key
+
+    if settings.queue_key:
+        return settings.queue_key
+    secret = datapath.secret_key(settings.data_path, settings.secret_key)
+    return derived_key(secret) if secret else ""
 
 
 def build_scheduler(

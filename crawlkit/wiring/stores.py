@@ -67,18 +67,11 @@ def open_store(settings: Settings, kind: str, *, create: bool = True) -> Any:
     from crawlkit.database import registry
 
     connect = getattr(registry, f"connect_{kind}")
-    if _is_here(settings, kind):
+    if settings.is_here(kind):
         if not create and not datapath.is_writable(settings.data_path):
             return connect(settings.store_url(kind), read_only=True)
         datapath.make_data_path(settings.data_path)
     return connect(settings.store_url(kind))
-
-
-def _is_here(settings: Settings, kind: str) -> bool:
-    """Whether the database is in the data path."""
-    if kind == "accountdb":
-        return settings.store_url(kind) == Settings(data_path=settings.data_path).store_url(kind)
-    return getattr(settings, "taskdb" if kind == "blobdb" else kind) is None
 
 
 @contextlib.contextmanager
@@ -97,25 +90,16 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
         return Stores({kind: remote_store(settings.server, kind) for kind in kinds})
     if not create:
         for kind in kinds:
-            if _is_here(settings, kind) and not settings.data_path.is_dir():
+            if settings.is_here(kind) and not settings.data_path.is_dir():
                 raise UsageError(f"data path {settings.data_path}: there is nothing yet; name it with --data-path")
     opened: dict[str, Any] = {}
     try:
         for kind in kinds:
             opened[kind] = open_store(settings, kind, create=create)
-        if create:
-            _check_whole(opened.get("taskdb"))
     except BaseException:
         Stores(opened).close()
         raise
     return Stores(opened)
-
-
-def _check_whole(taskdb: object) -> None:
-    from crawlkit.database.carrying import unfinished
-
-    if unfinished(taskdb):
-        raise UsageError("a migration or a restore into this taskdb has not come to its end: run that command again")
 
 
 def remote_store(server: str, kind: str) -> Any:
@@ -137,9 +121,9 @@ def memory_settings(settings: Settings) -> Settings:
 
     return dataclasses.replace(
         settings,
-        taskdb=settings.taskdb or "memory+taskdb://",
-        projectdb=settings.projectdb or "memory+projectdb://",
-        resultdb=settings.resultdb or "memory+resultdb://",
+        taskdb=settings.taskdb or settings.database or "memory+taskdb://",
+        projectdb=settings.projectdb or settings.database or "memory+projectdb://",
+        resultdb=settings.resultdb or settings.database or "memory+resultdb://",
     )
 
 

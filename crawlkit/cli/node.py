@@ -1,0 +1,29 @@
+"""``crawlkit node``: more hands for a crawl, on a host of their own."""
+
+from __future__ import annotations
+
+import click
+
+from crawlkit.cli.base import command, option, settings_of
+
+
+@command(
+    name="node",
+    example="crawlkit --database postgresql+psycopg://crawl@db/crawl --message-queue redis://broker node\n"
+    "crawlkit --database mysql+pymysql://crawl@db/crawl --message-queue manager://control:7700 node --fetcher-num 2",
+)
+@option("--fetcher-num", type=click.IntRange(min=0), default=1, show_default=True, help="Fetchers to start.")
+@option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
+@option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
+        help="Result workers to start.")  # fmt: skip
+@click.pass_context
+def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int) -> int:
+    """Start the workers of this host, for a scheduler on another one, and start again what dies.
+
+    Give the database and the message queue that the scheduler uses. The workers' own options come from the
+    environment or the config file, as under `crawlkit all`.
+    """
+    from crawlkit.cli.together import run_node
+
+    counts = {"fetcher": fetcher_num, "processor": processor_num, "result_worker": result_worker_num}
+    return run_node(settings_of(ctx), counts)

@@ -1,1 +1,0 @@
-"""Migrations, backups and pyspider's databases."""
