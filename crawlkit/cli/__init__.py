@@ -34,6 +34,7 @@ COMMANDS = {
     "task": "crawlkit.cli.task:task",
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
+    "nodes": "crawlkit.cli.nodes:nodes",
     "audit": "crawlkit.cli.audit:audit",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",

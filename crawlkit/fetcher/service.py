@@ -22,6 +22,7 @@ from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, QueueError
 from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
+from crawlkit.libs.pulse import Pulse
 from crawlkit.libs.task import NO_FETCH, host_of
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
@@ -62,6 +63,7 @@ class FetcherService:
         self._started = clock.time()
         self._host = socket.gethostname()
         self._vitals = Vitals()
+        self._pulse = Pulse(settings.heartbeat)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._held: dict[int, Dispatch] = {}  # from the take to the acknowledgement
         self._out: list[tuple[int, bytes]] = []
@@ -153,6 +155,7 @@ class FetcherService:
             self._rejects.append((delivery.id, str(error)))
             return
         self._held[delivery.id] = task
+        self._pulse.hasten()
         self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
 
     async def _reject(self) -> None:
@@ -254,7 +257,7 @@ class FetcherService:
         while True:
             with contextlib.suppress(QueueError):  # the next one says it all again
                 await self._status_queue.put_many([self._heartbeat()], self._settings.heartbeat)
-            await asyncio.sleep(self._settings.heartbeat)
+            await self._pulse.next()
 
     def _heartbeat(self) -> bytes:
         stats = dict(self.stats, running=len(self._running), inflight=len(self._held), **self._vitals.look())

@@ -280,6 +280,7 @@ class Heartbeat(Struct, array_like=True, tag="heartbeat"):
     held: list[tuple[str, str, int, int]] = []  # (project, taskid, run, attempt)
     stats: dict[str, float] = {}
     stopping: bool = False
+    paused: str = ""  # why it takes no work now
 
 
 class NewTasks(Struct, array_like=True, tag="new_tasks"):

@@ -19,6 +19,7 @@ from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError, StoreUnavailable
 from crawlkit.libs.journal import Journal
 from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, OutcomeHead, decode, encode
+from crawlkit.libs.pulse import Pulse
 from crawlkit.libs.rows import LogLine
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
@@ -88,7 +89,7 @@ class ProcessorService:
         self._ended = asyncio.Event()
         self._running = False
         self._started = clock.time()
-        self._vitals = Vitals()
+        self._vitals, self._pulse = Vitals(), Pulse(settings.heartbeat)
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = {"processed": 0.0, "failed": 0.0}
         self._paused = False
@@ -172,6 +173,7 @@ class ProcessorService:
             return
         held = self._held[key] = Held((delivery.id,), delivery.body, head, key)
         self._held_bytes += len(delivery.body)
+        self._pulse.hasten()
         if head.kind == AWAIT:
             self._spawn(self._answer_await(held))
             return
@@ -431,7 +433,7 @@ class ProcessorService:
             if imported := self._pool.imports():
                 with contextlib.suppress(StoreError):  # the next look is soon
                     self._pool.imports_are(await self._scripts.versions(imported))
-            await asyncio.sleep(self._settings.heartbeat)
+            await self._pulse.next()
 
     async def _watch(self) -> None:
         """A changed setting reaches the workers with the next task."""

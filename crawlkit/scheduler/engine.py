@@ -21,6 +21,7 @@ from crawlkit.scheduler import (
     intake,
     kinds,
     metrics,
+    nodes,
     outcomes,
     overview,
     projects,
@@ -55,6 +56,7 @@ class Engine:
         self.projectdb = projectdb
         self.settings = settings or EngineSettings()
         self.epoch: str | None = None  # of the broker; leases of another one come back at once
+        self.node = ""  # what its own heartbeats call it
         self.projects_changed = False  # set from outside: look at the projectdb at the next turn
         self.snapshot: dict[str, Any] = {"projects": {}, "leased": 0, "drained": False}
         self._drop_results = drop_results
@@ -122,6 +124,7 @@ class Engine:
             intake.admit(state, turn)
         self._finish(turn)
         sending.send(state, turn)
+        nodes.write(state, turn)
         self._keep_house(turn)
         writes = turn.finish()
         if writes:
@@ -144,12 +147,14 @@ class Engine:
         state = State(self.taskdb, self.projectdb, self.settings)
         self._state = state
         state.sent = self._sent
+        state.node = self.node
         self._overdue_checked = self._house_kept = self._names_checked = turn.mono
         self._polled = self._snapped = turn.mono
         stored = self.taskdb.state()
         state.seq = self.taskdb.max_seq()
         state.last_ticks = self.taskdb.last_ticks()
         self._load_leases(turn, state)
+        nodes.load(state, turn, self.taskdb.nodes())
         for (name, entry), text in stored.items():
             if entry == actions.ENTRY:
                 actions.load(state, name, text)
@@ -340,6 +345,7 @@ class Engine:
         turn = Turn(now, now, Inbox())
         metrics.keep(self._state, turn, last=True)
         turn.writes.state["", "counters"] = self.state.counters.dump()
+        nodes.farewell(self._state, turn)
         self.taskdb.commit(turn.finish())
 
     def _wake(self, turn: Turn) -> float:
@@ -384,11 +390,11 @@ class Engine:
         state = self.state
         seen = {name: _look_at(project, turn.now) for name, project in state.projects.items()}
         drained = not state.leases and all(entry["drained"] for entry in seen.values())
-        nodes = [msgspec.structs.asdict(beat) | {"held": len(beat.held)} for beat, _, _ in state.nodes.values()]
+        there = [msgspec.structs.asdict(one.beat) | {"held": len(one.beat.held)} for one in state.nodes.values()]
         limit = self.settings.max_pages
         if limit is not None and state.sent >= limit and not state.leases:
             drained = True
-        return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": nodes, "sent": state.sent,
+        return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": there, "sent": state.sent,
                 "time": turn.now}  # fmt: skip
 
     def overview(self, now: float) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import msgspec
 from crawlkit.libs.crawl_config import config_parts
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
-from crawlkit.libs.rows import AttemptRow, Key, NodeRow
+from crawlkit.libs.rows import AttemptRow, Key
 from crawlkit.libs.task import Fetch, Status
-from crawlkit.scheduler import admission, awaits, retry
+from crawlkit.scheduler import admission, awaits, nodes, retry
 from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
 from crawlkit.scheduler.sending import dispatch_of
@@ -39,7 +39,7 @@ def take_status(state: State, turn: Turn) -> None:
             else:
                 take_outcome(state, turn, message)
         elif isinstance(message, Heartbeat):
-            take_heartbeat(state, turn, message)
+            nodes.take(state, turn, message)
         elif isinstance(message, FetchEnded):
             out = state.leases.get((message.project, message.taskid))
             if out is not None and out.attempt == message.attempt and out.row.run == message.run:
@@ -356,45 +356,18 @@ def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
     turn.answered.append(outcome.project)
 
 
-def take_heartbeat(state: State, turn: Turn, beat: Heartbeat) -> None:
-    """A node says that it lives, and which attempts it holds: their leases are renewed."""
-    until = turn.mono + state.settings.lease
-    for project, taskid, run, attempt in beat.held:
-        out = state.leases.get((project, taskid))
-        if out is not None and out.attempt == attempt and out.row.run == run:
-            out.until = until
-            out.node = beat.node
-    _, _, written = state.nodes.get(beat.node, (None, 0, float("-inf")))
-    if turn.mono - written >= 10 or beat.stopping:
-        written = turn.mono
-        turn.writes.nodes.append(_node_row(beat, turn.now, alive=not beat.stopping))
-    if beat.stopping:
-        state.nodes.pop(beat.node, None)
-    else:
-        state.nodes[beat.node] = (beat, turn.mono, written)
-
-
-def _node_row(beat: Heartbeat, seen: float, alive: bool) -> NodeRow:
-    return NodeRow(
-        beat.node, beat.role, beat.host, beat.pid, beat.version, beat.started, seen,
-        _json.encode(beat.stats).decode(), alive,
-    )  # fmt: skip
-
-
 def end_overdue(state: State, turn: Turn) -> None:
     """Takes back leases that nobody renewed, and those of nodes that fell silent."""
     settings = state.settings
-    for name, (beat, seen, _) in list(state.nodes.items()):
-        if turn.mono - seen > settings.node_timeout:
-            del state.nodes[name]
-            turn.writes.nodes.append(_node_row(beat, turn.now, alive=False))
-            for out in state.leases.values():
-                if out.node == name and not out.parked:
-                    out.until = turn.mono
+    for key, out in nodes.silent(state, turn):
+        lose(state, turn, key, out, "node_gone")
     for key, out in list(state.leases.items()):
         if out.parked or out.until > turn.mono:
             continue  # a parked one waits for its own requests; a late word of its holder set a time to it
-        if turn.inbox.queues_busy and turn.mono - out.sent < settings.lease_max:
+        # what a dead node took without having said so looks as if it waited somewhere
+        orphan = not out.node and out.sent < state.died
+        queued = turn.inbox.queues_waiting if orphan else turn.inbox.queues_busy
+        if queued and turn.mono - out.sent < settings.lease_max:
             out.until = turn.mono + 5.0  # it may stand in one of the queues, which lose nothing
         else:
             lose(state, turn, key, out, "lease_expired")

@@ -42,7 +42,7 @@ from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
 
 log = logging.getLogger("scheduler")
 
-BEAT = 4.0  # seconds between heartbeats of its own
+BEAT = 2.0  # seconds between heartbeats of its own
 BATCH = 500  # status messages taken at a time
 FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single message holds more
 BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
@@ -81,13 +81,13 @@ class SchedulerService(Desk):
         self._teller = Teller(clock, journal)
         self._ring = list(ring)
         self._blobs = blobs
-        self._node = node
+        self._node = engine.node = node
         self._started = clock.time()
         self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
         self._stopping = False
         self._store_down = ""
         self._next_sweep = float("-inf")
-        self._busy_asked, self._busy = float("-inf"), False
+        self._busy_asked, self._busy, self._waiting = float("-inf"), False, False
         self.turns = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -226,8 +226,8 @@ class SchedulerService(Desk):
         inbox.newtasks_waiting = self._submitting > 0
         if self.clock.monotonic() - self._busy_asked > 0.5:
             self._busy_asked = self.clock.monotonic()
-            self._busy = await self._queues_busy()
-        inbox.queues_busy = self._busy
+            self._busy, self._waiting = await self._look_at_queues()
+        inbox.queues_busy, inbox.queues_waiting = self._busy, self._waiting
         outbox = await self._whatever_comes(inbox, acks)
         self._room_to_read.set()
         self.turns += 1
@@ -300,6 +300,7 @@ class SchedulerService(Desk):
         whole.blobs += one.blobs
         whole.failures += one.failures
         whole.pauses += one.pauses
+        whole.nodes += one.nodes
         whole.verdicts += one.verdicts
         return True
 
@@ -324,14 +325,19 @@ class SchedulerService(Desk):
                 log.warning("the store answers again: work goes on")
             return outbox
 
-    async def _queues_busy(self) -> bool:
-        """Whether a lease that nobody renews may only be waiting in a queue."""
+    async def _look_at_queues(self) -> tuple[bool, bool]:
+        """Whether a lease that nobody renews may be in a queue, and whether it may wait there for somebody."""
         if not self._ring:
-            return self._out_queue.room() <= 0
+            full = self._out_queue.room() <= 0
+            return full, full
         try:
-            return any([(await queue.size()).messages for queue in self._ring])
+            sizes = [await queue.size() for queue in self._ring]
         except QueueUnavailable:
-            return True
+            return True, True
+        waiting = False
+        for queue, size in zip(self._ring, sizes, strict=True):  # what the scheduler itself has taken waits, too
+            waiting |= size.messages > (size.unacked if queue.name != self._status_queue.name else 0)
+        return any(size.messages for size in sizes), waiting
 
     async def _acknowledge(self, queue: MessageQueue, ids: list[int]) -> None:
         try:

@@ -20,7 +20,7 @@ class EngineSettings:
     max_lost: int = 10  # leases of one run that may end without an answer
     max_leased: int = 900  # tasks out; a project may have half of what the others leave of it
     info_retry: float = 30.0  # asks a handler again for its settings when no answer came
-    node_timeout: float = 15.0
+    node_timeout: float = 10.0  # silence after which a node is dead; heartbeats come every 2 s
     retry_delays: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_DELAYS))
     inqueue_limit: int = 0  # waiting tasks per project; 0: none [S15]
     fail_pause_num: int = 10  # [S08]; 0: never

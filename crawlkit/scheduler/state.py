@@ -47,6 +47,17 @@ class Out:
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
 
 
+@dataclass
+class Known:
+    """A node that takes part."""
+
+    beat: Heartbeat  # its last
+    seen: float  # monotonic
+    at: float  # wall time
+    word: str  # alive, paused, stopping
+    held: set[Key]  # what was in its hands
+
+
 class Parked(Struct):
     """The record of a callback that waits, or that was sent on with what it waited for."""
 
@@ -117,7 +128,12 @@ class State:
     awaited: dict[Key, tuple[Key, int]] = field(default_factory=dict)  # request -> (who waits, number of the await)
     parked_out: int = 0  # leases that are parked
     jars: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (project, session) -> cookies
-    nodes: dict[str, tuple[Heartbeat, float, float]] = field(default_factory=dict)  # (beat, seen, written) monotonic
+    node: str = ""  # what the scheduler itself is called in heartbeats; "": it sends none
+    heard: float | None = None  # monotonic; when its own heartbeat came round last
+    nodes: dict[str, Known] = field(default_factory=dict)
+    nodes_written: float = float("-inf")  # monotonic
+    dead: set[str] = field(default_factory=set)  # nodes that fell silent
+    died: float = float("-inf")  # monotonic; when the last of them did
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it

@@ -38,6 +38,12 @@ class Teller:
             self._told[kind] = (now, 0)
             before = f"; {more} more like it before" if more else ""
             log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), before, extra=UNSTORED)
+        for change in outbox.nodes:
+            who = f"{change.role} {change.node} on {change.host}"
+            if change.what == "dead":
+                log.warning("%s is silent: it counts as dead, its %d tasks come round again", who, change.leases)
+            else:
+                log.info("%s is back", who)
         for project, state in outbox.pauses:
             words = {
                 "paused": "paused: its last tasks all failed",

@@ -49,6 +49,7 @@ class Inbox:
     submissions: list[Submission] = field(default_factory=list)
     room: int = 0  # tasks that may be sent
     queues_busy: bool = False  # some queue of the ring holds messages
+    queues_waiting: bool = True  # ... some that nobody has in hand
     newtasks_waiting: bool = False  # submissions are still on their way
     orders: list[Order] = field(default_factory=list)
 
@@ -77,6 +78,17 @@ class Failure:
 
 
 @dataclass
+class NodeChange:
+    """A node that died, or came back, for the log."""
+
+    node: str
+    role: str
+    host: str
+    what: str  # dead, back
+    leases: int = 0  # those that it gave back
+
+
+@dataclass
 class Outbox:
     """What a turn ended in, durable by now."""
 
@@ -87,6 +99,7 @@ class Outbox:
     blobs: list[str] = field(default_factory=list)  # nobody needs them any more
     failures: list[Failure] = field(default_factory=list)
     pauses: list[tuple[str, str]] = field(default_factory=list)  # (project, its new state)
+    nodes: list[NodeChange] = field(default_factory=list)
 
 
 class Turn:

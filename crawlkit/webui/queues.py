@@ -37,7 +37,7 @@ log = logging.getLogger("webui")
 
 LOOK = 1.0  # seconds between looks while somebody watches
 WATCHED = 10.0  # seconds that a watcher is remembered
-BEAT = 4.0  # seconds between heartbeats
+BEAT = 2.0  # seconds between heartbeats
 ANSWER = 3.0  # seconds a broker has for an answer
 SPAN = 5.0  # seconds over which rates are taken
 

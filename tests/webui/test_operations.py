@@ -194,7 +194,7 @@ def test_W30_queues_of_a_running_crawler(whole: Running, new_page: Any) -> None:
     assert "of 100" in page.locator("#diagram").inner_text()
     page.goto(f"{whole.url}/nodes")
     for role in ("scheduler", "fetcher", "processor", "result_worker", "webui"):
-        page.locator(f"tr:not(.gone) th >> text={role}").wait_for()
+        page.locator(f"tr:not(.gone) td >> text={role}").first.wait_for()
     page.goto(f"{whole.url}/logs?role=fetcher")
     page.get_by_text("fetcher is ready").wait_for()
 

@@ -7,47 +7,35 @@ import time
 from typing import Any
 
 from crawlkit.database.base import NodeRow, Writes
-from crawlkit.webui.api.nodes import SHOWN, SILENT, nodes_of
 from tests.webui.rows import services
 from tests.webui.servers import Client, Running
 
-NOW = 1_700_000_000.0
 
-
-def row(node: str, seen: float = NOW, role: str = "fetcher", alive: bool = True, **stats: Any) -> NodeRow:
-    return NodeRow(node, role, "host1", 42, "1.0", NOW - 100, seen, json.dumps(stats), alive)
-
-
-def test_who_lives_comes_first_and_who_is_long_gone_not_at_all() -> None:
-    found = nodes_of(
-        [
-            row("gone", NOW - 500, alive=False), row("silent", NOW - SILENT - 1), row("b", role="scheduler"), row("a"),
-            row("forgotten", NOW - SHOWN - 1, alive=False),
-        ],
-        NOW,
-    )  # fmt: skip
-    assert [(node.node, node.alive) for node in found] == [
-        ("a", True), ("b", True), ("silent", False), ("gone", False),
-    ]  # fmt: skip
-
-
-def test_what_a_process_uses() -> None:
-    alive, gone, old = nodes_of(
-        [
-            row("a", cpu=12.5, rss=2.0**20, fetched=7), row("b", NOW - 100, cpu=1.0, rss=5.0),
-            row("c", NOW - 200, fetched=1),
-        ],
-        NOW,
-    )  # fmt: skip
-    assert (alive.cpu, alive.rss, alive.stats) == (12.5, 2**20, {"fetched": 7})
-    assert (gone.cpu, gone.rss) == (None, None)
-    assert old.rss is None
+def row(node: str, seen: float, role: str = "fetcher", alive: bool = True, **stats: Any) -> NodeRow:
+    return NodeRow(node, role, "host1", 42, "1.0", seen - 100, seen, json.dumps(stats), alive)
 
 
 def test_list(client: Client, server: Running) -> None:
-    services(server).taskdb.commit(
-        Writes(nodes=[row("f", time.time()), row("s", time.time(), "scheduler"), row("old")])
-    )
-    assert [one["node"] for one in client.api("GET", "/nodes?alive=true")["items"]] == ["f", "s"]
-    assert [one["node"] for one in client.api("GET", "/nodes?role=scheduler")["items"]] == ["s"]
-    assert client.request("GET", "/api/v1/nodes?alive=perhaps").status == 400
+    now = time.time()
+    services(server).taskdb.commit(Writes(nodes=[
+        row("f", now, cpu=3, rss=5), row("g", now, cpu=40, rss=1, state="paused", reason="hot"),
+        row("s", now, "scheduler"), row("old", now - 900, alive=False),
+    ]))  # fmt: skip
+
+    def names(query: str) -> list[str]:
+        return [one["node"] for one in client.api("GET", f"/nodes?{query}")["items"]]
+
+    assert names("") == ["f", "g", "s", "old"]
+    assert names("alive=true") == ["f", "g", "s"]
+    assert names("role=scheduler") == ["s"]
+    assert names("state=paused") == ["g"]
+    assert names("host=host2") == []
+    assert names("text=OL") == ["old"]
+    assert names("sort=-cpu&alive=true") == ["g", "f", "s"]
+    page = client.api("GET", "/nodes?limit=3")
+    assert ([one["node"] for one in page["items"]], page["total"], page["next"]) == (["f", "g", "s"], 4, "3")
+    assert names(f"limit=3&cursor={page['next']}") == ["old"]
+    (paused,) = client.api("GET", "/nodes?state=paused")["items"]
+    assert (paused["reason"], paused["cpu"], paused["alive"]) == ("hot", 40, True)
+    for wrong in ("alive=perhaps", "state=ill", "sort=beauty", "limit=0", "cursor=x"):
+        assert client.request("GET", f"/api/v1/nodes?{wrong}").status == 400

@@ -2,6 +2,7 @@
 import { $, fill, h } from "./dom.js";
 import { url } from "./api.js";
 import { live } from "./live.js";
+import { mountTable } from "./table.js";
 import { bytes, span, when } from "./time.js";
 import { number, t } from "./i18n.js";
 
@@ -14,7 +15,6 @@ const TELLS = {
 };
 const ALWAYS = new Set(["fetched", "processed", "results", "leased", "turns"]);
 const before = new Map(); // node -> [seen, first figure, speed]
-const body = h("tbody");
 let nodes = [];
 
 function speed(node) {
@@ -42,43 +42,63 @@ function meter(cpu) {
   return h("span.meter", {}, h("span.num", {}, `${cpu >= 10 ? Math.round(cpu) : cpu.toFixed(1)} %`), h("span.bar", {}, level));
 }
 
-function row(node) {
-  const cell = (title, ...content) => h("td", { "data-label": title }, content);
-  const logs = h("a", { href: `${url("/logs")}?node=${encodeURIComponent(node.node)}`, title: t("nodes.logs_of", { node: node.node }) }, t("nodes.logs"));
-  return h("tr", { class: node.alive ? null : "gone", dataset: { key: node.node } },
-    h("th", { scope: "row", title: node.node }, h("span.dot", { class: node.alive ? "good" : "off" }), h("span.visually-hidden", {}, t(node.alive ? "nodes.alive" : "nodes.gone")), node.role),
-    cell(t("nodes.host"), node.host), h("td.num", { "data-label": t("nodes.pid") }, String(node.pid)),
-    h("td.optional", { "data-label": t("nodes.version") }, node.version),
-    h("td.num", { "data-label": t("nodes.uptime") }, span(node.seen - node.started)),
-    cell(t("nodes.seen"), node.alive ? when(node.seen) : [h("span.badge", {}, t("nodes.gone")), " ", when(node.seen)]),
-    h("td.num", { "data-label": t("nodes.cpu") }, meter(node.cpu)), h("td.num", { "data-label": t("nodes.memory") }, bytes(node.rss)),
-    h("td.wrap", { "data-label": t("nodes.does") }, node.alive ? does(node) : ""), h("td", {}, logs));
+function where(node) {
+  const [mark, word] = node.alive ? [node.state === "alive" ? "good" : "warn", node.state] : ["off", node.state];
+  return [h("span.dot", { class: mark }), h("span.visually-hidden", {}, t(`nodes.state_${word}`)), node.role];
 }
+
+function seen(node) {
+  const badge = node.state === "alive" ? null : h("span.badge", { title: node.reason || null }, t(`nodes.state_${node.state}`));
+  return [badge, badge && " ", when(node.seen), node.reason && h("div.muted", {}, node.reason)];
+}
+
+const rate = (value) => (value === null ? "–" : t("nodes.rate", { n: bytes(value) }));
 
 function tile(title, value) {
   return h("div.tile", {}, h("span.muted", {}, title), h("b", {}, value));
 }
 
 function draw() {
-  const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.key : null;
   const alive = nodes.filter((node) => node.alive);
   const sum = (name) => alive.reduce((total, node) => total + (node[name] ?? 0), 0);
   fill($("#summary"), tile(t("nodes.running"), number(alive.length)), tile(t("nodes.hosts"), number(new Set(alive.map((node) => node.host)).size)),
-    tile(t("nodes.cpu_all"), `${Math.round(sum("cpu"))} %`), tile(t("nodes.memory_all"), bytes(sum("rss"))));
-  const shown = $("#gone").checked ? nodes : alive;
-  fill(body, shown.length ? shown.map(row) : h("tr", {}, h("td.muted", { colspan: 10 }, t("nodes.none"))));
-  if (focused) body.querySelector(`tr[data-key="${CSS.escape(focused)}"] a`)?.focus();
+    tile(t("nodes.cpu_all"), `${Math.round(sum("cpu"))} %`), tile(t("nodes.memory_all"), bytes(sum("rss"))),
+    tile(t("nodes.network_all"), `${rate(sum("net_in"))} · ${rate(sum("net_out"))}`));
 }
 
-const head = (name, ...classes) => h("th", { scope: "col", class: classes.join(" ") || null }, t(`nodes.${name}`));
-fill($("#nodes"), h("div.tablebox", {}, h("table.stacked.nodes", {}, h("caption.visually-hidden", {}, t("nodes.title")),
-  h("thead", {}, h("tr", {}, head("role"), head("host"), head("pid", "num"), head("version", "optional"), head("uptime", "num"), head("seen"),
-    head("cpu", "num"), head("memory", "num"), head("does"), head("logs"))), body)));
-$("#gone").addEventListener("change", draw);
-
-const order = (a, b) => b.alive - a.alive || (a.alive ? a.role.localeCompare(b.role) || a.node.localeCompare(b.node) : b.seen - a.seen);
+const any = ["", t("base.any")];
+const words = (prefix, names) => names.map((name) => [name, t(`${prefix}${name}`)]);
+const table = mountTable($("#nodes"), {
+  endpoint: "/nodes", label: t("nodes.title"), empty: t("nodes.none"), rowKey: (node) => node.node, limit: 200,
+  rowClass: (node) => (node.alive ? null : "gone"), tableClass: "nodes",
+  fixed: () => ($("#gone").checked ? {} : { alive: "true" }),
+  filters: [
+    { name: "text", type: "search", label: t("nodes.name") },
+    { name: "role", type: "select", label: t("nodes.role"), options: [any, ...["scheduler", "fetcher", "processor", "result_worker", "webui"].map((one) => [one, one])] },
+    { name: "state", type: "select", label: t("nodes.state"), options: [any, ...words("nodes.state_", ["alive", "paused", "stopping", "stopped", "dead", "unknown"])] },
+    { name: "host", type: "text", label: t("nodes.host") },
+  ],
+  columns: [
+    { key: "role", sort: "role", title: t("nodes.role"), render: where },
+    { key: "node", sort: "name", title: t("nodes.name"), optional: true },
+    { key: "host", sort: "host", title: t("nodes.host") },
+    { key: "pid", title: t("nodes.pid"), numeric: true, optional: true, render: (node) => String(node.pid) },
+    { key: "version", sort: "version", title: t("nodes.version"), optional: true },
+    { key: "started", sort: "since", title: t("nodes.uptime"), numeric: true, optional: true, render: (node) => span(node.seen - node.started) },
+    { key: "seen", sort: "seen", title: t("nodes.seen"), render: seen },
+    { key: "cpu", sort: "cpu", title: t("nodes.cpu"), numeric: true, render: (node) => meter(node.cpu) },
+    { key: "rss", sort: "memory", title: t("nodes.memory"), numeric: true, render: (node) => bytes(node.rss) },
+    { key: "net_in", sort: "in", title: t("nodes.in"), numeric: true, optional: true, render: (node) => rate(node.net_in) },
+    { key: "net_out", sort: "out", title: t("nodes.out"), numeric: true, optional: true, render: (node) => rate(node.net_out) },
+    { key: "inflight", sort: "inflight", title: t("nodes.inflight"), numeric: true, render: (node) => (node.inflight === null ? "–" : number(node.inflight)) },
+    { key: "does", title: t("nodes.does"), optional: true, class: "wrap", render: (node) => (node.alive ? does(node) : "") },
+    { key: "logs", title: t("nodes.logs"), render: (node) => h("a", { href: `${url("/logs")}?node=${encodeURIComponent(node.node)}`,
+      title: t("nodes.logs_of", { node: node.node }) }, t("nodes.logs")) },
+  ],
+});
+$("#gone").addEventListener("change", () => table.restart());
 live("nodes", {}, (state) => {
-  nodes = [...state.values()].sort(order);
-  $("#nodes").removeAttribute("aria-busy");
+  nodes = [...state.values()];
   draw();
-}, (trouble) => trouble && $("#nodes").removeAttribute("aria-busy"));
+  table.reload({ quiet: true });
+});

@@ -10,7 +10,7 @@ import { number, t } from "./i18n.js";
  *   columns: [{key, title, render(row) -> node or text, sort: name of the server's sort, numeric, optional (hidden when narrow)}]
  *   columnsFor(page): other columns for each page, when they depend on what is there
  *   filters: [{name, label, type: "search" | "select" | "datetime-local" | "text", options: [[value, text]], placeholder}]
- *   rowKey(row), rowHref(row), onOpen(row), empty (text), limit, sort (default, "-name" descends), fixed (params always sent)
+ *   rowKey(row), rowClass(row), tableClass, rowHref(row), onOpen(row), empty (text), limit, sort (default, "-name" descends), fixed (params always sent)
  *   selectable is not here on purpose: actions on many rows are actions on a filter.
  * Returns {reload, update(row), params, rows}.
  */
@@ -98,7 +98,7 @@ export function mountTable(element, options) {
   }
 
   function drawRow(row, index) {
-    return h("tr", { dataset: { key: rowKey(row) }, class: index === state.selected ? "selected" : null,
+    return h("tr", { dataset: { key: rowKey(row) }, class: [index === state.selected && "selected", options.rowClass?.(row)].filter(Boolean).join(" ") || null,
       onclick: (event) => { if (!event.target.closest("a, button, input, select, summary") && !String(getSelection())) select(index); },
       ondblclick: () => open(index) },
     columns.map((one) => h("td", { class: [one.numeric && "num", one.optional && "optional", one.class].filter(Boolean).join(" ") || null,
@@ -172,7 +172,7 @@ export function mountTable(element, options) {
   fill(element,
     filters.length ? h("div.filters", { role: "search" }, filters.map(filterField)) : null,
     h("div.tablebox", { tabIndex: 0, role: "region", "aria-label": options.label ?? document.title },
-      h("table", {}, options.caption && h("caption", {}, options.caption), h("thead", {}, head), body)),
+      h("table", { class: options.tableClass ?? null }, options.caption && h("caption", {}, options.caption), h("thead", {}, head), body)),
     status, pager);
   if (options.keys !== false) {
     key("j", t("keys.down"), () => select(state.selected + 1));
