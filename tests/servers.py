@@ -10,14 +10,18 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.needs import missing
+from tests.needs import binary, missing
 
 #: name -> (URL unless the environment says another, the module it is spoken to with)
 SERVERS = {
@@ -123,3 +127,76 @@ def _reachable(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+class OwnRedis:
+    """A Redis of a test's own, to be stopped, killed, frozen and wiped. It keeps its data over a restart."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str | int], port: int) -> None:
+        self.port = port
+        self.folder = folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        own: dict[str, str | int] = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "dir": str(folder),
+            "appendonly": "yes",
+            "save": "",
+        }
+        self._words = [word for name, value in {**own, **settings}.items() for word in (f"--{name}", str(value))]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        program = binary("redis-server")
+        with (self.folder / "redis.log").open("ab") as said:
+            self._process = subprocess.Popen([program, *self._words], stdout=said, stderr=said)
+        deadline = time.monotonic() + 20
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), REACH).close()
+                return
+            assert self._process.poll() is None, (self.folder / "redis.log").read_text()
+            assert time.monotonic() < deadline, "redis does not start"
+            time.sleep(0.02)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """Ends it, by SIGKILL too; a stopped one may be started again."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            if how == signal.SIGTERM:
+                self._process.send_signal(signal.SIGCONT)
+            self._process.wait(20)
+            self._process = None
+
+    def restart(self, how: int = signal.SIGTERM) -> None:
+        self.stop(how)
+        self.start()
+
+    def freeze(self) -> None:
+        """It neither answers nor hangs up, until :meth:`thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Everything in it is gone from one moment to the next."""
+        self.ask("FLUSHALL")
+
+    def ask(self, *words: str | int) -> Any:
+        """The reply to one command."""
+        return ask_redis(self.url, *words)
+
+
+@contextmanager
+def own_redis(folder: Path, settings: Mapping[str, str | int] | None = None) -> Iterator[OwnRedis]:
+    """A running Redis of a test's own, with its data in ``folder``. ``settings``: as in redis.conf."""
+    server = OwnRedis(folder, settings or {}, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)

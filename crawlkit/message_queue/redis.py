@@ -78,6 +78,8 @@ class RedisBroker:
         queue = self._queues.get(name)
         if queue is None:
             queue = self._queues[name] = RedisQueue(self, name, self.max_messages, self.max_bytes)
+            if self._connection is not None:  # else its greeting says so
+                self._connection.send(lambda _: None, "SADD", f"{self._space}:queues", name)
         return queue
 
     async def connect(self) -> None:

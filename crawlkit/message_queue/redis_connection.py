@@ -51,6 +51,7 @@ class RedisConnection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._buffer = bytearray(RECEIVE)
+        self._view = memoryview(self._buffer)  # TLS writes to slices of it
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[OnReply] = deque()
         self._out: list[bytes] = []
@@ -92,8 +93,8 @@ class RedisConnection(asyncio.BufferedProtocol):
         self._transport = transport
         transport.set_write_buffer_limits(2**30)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         reader = self._reader

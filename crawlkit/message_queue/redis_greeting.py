@@ -54,7 +54,8 @@ async def _open(
                 await loaded
     except TimeoutError:
         connection.abort("too slow")
-        raise OSError(f"it does not answer within {PATIENCE:g} s") from None
+        hint = "; a port without TLS wants redis://" if tls else ""
+        raise OSError(f"it does not answer within {PATIENCE:g} s{hint}") from None
     except LostError as error:
         raise OSError(_hang_up(url, str(error) or (lost[0] if lost else ""))) from None
     except ReplyError as error:
@@ -123,6 +124,4 @@ def _tls_trouble(url: RedisURL, error: ssl.SSLError) -> Exception:
 
 
 def _hang_up(url: RedisURL, reason: str) -> str:
-    if url.tls or url.path:
-        return reason
-    return f"{reason}; a port with TLS wants rediss://" if "hung up" in reason else reason
+    return reason if url.tls or url.path else f"{reason}; a port with TLS wants rediss://"

@@ -359,7 +359,7 @@ call('SET', P .. ':epoch', ARGV[3], 'NX')
 if call('HGET', P .. ':consumers', me) ~= ARGV[2] then return {0, call('GET', P .. ':epoch')} end
 call('ZADD', beats, time, me)
 local seen = call('HMGET', judge, 'last', 'looked', 'grace')
-if time - tonumber(seen[1] or 0) > GONE_AFTER then  -- nobody was heard: it was the server that was away
+if seen[1] and time - seen[1] > GONE_AFTER then  -- nobody was heard: it was the server that was away
   seen[3] = time + GRACE
   call('HSET', judge, 'grace', seen[3])
 end
