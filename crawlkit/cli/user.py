@@ -71,8 +71,11 @@ def add(ctx: click.Context, /, name: str, role: str) -> int:
     with _accounts(ctx, create=True) as accounts:
         if accounts.store.user(name) is not None:
             raise UsageError(f"there is a user {name!r} already; change the password: crawlkit user passwd {name}")
+        first = not accounts.exist()
         accounts.add_user(_me(), name, _password(), role)
     say(f"user {name} added as {role}")
+    if first:
+        say("from now on people sign in by name: sessions, links and tokens without a user hold no more")
     return 0
 
 
@@ -137,7 +140,8 @@ def list_users(ctx: click.Context, /) -> int:
 def token(
     ctx: click.Context, /, name: str, role: str | None, purpose: str, days: float | None, show: bool, gone: str | None
 ) -> int:
-    """Print a new API token of the user NAME; it is shown this once. Without NAME it is the local admin's."""
+    """Print a new API token of the user NAME; it is shown this once. Without NAME, which goes as long as there is no
+    user, it is the local admin's."""
     from crawlkit.webui.gate import LOCAL
 
     owner = name or LOCAL
@@ -153,6 +157,8 @@ def token(
             accounts.remove_token(_me(), found)
             say(f"token {found.id} removed")
             return 0
+        if not name and accounts.exist():
+            raise UsageError("there are users: say whose token it is to be (crawlkit user list names them)")
         made = accounts.add_token(_me(), owner, purpose, role or accounts.role_of(owner), days)[1]
     click.echo(made)
     return 0
@@ -163,7 +169,7 @@ def token(
 @option("--url", metavar="URL", help="Address of the web UI.  [default: that of the one running on the data path]")
 @click.pass_context
 def link(ctx: click.Context, /, name: str, url: str | None) -> int:
-    """Print a link that signs in once, within ten minutes: as NAME, or without one as the admin of this machine."""
+    """Print a link that signs in once, within ten minutes: as NAME, or, while there is no user, as an admin."""
     from crawlkit.webui.gate import LOCAL
     from crawlkit.webui.notice import published
 

@@ -71,9 +71,12 @@ class Accounts:
         return self.process_user is not None or bool(self.store.users())
 
     def role_of(self, name: str) -> str:
-        """The role that a user has now, ``""`` without an account."""
-        if name == LOCAL or (self.process_user is not None and self.process_user[0] == name):
+        """The role that a user has now, ``""`` without an account. Who came by a nameless link has one until the first
+        user is added."""
+        if self.process_user is not None and self.process_user[0] == name:
             return ADMIN
+        if name == LOCAL:
+            return "" if self.exist() else ADMIN
         row = self.store.user(name)
         return row.role if row is not None else ""
 
@@ -182,8 +185,10 @@ class Accounts:
     def new_link(self, user: str = "") -> str:
         """The token of a login link; without ``user`` it lets in the person at this machine, as an admin.
 
-        Raises :class:`InvalidAccount` when there is no such user.
+        Raises :class:`InvalidAccount` when there is no such user, or when there are users and none is named.
         """
+        if not user and self.exist():
+            raise InvalidAccount("there are users: say whom the link is for (crawlkit user list names them)")
         if user and self.store.user(user) is None:
             raise no_user(user)
         token, now = new_secret(), self.clock.time()
@@ -197,6 +202,8 @@ class Accounts:
         check_password(password, name)
         if name in RESERVED:
             raise InvalidAccount(f"user {name!r}: this name has a meaning of its own: use another one")
+        if role != ADMIN and not self.exist():
+            raise InvalidAccount(f"user {name!r}: the first user has to be an admin: nobody else could change users")
         now = self.clock.time()
         with self._scrypt:
             row = UserRow(name, role, hash_password(password), now, now)

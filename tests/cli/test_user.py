@@ -97,27 +97,31 @@ def test_refusals(
 
 
 def test_tokens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    feed(monkeypatch, "correct horse")
-    run(["user", "add", "ada", "--role", "editor"])
-    capsys.readouterr()
-    assert run(["user", "token", "ada", "--for", "deploy", "--days", "30"]) == 0
-    made = capsys.readouterr().out.strip()
     assert run(["user", "token"]) == 0
     local = capsys.readouterr().out.strip()
+    for name, role in (("zoe", "admin"), ("ada", "editor")):
+        feed(monkeypatch, "correct horse")
+        assert run(["user", "add", name, "--role", role]) == 0
+    assert capsys.readouterr().err.count("hold no more") == 1
+    assert run(["user", "token", "ada", "--for", "deploy", "--days", "30"]) == 0
+    made = capsys.readouterr().out.strip()
+    for command in ("token", "link"):
+        assert run(["user", command]) == 2
+        assert "say whose" in (said := capsys.readouterr().err) or "say whom" in said
     assert run(["user", "token", "ada", "--role", "admin"]) == 2
     assert "ada is editor" in capsys.readouterr().err
     with wiring.open_stores(Settings(), ("accountdb",)) as stores:
         accounts = wiring.accounts(Settings(), stores)
         assert accounts.who_bears(made).role == "editor"
-        assert accounts.who_bears(local).role == "admin"
+        assert accounts.who_bears(local) is None
         assert made.split("_")[2] not in json.dumps([row.digest for row in stores.accountdb.tokens()])
     assert run(["user", "token", "--list"]) == 0
     listed = capsys.readouterr().out
     assert [line.split("\t")[1:] for line in listed.splitlines()] == [
-        ["ada", "editor", "deploy"],
         ["local", "admin", ""],
+        ["ada", "editor", "deploy"],
     ]
-    assert run(["user", "token", "--rm", listed.split("\t")[0]]) == 0
+    assert run(["user", "token", "--rm", listed.splitlines()[1].split("\t")[0]]) == 0
     with wiring.open_stores(Settings(), ("accountdb",)) as stores:
         accounts = wiring.accounts(Settings(), stores)
         assert accounts.who_bears(made) is None
@@ -150,7 +154,7 @@ def test_users_are_not_kept_in_memory(data: Path, capsys: pytest.CaptureFixture[
 
 def test_beside_a_folder_of_scripts_they_are_in_the_data_path(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     feed(monkeypatch, "correct horse")
-    assert run(["--projectdb", "local+projectdb://*.py", "user", "add", "ada"]) == 0
+    assert run(["--projectdb", "local+projectdb://*.py", "user", "add", "ada", "--role", "admin"]) == 0
     assert (data / "project.db").exists()
     assert logs_in("ada", "correct horse")
 

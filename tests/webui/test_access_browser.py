@@ -240,7 +240,7 @@ def test_admins_manage_users(users: Running, new_page: Any) -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing(users: Running, new_page: Any, width: int, dark: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    accounts_of(users).add_token(ME, "local", "laptop", "admin", 30)
+    accounts_of(users).add_token(ME, "ada", "laptop", "admin", 30)
     page = new_page(users, width=width, dark=dark, enter=False)
 
     def check(state: str) -> None:

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("cheap_passwords")
 class TestR57:
     """Without a browser: what the gate says to what browsers send. See test_access_browser for browsers."""
 
-    def test_r57_changes_need_the_token_of_the_session(self, client: Client, users: Running) -> None:
+    def test_r57_changes_need_the_token_of_the_session(self, users: Running) -> None:
+        client = users.client()
         other = sign_in(users, "ada")
         for token in ("", "wrong", other.csrf, client.csrf[:-1], client.csrf + "x", "\xff"):
             answer = client.request("POST", "/api/v1/account/tokens", {"name": "x"}, {"X-CSRF-Token": token})

@@ -176,7 +176,8 @@ class TestGuesses:
 
 
 class TestLinks:
-    def test_once_and_for_ten_minutes(self, accounts: Accounts, clock: ManualClock) -> None:
+    def test_once_and_for_ten_minutes(self, clock: ManualClock) -> None:
+        accounts = Accounts(MemoryAccountStore(), Keys("secret"), clock)
         token = accounts.new_link()
         assert accounts.follow_link(token, HERE).identity == Identity("local", "admin", "link")
         assert accounts.follow_link(token, HERE) is None
@@ -184,6 +185,22 @@ class TestLinks:
         clock.advance(LINK + 1)
         assert accounts.follow_link(late, HERE) is None
         assert accounts.follow_link("", HERE) is None
+
+    def test_one_without_a_name_and_all_it_gave_end_with_the_first_user(self, clock: ManualClock) -> None:
+        accounts = Accounts(MemoryAccountStore(), Keys("secret"), clock)
+        late = accounts.new_link()
+        session = accounts.follow_link(accounts.new_link(), HERE).session
+        _, token = accounts.add_token(ME, "local", "ci", "admin")
+        with pytest.raises(InvalidAccount, match="has to be an admin"):
+            accounts.add_user(ME, "bob", "battery staple", "editor")
+        assert accounts.who_has(session) is not None
+        assert accounts.who_bears(token) is not None
+        accounts.add_user(ME, "ada", "correct horse", "admin")
+        assert accounts.who_has(session) is None
+        assert accounts.who_bears(token) is None
+        assert accounts.follow_link(late, HERE) is None
+        with pytest.raises(InvalidAccount, match="say whom the link is for"):
+            accounts.new_link()
 
     def test_for_a_user_with_that_users_role(self, accounts: Accounts) -> None:
         assert accounts.follow_link(accounts.new_link("bob"), HERE).identity == Identity("bob", "editor", "link")
