@@ -45,7 +45,7 @@ def secret_key(path: Path, given: str | None = None, *, make: bool = False) -> s
     file = path / SECRET_KEY
     try:
         if make and not file.exists():
-            _make_key(file)
+            _make_key(file, None)
         return file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
@@ -55,14 +55,19 @@ def secret_key(path: Path, given: str | None = None, *, make: bool = False) -> s
         raise UsageError(f"{file}: {error.strerror}") from None
 
 
-def _make_key(file: Path) -> None:
+def put_secret_key(path: Path, key: str) -> None:
+    """Keeps ``key`` in a data path that has none yet."""
+    _make_key(path / SECRET_KEY, key)
+
+
+def _make_key(file: Path, key: str | None) -> None:
     """Whoever comes first makes it: a link does not replace what is there, and shows the file only when whole."""
     from crawlkit.libs.secrets import new_key
 
     fd, draft = tempfile.mkstemp(dir=file.parent, prefix=".secret")  # mode 0600 from its birth
     try:
         with os.fdopen(fd, "w", encoding="ascii") as new:
-            new.write(new_key() + "\n")
+            new.write((key or new_key()) + "\n")
             new.flush()
             os.fsync(new.fileno())
         with contextlib.suppress(FileExistsError):

@@ -36,6 +36,7 @@ COMMANDS = {
     "files": "crawlkit.cli.files:files",
     "nodes": "crawlkit.cli.nodes:nodes",
     "audit": "crawlkit.cli.audit:audit",
+    "migrate": "crawlkit.cli.migrate:migrate",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",
     "user": "crawlkit.cli.user:user",

@@ -96,10 +96,19 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
     try:
         for kind in kinds:
             opened[kind] = open_store(settings, kind, create=create)
+        if create:
+            _check_whole(opened.get("taskdb"))
     except BaseException:
         Stores(opened).close()
         raise
     return Stores(opened)
+
+
+def _check_whole(taskdb: object) -> None:
+    from crawlkit.database.carrying import unfinished
+
+    if unfinished(taskdb):
+        raise UsageError("a migration or a restore into this taskdb has not come to its end: run that command again")
 
 
 def remote_store(server: str, kind: str) -> Any:

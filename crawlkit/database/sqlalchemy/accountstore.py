@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import AuditRow, LoginLinkRow, SessionRow, TokenRow, UserRow
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import check_role, check_user
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
@@ -193,6 +194,12 @@ class SqlAccountStore:
     def _write(self, statement: sa.Insert | sa.Update | sa.Delete) -> int:
         with self._database.write() as connection:
             return connection.execute(statement).rowcount
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "accountdb")
 
     def close(self) -> None:
         self._database.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import sqlalchemy as sa
 
 from crawlkit.database.base import KeptPage
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import CHUNK, pieces
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.keptpages import SqlKeptPages
@@ -98,6 +99,12 @@ class SqlBlobStore:
 
     def drop_kept(self, project: str) -> int:
         return self._kept.drop(project)
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "blobdb")
 
     def close(self) -> None:
         self._database.close()

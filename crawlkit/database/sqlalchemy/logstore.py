@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import SEARCH_SECONDS
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.logrules import FIRST_WINDOW, SKEW, cleaned, fold, like_pattern, next_window, trigram_query
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
@@ -205,6 +206,12 @@ class SqlLogStore:
             there = _range(connection)
             used = _used(connection, there)
             return there.high - there.low + 1, used
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "logdb")
 
     def close(self) -> None:
         self._database.close()

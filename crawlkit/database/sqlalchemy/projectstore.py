@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import ProjectRow, SettingRow, VersionRow
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import check_project, check_setting, later, version_of
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.schema import prepare
@@ -120,6 +121,12 @@ class SqlProjectStore:
         updatetime = self._next_updatetime(connection, self._clock.time())
         change = sa.update(projects).where(projects.c.name == name).values(updatetime=updatetime)
         return updatetime if connection.execute(change).rowcount else None
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "projectdb")
 
     def close(self) -> None:
         self._database.close()

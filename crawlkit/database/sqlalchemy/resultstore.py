@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import SEARCH_SECONDS, Key, ResultPage, ResultRow, ResultSearch, ResultSet
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import whole_set
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.resultkeys import Keys, KeyStatements, Owner, ranges_without, stored_owners
@@ -245,6 +246,12 @@ class SqlResultStore(SqlSinkBook):
     def set_position(self, follower: str, seq: int, offset: int) -> None:
         with self._database.write() as connection:
             connection.exec_driver_sql(self._set_position.sql, (follower, seq, offset))
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "resultdb")
 
     def close(self) -> None:
         self._database.close()

@@ -32,6 +32,7 @@ from crawlkit.database.base import (
     TickRow,
     Writes,
 )
+from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import url_matcher
 from crawlkit.database.sqlalchemy import metricrows, taskdrop, taskrows
 from crawlkit.database.sqlalchemy.engine import Database
@@ -305,6 +306,12 @@ class SqlTaskStore:
             names |= set(distinct(connection, leases.c.project))
             names |= set(distinct(connection, ledger.c.project))
         return sorted(names)
+
+    def carrier(self) -> Carrier:
+        """Reads and writes its rows as they are."""
+        from crawlkit.database.sqlalchemy.carrier import SqlCarrier
+
+        return SqlCarrier(self._database, "taskdb")
 
     def close(self) -> None:
         # Our own signature is only of use while somebody may repeat a commit; the largest seq is kept by another row.

@@ -1,0 +1,1 @@
+"""Migrations, backups and pyspider's databases."""
