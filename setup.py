@@ -38,7 +38,8 @@ BASE = [
 ]
 EXTRAS = {
     "redis": ["hiredis>=3.1"],
-    "amqp": ["kombu>=5.3"],
+    "amqp": ["pika>=1.3.2"],
+    "kombu": ["kombu>=5.3"],
     "postgres": ["psycopg[binary]>=3.1.18"],
     "mysql": ["pymysql>=1.1"],
     "webdav": ["wsgidav>=4.3"],

@@ -28,7 +28,7 @@ SERVERS = {
     "postgres": ("postgresql+psycopg://postgres@127.0.0.1:5432/test", "psycopg"),
     "mariadb": ("mysql+pymysql://root@127.0.0.1:3306/test", "pymysql"),
     "redis": ("redis://127.0.0.1:6379/0", "hiredis"),
-    "amqp": ("amqp://guest:guest@127.0.0.1:5672/%2F", "kombu"),
+    "amqp": ("amqp://guest:guest@127.0.0.1:5672/%2F", "pika"),
 }
 REACH = 3.0  # seconds
 
@@ -59,6 +59,25 @@ def redis_url() -> str:
 
 def amqp_url() -> str:
     return need("amqp")
+
+
+@contextmanager
+def fresh_amqp(*names: str) -> Iterator[str]:
+    """The URL of the AMQP broker with a prefix of its own; its queues, the ring's and ``names``, go at the end."""
+    import pika
+
+    from crawlkit.libs.messages import QUEUE_NAMES
+
+    url, prefix = amqp_url(), f"test-{secrets.token_hex(6)}"
+    try:
+        yield f"{url}?prefix={prefix}"
+    finally:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        for name in {*names, *QUEUE_NAMES, "epoch"}:
+            channel.queue_delete(f"{prefix}.{name}")
+            channel.queue_delete(f"{prefix}.{name}.dead")
+        connection.close()
 
 
 @contextmanager

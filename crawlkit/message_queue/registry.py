@@ -6,11 +6,7 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
 
-KNOWN = "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db"
-LATER = {  # scheme -> what it would be
-    "amqp": "RabbitMQ",
-    "amqps": "RabbitMQ over TLS",
-}
+KNOWN = "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db, amqp://USER:PASSWORD@host:port/VHOST"
 
 
 def connect_broker(
@@ -41,7 +37,21 @@ def connect_broker(
         from crawlkit.message_queue.redis import RedisBroker
 
         return RedisBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
-    if scheme in LATER or scheme.startswith("kombu+"):
-        words = LATER.get(scheme, "a kombu transport")
-        raise UsageError(f"message queue {scheme}:// ({words}) is not in this version of crawlkit; it has {KNOWN}")
+    if scheme in {"amqp", "amqps"}:
+        try:
+            from crawlkit.message_queue.amqp import AmqpBroker
+        except ImportError as error:
+            raise _extra(scheme, "amqp", error) from None
+        return AmqpBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
+    if scheme.startswith("kombu+"):
+        raise UsageError(
+            f"message queue {scheme}:// (a kombu transport) is not in this version of crawlkit; it has {KNOWN}"
+        )
     raise UsageError(f"message queue {scheme}:// is unknown; this version of crawlkit has {KNOWN}")
+
+
+def _extra(scheme: str, extra: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"message queue {scheme}:// needs a package that is not installed ({error.name}): "
+        f"pip install 'crawlkit-framework[{extra}]'"
+    )

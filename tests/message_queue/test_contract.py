@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from crawlkit.message_queue.local import LocalBroker, LocalServer
 from crawlkit.message_queue.manager import ManagerBroker, ManagerServer
 from crawlkit.message_queue.memory import MemoryBroker
 from crawlkit.message_queue.registry import connect_broker
-from tests.servers import free_port, redis_space
+from tests.servers import free_port, fresh_amqp, redis_space
 
 Open = Callable[[Path, int, int], AbstractAsyncContextManager[Broker]]
 
@@ -68,7 +69,25 @@ async def redis(_: Path, max_messages: int, max_bytes: int) -> AsyncIterator[Bro
             await broker.close()
 
 
-BACKENDS: dict[str, Open] = {"memory": memory, "local": local, "manager": manager, "redis": redis}
+@asynccontextmanager
+async def amqp(_: Path, max_messages: int, max_bytes: int, queue_type: str = "quorum") -> AsyncIterator[Broker]:
+    with fresh_amqp("scene") as url:
+        broker = connect_broker(f"{url}&queue_type={queue_type}", max_messages=max_messages, max_bytes=max_bytes)
+        await broker.connect()
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+BACKENDS: dict[str, Open] = {
+    "memory": memory,
+    "local": local,
+    "manager": manager,
+    "redis": redis,
+    "amqp": amqp,
+    "amqp-classic": partial(amqp, queue_type="classic"),
+}
 
 
 @pytest.fixture(params=sorted(BACKENDS))

@@ -24,8 +24,8 @@ def test_local(tmp_path):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("amqp://guest:guest@localhost:5672/%2F", "RabbitMQ"),
         ("manager://host:1234", "there is no key"),
+        ("amqp://guest:guest@localhost:5672/%2F?prefetch=3", "no option 'prefetch'"),
         ("kombu+sqs://x", "kombu"),
         ("beanstalk://x", "beanstalk:// is unknown"),
         ("nonsense", "write a URL"),
@@ -40,5 +40,5 @@ def test_the_others_are_refused_in_words(url, words):
 
 def test_passwords_are_not_repeated():
     with pytest.raises(UsageError) as error:
-        connect_broker("amqp://me:secret@host/")
+        connect_broker("amqp://me:secret@host:port/")
     assert "secret" not in str(error.value)

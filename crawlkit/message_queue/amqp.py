@@ -1,0 +1,173 @@
+"""``amqp://`` and ``amqps://``: queues in RabbitMQ, or another broker that speaks AMQP 0-9-1.
+
+Durable quorum queues where the server has them, else durable classic ones; publisher confirms; manual
+acknowledgements. Two connections, because a broker that is short of memory stops listening to those that put.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.messages import QUEUE_NAMES
+from crawlkit.message_queue.amqp_link import AmqpChannel, AmqpLink, until
+from crawlkit.message_queue.amqp_put import Publisher, stamp
+from crawlkit.message_queue.amqp_queue import ANSWER, AmqpQueue
+from crawlkit.message_queue.amqp_trouble import LostError
+from crawlkit.message_queue.amqp_url import read_address
+from crawlkit.message_queue.base import QueueFlow, QueueSize
+from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
+
+log = logging.getLogger(__name__)
+
+EPOCH = "epoch"
+QUORUM_SINCE = (3, 8)  # of RabbitMQ
+SECOND_LOOK = 0.2  # seconds
+
+
+class AmqpBroker:
+    """``max_messages`` and ``max_bytes`` bound each queue, as far as they are known here (:class:`AmqpQueue`).
+
+    ``name`` is shown by the broker beside the connections; ``patience``: seconds that :meth:`connect` goes on trying.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+        name: str = "",
+        patience: float = 5.0,
+    ) -> None:
+        self.address = read_address(url)
+        self.where = self.address.shown
+        self.name = name
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
+        self.patience = patience
+        self.queue_type = self.address.queue_type
+        self._put_link = AmqpLink(self.address, name, "puts")
+        self._take_link = AmqpLink(self.address, name, "takes")
+        self._queues: dict[str, AmqpQueue] = {}
+        self._asking_epoch = asyncio.Lock()
+        for link in (self._put_link, self._take_link):
+            link.on_up = link.on_unblocked = self._up
+
+    def queue(self, name: str) -> AmqpQueue:
+        """The queue of that name; the broker makes it when it is used for the first time."""
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = AmqpQueue(
+                name, f"{self.address.prefix}.{name}", self._put_link, self._take_link, lambda: self.queue_type,
+                self.max_messages, self.max_bytes,
+            )  # fmt: skip
+        return queue
+
+    async def connect(self) -> None:
+        """Connects; raises ``QueueUnavailable`` in words that say what to do. Then it stays connected."""
+        await self._take_link.connect(self.patience)
+        await self._put_link.connect(self.patience)
+        if not self.queue_type:
+            self.queue_type = _best_type(self._take_link.server)
+        product = self._take_link.server.get("product", "?")
+        log.info(
+            "%s: durable %s queues of %s %s", self.where, self.queue_type, _text(product),
+            _text(self._take_link.server.get("version", "?")),
+        )  # fmt: skip
+        await self.epoch()
+
+    async def epoch(self) -> str:
+        """A word that the broker keeps in a queue of its own: another one when it lost its messages."""
+        queue = self.queue(EPOCH)
+        try:
+            async with self._asking_epoch, asyncio.timeout(ANSWER):
+                while True:
+                    await self._take_link.wait_connected(None)
+                    await self._put_link.wait_connected(None)
+                    try:
+                        return await self._epoch(queue)
+                    except LostError as error:
+                        if error.trouble.lasting and error.trouble.code != 405:
+                            raise QueueUnavailable(error.trouble.words) from None
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise self._take_link.unavailable() from None
+
+    async def sizes(self) -> dict[str, QueueSize]:
+        """What the queues of the ring hold, as far as it is known here."""
+        return {name: await self.queue(name).size() for name in QUEUE_NAMES}
+
+    async def flows(self) -> dict[str, QueueFlow]:
+        """What the queues of the ring hold and may hold; ``put`` counts what was put by this connection."""
+        found = {}
+        for name in QUEUE_NAMES:
+            queue = self.queue(name)
+            size, dead = await queue.size(), await queue.dead_count()
+            found[name] = QueueFlow(*size, queue.ledger.put, dead, self.max_messages, queue.ledger.max_bytes)
+        return found
+
+    async def close(self) -> None:
+        """Leaves: what is still held goes back, and who waits gets ``QueueUnavailable``."""
+        for queue in self._queues.values():
+            queue.close()
+        await asyncio.gather(self._take_link.close(), self._put_link.close())
+
+    async def _epoch(self, queue: AmqpQueue) -> str:
+        """Reads or makes the word; while that is done, an exclusive queue keeps others from it."""
+        channel = await self._take_link.channel()
+        raw, lock = channel.raw, f"{queue.full_name}.lock"
+        try:
+            await channel.ask(raw.queue_declare, queue=lock, exclusive=True)
+            try:
+                await queue.declare(channel)
+                word = await _read(channel, queue.full_name)
+                if not word:  # somebody may have died with it in hand
+                    await asyncio.sleep(SECOND_LOOK)
+                    word = await _read(channel, queue.full_name)
+                if word:
+                    return word
+                word = secrets.token_hex(16)
+                publisher = Publisher(self._put_link, queue.declare)
+                await publisher.publish(queue.full_name, [word.encode()], [stamp()])
+                publisher.forget()
+                return word
+            finally:
+                if channel.is_open:
+                    await channel.ask(raw.queue_delete, queue=lock)
+        finally:
+            channel.close()
+
+    def _up(self) -> None:
+        for queue in self._queues.values():
+            queue.reconnected()
+
+
+async def _read(channel: AmqpChannel, name: str) -> str:
+    """The message of a queue, which stays there; "" when there is none."""
+    got: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+    channel.raw.basic_get(name, lambda _, method, __, body: got.set_result((method.delivery_tag, body)))
+
+    async def waits() -> bool:
+        frame = await channel.ask(channel.raw.queue_declare, queue=name, passive=True)
+        return bool(frame.method.message_count)
+
+    await waits()
+    if not got.done():
+        return ""
+    tag, body = got.result()
+    channel.tell(channel.raw.basic_nack, delivery_tag=tag, requeue=True)
+    await until(waits, ANSWER)
+    return body.decode("ascii", "replace")
+
+
+def _best_type(server: dict[str, object]) -> str:
+    version = _text(server.get("version", "")).split(".")
+    numbers = tuple(int(part) for part in version[:2] if part.isdecimal())
+    return "quorum" if _text(server.get("product", "")) == "RabbitMQ" and numbers >= QUORUM_SINCE else "classic"
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
