@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crawlkit import datapath, wiring
@@ -108,12 +108,14 @@ def run_scheduler(
     fail_pause_num: int,
     lease: float,
     threads: int | None,
+    advertise: str | None,
     port_given: bool,
 ) -> int:
     """The scheduler, with its control channel unless ``xmlrpc`` is off."""
     from crawlkit.scheduler.settings import EngineSettings
 
     prepare(settings)
+    known_as, token = wiring.names_in(advertise), wiring.control_token(settings)
     datapath.make_data_path(settings.data_path)
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler")
     engine = EngineSettings(
@@ -129,17 +131,17 @@ def run_scheduler(
         queues = wiring.broker(settings, "scheduler")
         await queues.connect()
         service = wiring.build_scheduler(stores, queues, engine, logs=logs)
-        control = None
-        if xmlrpc:
-            control = _listen(service, xmlrpc_host, xmlrpc_port, any_port=not port_given)
-            control.publish(settings.data_path)
-        try:
+        if not xmlrpc:
             await serve(service, queues, "scheduler")
+            return
+        control = _listen(service, xmlrpc_host, xmlrpc_port, token, known_as, any_port=not port_given)
+        try:
+            url = wiring.advertised(settings, control, advertise)
+            with wiring.published(settings, stores.taskdb, control, url):
+                await serve(service, queues, "scheduler")
         finally:
-            if control is not None:
-                control.withdraw(settings.data_path)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(control.stop(), 1)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(control.stop(), 1)
 
     try:
         with log.stored(settings, "scheduler") as logs, wiring.open_stores(settings, create=True) as stores:
@@ -149,16 +151,18 @@ def run_scheduler(
     return 0
 
 
-def _listen(service: SchedulerService, host: str, port: int, *, any_port: bool) -> ControlServer:
+def _listen(
+    service: SchedulerService, host: str, port: int, token: str, known_as: Sequence[str], *, any_port: bool
+) -> ControlServer:
     """A control server that listens. ``any_port``: nobody asked for this one, so another will do when it is taken."""
     from crawlkit.scheduler.control import ControlServer
 
-    control = ControlServer(service, host, port)
+    control = ControlServer(service, host, port, token, known_as)
     try:
         control.start()
     except OSError as error:
         if any_port and error.errno == errno.EADDRINUSE:
-            return _listen(service, host, 0, any_port=False)
+            return _listen(service, host, 0, token, known_as, any_port=False)
         raise UsageError(
             f"scheduler: cannot listen on {host}:{port}: {error.strerror}; say another --xmlrpc-port (0: any free one)"
         ) from None

@@ -39,6 +39,8 @@ def all_command(
 @option("--xmlrpc-host", default="127.0.0.1", show_default=True, help="Where to listen for them.")
 @option("--xmlrpc-port", envvar="SCHEDULER_XMLRPC_PORT", type=click.IntRange(0, 65535), default=23333,
         show_default=True, help="0: any free port.")  # fmt: skip
+@option("--advertise", metavar="URL",
+        help="Where other hosts reach it.  [default: --xmlrpc-host and port, or this host's address]")  # fmt: skip
 @option("--inqueue-limit", type=click.IntRange(min=0), default=0, show_default=True,
         help="Waiting tasks a project may have before submissions are refused; 0: no limit.")  # fmt: skip
 @option("--delete-time", type=click.FloatRange(min=0), default=86_400, show_default=True,

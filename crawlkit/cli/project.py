@@ -412,8 +412,8 @@ def remove(ctx: click.Context, /, name: str, yes: bool) -> None:
     try:
         wiring.control_client(settings).drop_project(name)
     except ServiceUnreachable:
-        if settings.server is not None:
-            raise
+        if settings.server is not None or (not settings.is_here("taskdb") and wiring.where_in_taskdb(settings)):
+            raise  # one may run elsewhere, and has the project in its hands
         wiring.drop_project(settings, name)
     say(f"project {name}: removed")
 

@@ -116,6 +116,9 @@ class TaskStore(Protocol):
 
     def state(self) -> dict[tuple[str, str], str]: ...
 
+    def state_of(self, project: str, name: str) -> str | None:
+        """One entry of :meth:`state`."""
+
     def ticks(self, project: str, method: str | None = None, limit: int = 100) -> list[TickRow]:
         """Newest first."""
 

@@ -32,15 +32,28 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FILE = "scheduler.json"
 
 
+def bracketed(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
 class ControlServer:
     """Serves the methods of a :class:`SchedulerService`. ``port`` 0 takes a free one; see :attr:`url`."""
 
-    def __init__(self, service: SchedulerService, host: str = "127.0.0.1", port: int = 0, token: str = "") -> None:
+    def __init__(
+        self,
+        service: SchedulerService,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "",
+        known_as: Sequence[str] = (),
+    ) -> None:
+        """``token``: a random one unless given; ``known_as``: other names of ``host``, as requests may name it."""
         self.token = token or secrets.token_urlsafe(24)
         self._host = host
         self._port = port
         self._methods = _methods(service)
-        names = None if host in WILDCARDS else LOOPBACK_NAMES | {host}
+        names = None if host in WILDCARDS else LOOPBACK_NAMES | {bracketed(name) for name in (host, *known_as)}
         routes = [(r"/rpc/(\w+)", _Call, {"methods": self._methods, "token": self.token, "hosts": names})]
         application = tornado.web.Application(routes, log_function=lambda handler: None)
         self._server = tornado.httpserver.HTTPServer(application, max_buffer_size=MAX_REQUEST + 4096)
@@ -53,7 +66,11 @@ class ControlServer:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"http://{bracketed(self._host)}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     async def stop(self) -> None:
         self._server.stop()
@@ -166,7 +183,7 @@ class ControlClient:
         self.url = url.rstrip("/")
         self.token = token
         self._timeout = timeout
-        self._start = "crawlkit all"
+        self.start_words = "start it with 'crawlkit all'"  # what to do when it does not answer
         self._connection: http.client.HTTPConnection | None = None
 
     @classmethod
@@ -181,7 +198,7 @@ class ControlClient:
         except (OSError, ValueError) as error:
             raise ServiceUnreachable(f"{data_path / FILE} cannot be read: {error}") from None
         client = cls(found["url"], found["token"], timeout)
-        client._start = f"crawlkit --data-path {data_path} all"
+        client.start_words = f"start it with 'crawlkit --data-path {data_path} all'"
         return client
 
     def call(self, method: str, **args: Any) -> Any:
@@ -198,12 +215,15 @@ class ControlClient:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ServiceUnreachable(
-                f"the scheduler at {self.url} does not answer ({error}): start it with '{self._start}'"
+                f"the scheduler at {self.url} does not answer ({error}): {self.start_words}"
             ) from None
         if status == 200:
             return answer["result"]
         if status == 401:
-            raise ServiceUnreachable(f"the scheduler at {self.url} refuses the token")
+            raise ServiceUnreachable(
+                f"the scheduler at {self.url} refuses the token: give both the same CRAWLKIT_SECRET_KEY, or the same"
+                " CRAWLKIT_SCHEDULER_TOKEN"
+            )
         raise CrawlkitError(answer.get("error", f"HTTP {status}"))
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, JSONDict]:

@@ -5,7 +5,15 @@ Imports a room only when something of it is built, so that a command that reads 
 
 from __future__ import annotations
 
-from crawlkit.wiring.control import address_of, control_client
+from crawlkit.wiring.control import (
+    address_of,
+    advertised,
+    control_client,
+    control_token,
+    names_in,
+    published,
+    where_in_taskdb,
+)
 from crawlkit.wiring.process import (
     NO_KEY,
     OUR_ENVIRONMENT,
@@ -54,6 +62,7 @@ __all__ = [
     "Stores",
     "accounts",
     "address_of",
+    "advertised",
     "broker",
     "build_debugger",
     "build_fetcher",
@@ -64,6 +73,7 @@ __all__ = [
     "clock",
     "connect_stores",
     "control_client",
+    "control_token",
     "drop_project",
     "fetch_once",
     "fetcher_settings",
@@ -72,14 +82,17 @@ __all__ = [
     "log_writer",
     "memory_broker",
     "memory_settings",
+    "names_in",
     "node_name",
     "node_of",
     "open_store",
     "open_stores",
     "processor_settings",
+    "published",
     "queue_server",
     "remote_store",
     "secret_box",
     "unsealer",
     "user_environment",
+    "where_in_taskdb",
 ]

@@ -1,25 +1,50 @@
-"""Reaches the running scheduler, wherever it is."""
+"""Reaches the running scheduler, wherever it is, and says for others where it is.
+
+On one machine by the file ``scheduler.json`` in the data path; from another one by an entry in the taskdb, which has
+the address, and a token that both sides make of the secret key they share.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import ipaddress
+import json
 import os
-from typing import TYPE_CHECKING, cast
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, cast
+from urllib.parse import urlsplit, urlunsplit
 
-from crawlkit.libs.errors import ServiceUnreachable, UsageError
+from crawlkit import datapath
+from crawlkit.libs.errors import ServiceUnreachable, StoreError, UsageError
 from crawlkit.settings import Settings
+from crawlkit.wiring.stores import open_store
 
 if TYPE_CHECKING:
-    from crawlkit.scheduler.control import ControlClient
+    from crawlkit.database.base import TaskStore
+    from crawlkit.scheduler.control import ControlClient, ControlServer
+
+ENTRY = ("", "control")  # in the state of the taskdb: JSON of :class:`Place`
+TOKEN = "CRAWLKIT_SCHEDULER_TOKEN"
+MIN_TOKEN = 16  # characters
+SHARE = f"give the secret key of the scheduler's host (CRAWLKIT_SECRET_KEY), or its token ({TOKEN})"
+
+
+class Place(NamedTuple):
+    """Where a scheduler answers."""
+
+    url: str
+    host: str  # the name of its machine
 
 
 def control_client(settings: Settings, rpc: str | None = None, timeout: float = 30) -> ControlClient:
-    """Speaks to the running scheduler of the data path, or to the one at ``rpc``.
+    """Speaks to the running scheduler: to that of the data path or of the taskdb, or to the one at ``rpc``.
 
-    The token of one elsewhere stands in ``rpc`` as user information (``http://:TOKEN@host:23333``) or in the variable
-    CRAWLKIT_SCHEDULER_TOKEN. Raises :class:`ServiceUnreachable` when none answers.
+    Its token stands in ``rpc`` as user information (``http://:TOKEN@host:23333``), in the data path, in the variable
+    CRAWLKIT_SCHEDULER_TOKEN, or is made of the secret key. Raises :class:`ServiceUnreachable` when none answers.
     """
-    from urllib.parse import urlsplit
-
     from crawlkit.remote.control import RemoteControl
     from crawlkit.remote.opening import client_of
     from crawlkit.scheduler.control import ControlClient
@@ -28,29 +53,160 @@ def control_client(settings: Settings, rpc: str | None = None, timeout: float = 
         if rpc is not None:
             raise UsageError("say --server or --scheduler-rpc, not both")
         return cast(ControlClient, RemoteControl(client_of(settings.server)))  # the part of it that commands use
-    if rpc is None:
-        client = ControlClient.at(settings.data_path, timeout)
-    else:
-        url, token = address_of(rpc)
-        if token:
-            client = ControlClient(url, token, timeout)
-        else:  # on this machine, by another name: its token is in the data path
-            try:
-                client = ControlClient.at(settings.data_path, timeout)
-            except ServiceUnreachable:
-                raise ServiceUnreachable(
-                    f"the scheduler at {url} wants a token, and there is none in {settings.data_path}: give it as"
-                    f" http://:TOKEN@{urlsplit(url).netloc} or in CRAWLKIT_SCHEDULER_TOKEN; it stands in the file"
-                    " scheduler.json of the scheduler's data path"
-                ) from None
-            client.url = url.rstrip("/")
+    client = _named(settings, rpc, timeout) if rpc is not None else _found(settings, timeout)
     client.size()
     return client
 
 
-def address_of(rpc: str) -> tuple[str, str]:
-    from urllib.parse import urlsplit, urlunsplit
+def _named(settings: Settings, rpc: str, timeout: float) -> ControlClient:
+    from crawlkit.scheduler.control import ControlClient
 
+    url, token = address_of(rpc)
+    if token:
+        return ControlClient(url, token, timeout)
+    with suppress(ServiceUnreachable):  # on this machine, by another name: its token is in the data path
+        client = ControlClient.at(settings.data_path, timeout)
+        client.url = url.rstrip("/")
+        return client
+    token = control_token(settings)
+    if not token:
+        raise ServiceUnreachable(
+            f"the scheduler at {url} wants a token, and there is none in {settings.data_path}: give it as"
+            f" http://:TOKEN@{urlsplit(url).netloc} or in {TOKEN}; it stands in the file scheduler.json of the"
+            " scheduler's data path"
+        )
+    return ControlClient(url, token, timeout)
+
+
+def _found(settings: Settings, timeout: float) -> ControlClient:
+    from crawlkit.scheduler.control import ControlClient
+
+    try:
+        client = ControlClient.at(settings.data_path, timeout)
+        if not settings.is_here("taskdb"):
+            client.size()
+    except ServiceUnreachable:
+        if settings.is_here("taskdb"):
+            raise
+    else:
+        return client
+    place = where_in_taskdb(settings)
+    if place is None:
+        raise ServiceUnreachable(
+            "no scheduler has said in the taskdb where it is: start one with the same database (`crawlkit all`, or"
+            " `crawlkit scheduler`), or name it with --scheduler-rpc"
+        )
+    if _is_loopback(place.url) and place.host != socket.gethostname():
+        raise ServiceUnreachable(
+            f"the scheduler runs on {place.host} and answers there only, as the taskdb says: start it with an address"
+            " that others reach (--xmlrpc-host or CRAWLKIT_SCHEDULER_XMLRPC_HOST; 0.0.0.0: all of its addresses), or"
+            " run this command there"
+        )
+    token = control_token(settings)
+    if not token:
+        raise ServiceUnreachable(
+            f"the scheduler at {place.url} (on {place.host}, as the taskdb says) wants a token: {SHARE}"
+        )
+    client = ControlClient(place.url, token, timeout)
+    client.start_words = (
+        f"the taskdb says that it is there, on {place.host}; start it there, or let the network through"
+    )
+    return client
+
+
+def where_in_taskdb(settings: Settings) -> Place | None:
+    """Where the scheduler of the taskdb says that it is; it says so until it is stopped."""
+    taskdb: TaskStore = open_store(settings, "taskdb", create=False)
+    try:
+        said = taskdb.state_of(*ENTRY)
+    finally:
+        taskdb.close()
+    if said is None:
+        return None
+    try:
+        found = json.loads(said)
+        return Place(str(found["url"]), str(found["host"]))
+    except (ValueError, KeyError, TypeError):
+        raise ServiceUnreachable(
+            f"the taskdb says in other words than this version's where the scheduler is: {said!r}"
+        ) from None
+
+
+@contextmanager
+def published(settings: Settings, taskdb: TaskStore, control: ControlServer, url: str) -> Iterator[None]:
+    """While it lasts, commands and the UI find this scheduler: in the data path, and by the taskdb at ``url``."""
+    from crawlkit.database.base import Writes
+
+    control.publish(settings.data_path)
+    said = json.dumps({"url": url, "host": socket.gethostname()})
+    taskdb.commit(Writes(state={ENTRY: said}))
+    try:
+        yield
+    finally:
+        control.withdraw(settings.data_path)
+        with suppress(StoreError):  # it is away: who comes finds nobody at this address
+            if taskdb.state_of(*ENTRY) == said:
+                taskdb.commit(Writes(state={ENTRY: None}))
+
+
+def control_token(settings: Settings) -> str:
+    """The token by the environment, else made of the secret key; "" without both."""
+    given = os.environ.get(TOKEN, "")
+    if given:
+        if len(given) < MIN_TOKEN:
+            raise UsageError(f"{TOKEN}: use {MIN_TOKEN} characters or more; make it with `openssl rand -hex 24`")
+        return given
+    secret = datapath.secret_key(settings.data_path, settings.secret_key)
+    return hmac.digest(secret.encode(), b"crawlkit scheduler token", hashlib.sha256).hex() if secret else ""
+
+
+def advertised(settings: Settings, control: ControlServer, said: str | None) -> str:
+    """The URL at which others reach the control channel. ``said``: by the user."""
+    from crawlkit.scheduler.control import WILDCARDS, bracketed
+
+    if said:
+        return said.rstrip("/")
+    host = urlsplit(control.url).hostname or ""
+    return f"http://{bracketed(own_address(settings))}:{control.port}" if host in WILDCARDS else control.url
+
+
+def own_address(settings: Settings) -> str:
+    """The address with which this host goes to its database or broker; its name when these are on it. Sends nothing."""
+    for url in (settings.store_url("taskdb"), settings.queue_url()):
+        with suppress(ValueError, OSError):
+            host = urlsplit(url).hostname
+            if not host:
+                continue
+            family, _, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.connect(address)
+                found = str(sock.getsockname()[0]).partition("%")[0]
+            if not ipaddress.ip_address(found).is_loopback:
+                return found
+    return socket.gethostname()
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address_of(rpc: str) -> tuple[str, str]:
+    """The URL without its token, and the token."""
     parts = urlsplit(rpc if "://" in rpc else f"http://{rpc}")
-    token = parts.password or parts.username or os.environ.get("CRAWLKIT_SCHEDULER_TOKEN", "")
+    token = parts.password or parts.username or os.environ.get(TOKEN, "")
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")), token
+
+
+def names_in(advertise: str | None) -> tuple[str, ...]:
+    """The host name in ``--advertise``; raises :class:`UsageError` for what is no ``http://host:port``."""
+    if not advertise:
+        return ()
+    with suppress(ValueError):
+        parts = urlsplit(advertise)
+        if parts.scheme == "http" and parts.hostname and parts.port and not parts.username and parts.path in ("", "/"):
+            return (parts.hostname,)
+    raise UsageError(f"--advertise {advertise}: expected http://HOST:PORT, as other hosts reach this scheduler")

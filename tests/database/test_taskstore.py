@@ -298,6 +298,8 @@ class TestBooks:
         store.commit(writes(state={("", "epoch"): "ü", ("p", "x"): "1", ("p", "none"): None}))
         store.commit(writes(state={("p", "x"): None, ("", "epoch"): "2"}))
         assert store.state() == {("", "epoch"): "2"}
+        assert store.state_of("", "epoch") == "2"
+        assert store.state_of("p", "x") is None
 
     def test_nodes(self, store: TaskStore) -> None:
         row = NodeRow("n1", "fetcher", "host", 12, "1.0", 1.5, 2.5)

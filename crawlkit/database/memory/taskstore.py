@@ -199,6 +199,10 @@ class MemoryTaskStore:
         with self._lock:
             return dict(self._state)
 
+    def state_of(self, project: str, name: str) -> str | None:
+        with self._lock:
+            return self._state.get((project, name))
+
     def ticks(self, project: str, method: str | None = None, limit: int = 100) -> list[TickRow]:
         with self._lock:
             rows = [

@@ -236,6 +236,12 @@ class SqlTaskStore:
         with self._database.read() as connection:
             return {(project, name): text for project, name, text in connection.execute(sa.select(state))}
 
+    def state_of(self, project: str, name: str) -> str | None:
+        with self._database.read() as connection:
+            query = sa.select(state).where(state.c.project == project, state.c.name == name)
+            row = connection.execute(query).first()
+        return None if row is None else str(row[2])
+
     def ticks(self, project: str, method: str | None = None, limit: int = 100) -> list[TickRow]:
         query = sa.select(ticks).where(ticks.c.project == project)
         if method is not None:
