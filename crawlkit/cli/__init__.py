@@ -37,6 +37,7 @@ COMMANDS = {
     "nodes": "crawlkit.cli.nodes:nodes",
     "audit": "crawlkit.cli.audit:audit",
     "migrate": "crawlkit.cli.migrate:migrate",
+    "ping": "crawlkit.cli.ping:ping",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",
     "user": "crawlkit.cli.user:user",

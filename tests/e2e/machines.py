@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -58,7 +57,10 @@ class Machines:
             control = self.lan["control"].address
             self.queue_url = self.queue.url if self.queue else f"manager://:{SECRET}@{control}:23400"
             self.env = {name: value for name, value in os.environ.items() if not name.startswith("CRAWLKIT_")} | {
-                "CRAWLKIT_DATABASE": self.database.url,
+                "CRAWLKIT_TASKDB": self.database.url,
+                "CRAWLKIT_PROJECTDB": self.database.url,
+                "CRAWLKIT_RESULTDB": self.database.url,
+                "CRAWLKIT_LOGDB": self.database.url,
                 "CRAWLKIT_MESSAGE_QUEUE": self.queue_url,
                 "CRAWLKIT_SECRET_KEY": SECRET,
                 "CRAWLKIT_SCHEDULER_XMLRPC_HOST": control,
@@ -85,7 +87,8 @@ class Machines:
             self.start("control", "scheduler")
         self.start("ui", "webui")
         for name in WORKERS:
-            self.start("control" if name not in self.lan.hosts else name, "node", wait="ready: ")
+            for component in ("result_worker", "processor", "fetcher"):
+                self.start(name, component)
 
     def start(self, host: str, *command: str, wait: str = "is ready") -> None:
         """Starts a component on a host, and waits until it says that it is ready."""
@@ -114,7 +117,7 @@ class Machines:
         """What every component said last, for people who look at a failure."""
         return "\n".join(f"== {file}\n{self.said(file)[-1500:]}" for file in sorted(self.folder.glob("*/*.txt")))
 
-    def say(self, *command: str, host: str = "ui", code: int = 0, timeout: float = 90) -> str:
+    def say(self, *command: str, host: str = "control", code: int = 0, timeout: float = 90) -> str:
         """Runs a command on a host, given what its components are given."""
         place = self.folder / host
         place.mkdir(exist_ok=True)
@@ -170,7 +173,3 @@ class Machines:
         """Seconds until the site is asked for one more page."""
         seen = self.site.count()
         return until(lambda: self.site.count() > seen, timeout, f"a new page is asked for\n{self.words()}")
-
-
-def python() -> str:
-    return sys.executable

@@ -32,6 +32,8 @@ class Ledger(asyncio.Protocol):
 
     folder: Path
     ledger: int  # file descriptor
+    place: Path
+    peers: set[str] = set()
     count = 0
     delay = 0.0  # seconds between a request and its answer
     kill_at: dict[int, int] = {}
@@ -41,6 +43,11 @@ class Ledger(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.buffer = b""
+        peer = transport.get_extra_info("peername")
+        if peer and peer[0] not in self.peers:
+            self.peers.add(peer[0])
+            with open(f"{self.place}.clients", "a") as clients:
+                clients.write(peer[0] + "\n")
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -84,6 +91,7 @@ class Ledger(asyncio.Protocol):
 async def serve(folder: Path, ledger: Path, delay: float, address: str, port: int) -> None:
     Ledger.folder = folder
     Ledger.delay = delay
+    Ledger.place = ledger
     Ledger.ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Ledger, address, port, backlog=512)
@@ -125,6 +133,11 @@ class Site:
     def count(self) -> int:
         """How many requests came so far."""
         return self.ledger.read_bytes().count(b"\n") if self.ledger.exists() else 0
+
+    def clients(self) -> set[str]:
+        """The addresses that requests came from."""
+        file = Path(f"{self.ledger}.clients")
+        return set(file.read_text().split()) if file.exists() else set()
 
     def kill_at(self, request: int, group: int) -> None:
         """SIGKILL to a process group when the request of this number comes in, before it is answered."""

@@ -1,0 +1,88 @@
+"""A crawl on several hosts: the data on one, scheduler, web UI and workers each on another. Exact sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.site import write_site
+from tests import needs
+from tests.e2e.commands import MANUAL, ROOT, until
+from tests.e2e.hosts import LOOPBACK, NAMESPACES, Host, Lan
+from tests.e2e.machines import WORKERS, Machines
+from tests.e2e.services import MariaDB, Postgres, Rabbit, Redis, Service
+from tests.e2e.test_manual import expected
+
+Make = Callable[[Host], Service]
+PAIRS: dict[str, tuple[Make, Make | None]] = {
+    "redis-postgres": (Postgres, Redis),
+    "redis-mariadb": (MariaDB, Redis),
+    "amqp-postgres": (Postgres, Rabbit),
+    "amqp-mariadb": (MariaDB, Rabbit),
+    "manager-postgres": (Postgres, None),
+    "manager-mariadb": (MariaDB, None),
+}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in PAIRS if name != "redis-postgres"]
+
+
+@pytest.mark.parametrize("pair", ["redis-postgres", *SLOW])
+@pytest.mark.timeout(400)
+def test_the_manual_is_crawled_by_several_hosts_each_page_once(
+    pair: str, manual_paths: frozenset[str], tmp_path: Path
+) -> None:
+    with Machines(tmp_path, needs.postgres_manual(), *PAIRS[pair]) as machines:
+        site = machines.site
+        project = machines.crawl(MANUAL, "http://127.0.0.1:8090/", site.base)
+        machines.wait_done(project, 240)
+        found = machines.results(project)
+        assert set(found) == {site.base + path for path in manual_paths}
+        assert Counter(site.requests()) == dict.fromkeys(found, 1)
+        for path in ("index.html", "sql-select.html", "bookindex.html"):
+            assert found[site.base + path] == expected(site, path)
+        machines.say("audit")
+        assert not machines.alive()
+        assert site.clients() == {machines.lan[name].address for name in WORKERS}, "each worker has had its part"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.timeout(1200)
+def test_a_site_of_20_000_pages_is_crawled_exactly(pair: str, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    truth = write_site(folder, 20_000, "http://10.77.0.16:8080")
+    with Machines(tmp_path, folder, *PAIRS[pair]) as machines:
+        if machines.lan.kind == LOOPBACK:
+            truth = write_site(folder, 20_000, machines.site.base.rstrip("/"))
+        assert machines.site.base in next(iter(truth))
+        shop = tmp_path / "shop.py"
+        shop.write_text((ROOT / "benchmarks" / "shop.py").read_text())
+        start = f'"{machines.site.base}p/0.html"'
+        project = machines.crawl(shop, 'os.environ["SHOP_URL"]', start)
+        machines.wait_done(project, 900)
+        found = machines.results(project)
+        assert found == {url: page._asdict() for url, page in truth.items()}
+        assert Counter(machines.site.requests()) == dict.fromkeys(found, 1)
+        machines.say("audit")
+        assert not machines.alive()
+
+
+def test_hosts_that_are_killed_leave_nothing_behind(tmp_path: Path) -> None:
+    """The harness itself: addresses, cables, and the end of all that was started."""
+    with Lan(["one", "two"]) as lan:
+        look = ["python3", "-c", f"import socket; socket.create_connection(('{lan['two'].address}', 7000), 1)"]
+        serve = f"import socket, time; s = socket.create_server(('{lan['two'].address}', 7000)); time.sleep(60)"
+        server = lan["two"].start(["python3", "-c", serve], said=tmp_path / "said.txt")
+        until(lambda: lan["one"].run(look).returncode == 0, 10, "one reaches two")
+        if lan.kind == NAMESPACES:
+            lan["two"].cut()
+            assert lan["one"].run(look).returncode != 0
+            lan["two"].join()
+            until(lambda: lan["one"].run(look).returncode == 0, 10, "one reaches two again")
+        lan["two"].kill()
+        assert server.poll() is not None
+        assert lan["one"].run(look).returncode != 0
+        namespaces = [host.namespace for host in lan.hosts.values()]
+    assert not [name for name in namespaces if Path("/run/netns", name).exists()]
