@@ -68,6 +68,8 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.program.pid, number) if number == signal.SIGKILL else self.program.send_signal(number)
             self.program.wait(UP)
+            if self.program in self.host.programs:  # else the host was killed as a whole
+                self.host.programs.remove(self.program)
             self.program = None
 
     def restart(self, number: int = signal.SIGTERM) -> None:

@@ -20,6 +20,7 @@ from crawlkit.libs.errors import StoreUnavailable, UsageError
 
 TOO_LARGE = 1153  # the server's own number for it
 UNKNOWN_DATABASE = 1049
+ABANDONED = 10  # seconds after which a transaction that nobody goes on with is ended by the server
 _CONFLICTS = (1213, 1020)  # deadlock, record changed since last read
 _MODE = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
 _WORDS = {
@@ -215,8 +216,12 @@ def _set_up(connection: _Connection, read_only: bool, busy_timeout: float) -> No
         )
         if read_only:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
-        cursor.execute("SELECT @@max_allowed_packet")
-        connection.largest = int(cursor.fetchone()[0])
+        cursor.execute("SELECT @@max_allowed_packet, @@version")
+        largest, version = cursor.fetchone()
+        connection.largest = int(largest)
+        if "MariaDB" in version:
+            # One that was cut off in the middle of a transaction holds its locks until the server ends it.
+            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {ABANDONED}")
 
 
 def _socket_of(connection: Any) -> int:

@@ -118,6 +118,11 @@ def _setup(read_only: bool, durable: bool, busy_timeout: float) -> bytes:
         "SET enable_mergejoin = off",
         "SET enable_material = off",
         "SET jit = off",
+        # A session whose client was cut off in the middle of a transaction holds locks until the server notices.
+        "SET tcp_keepalives_idle = 3",
+        "SET tcp_keepalives_interval = 1",
+        f"SET tcp_keepalives_count = {UNHEARD - 3}",
+        f"SET tcp_user_timeout = {UNHEARD * 1000}",
     ]
     if read_only:
         orders.append("SET default_transaction_read_only = on")
