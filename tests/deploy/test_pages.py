@@ -1,4 +1,4 @@
-"""docs/several-machines.md and docs/deploy.md: every command is one of crawlkit's, every setting, file and URL is real."""
+"""The pages several-machines and deploy: every command is one of crawlkit's, every setting, file and URL is real."""
 
 from __future__ import annotations
 
