@@ -57,10 +57,7 @@ class Machines:
             control = self.lan["control"].address
             self.queue_url = self.queue.url if self.queue else f"manager://:{SECRET}@{control}:23400"
             self.env = {name: value for name, value in os.environ.items() if not name.startswith("CRAWLKIT_")} | {
-                "CRAWLKIT_TASKDB": self.database.url,
-                "CRAWLKIT_PROJECTDB": self.database.url,
-                "CRAWLKIT_RESULTDB": self.database.url,
-                "CRAWLKIT_LOGDB": self.database.url,
+                "CRAWLKIT_DATABASE": self.database.url,
                 "CRAWLKIT_MESSAGE_QUEUE": self.queue_url,
                 "CRAWLKIT_SECRET_KEY": SECRET,
                 "CRAWLKIT_SCHEDULER_XMLRPC_HOST": control,
@@ -82,13 +79,13 @@ class Machines:
 
     def _start_all(self) -> None:
         if self.queue is None:
-            self.start("control", "all", "--no-webui", "--fetcher-num", "0", "--processor-num", "0", wait="ready: ")
+            nobody = ("--fetcher-num", "0", "--processor-num", "0", "--result-worker-num", "0")
+            self.start("control", "all", "--no-webui", *nobody, wait="ready: ")
         else:
             self.start("control", "scheduler")
         self.start("ui", "webui")
         for name in WORKERS:
-            for component in ("result_worker", "processor", "fetcher"):
-                self.start(name, component)
+            self.start(name, "node", wait="ready: ")
 
     def start(self, host: str, *command: str, wait: str = "is ready") -> None:
         """Starts a component on a host, and waits until it says that it is ready."""
