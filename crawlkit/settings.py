@@ -191,7 +191,19 @@ def show_rate(rate: float | None) -> str:
     return f"{rate:g} page{'' if rate == 1 else 's'} a second"
 
 
-_HEAD_COMMENT = re.compile(r"^#[ \t]*(rate|burst|group)[ \t]*:[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
+_HEAD_COMMENT = re.compile(
+    r"^#[ \t]*(rate|burst|group|max_pages)[ \t]*:[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE
+)
+
+
+def parse_pages(text: str) -> int | None:
+    """A page budget from ``"1000"``; None for ``unlimited``. Raises :class:`UsageError`."""
+    word = text.strip().lower().replace("_", "")
+    if word == UNLIMITED:
+        return None
+    if not (word.isascii() and word.isdigit() and len(word) < 16):
+        raise UsageError(f"max_pages {text!r}: use a number of pages, like 1000, or the word unlimited")
+    return int(word)
 
 
 def script_comments(script: str) -> dict[str, str]:

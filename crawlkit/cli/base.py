@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from crawlkit.libs.errors import UsageError
-from crawlkit.settings import UNLIMITED, Schema, Settings, parse_rate
+from crawlkit.settings import UNLIMITED, Schema, Settings, parse_pages, parse_rate
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "CRAWLKIT"
@@ -65,6 +65,19 @@ class Rate(click.ParamType[Any]):
         except UsageError as error:
             self.fail(str(error), param, ctx)
         return UNLIMITED if rate is None else rate
+
+
+class Pages(click.ParamType[Any]):
+    """A number of pages, or the word ``unlimited``, which stays that word here (``None`` means not said)."""
+
+    name = "N|unlimited"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        try:
+            pages = parse_pages(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return UNLIMITED if pages is None else pages
 
 
 class FilesPath(click.ParamType[Any]):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import Rate, command, option, rate_value, said_path, say, settings_of
+from crawlkit.cli.base import Pages, Rate, command, option, rate_value, said_path, say, settings_of
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import InvalidProject, ScriptError, ServiceUnreachable, UsageError
-from crawlkit.settings import Settings, parse_rate, script_comments, show_rate
+from crawlkit.settings import Settings, parse_pages, parse_rate, script_comments, show_rate
 
 if TYPE_CHECKING:
     from crawlkit.database.base import ProjectStore, TaskStore
@@ -72,6 +72,7 @@ def existing(store: ProjectStore, name: str) -> ProjectRow:
 @option("--group", help="Its group.")
 @option("--rate", type=Rate(), help="Pages per second, or unlimited.  [default: 1, and none for loopback hosts]")
 @option("--burst", type=click.FloatRange(min=1), help="Pages that may go at once.  [default: 3]")
+@option("--max-pages", type=Pages(), help="Pages it may fetch in all, retries included.  [default: unlimited]")
 @option(
     "--status",
     type=click.Choice(STATUSES, case_sensitive=False),
@@ -133,6 +134,7 @@ def put_values(
     rate: float | str | None = None,
     burst: float | None = None,
     status: str | None = None,
+    max_pages: int | str | None = None,
 ) -> ProjectRow:
     """``row`` with a new script and what was said about it, openly or in comments of the script [R18]."""
     said = script_comments(script)
@@ -148,6 +150,8 @@ def put_values(
         row.burst, row.rate_set = burst, True
     if group is not None or "group" in said:
         row.group = group if group is not None else said["group"]
+    if max_pages is not None or "max_pages" in said:
+        row.max_pages = parse_pages(str(max_pages if max_pages is not None else said["max_pages"]))
     if status is not None:
         row.status = status.upper()
     return row
@@ -220,7 +224,7 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
             (reason, count, url, _exception_at(stores.taskdb, name, url))
             for reason, count, url in stores.taskdb.failures(name)
         ]
-    paused, ticks = _of_scheduler(settings, row)
+    paused, ticks, made = _of_scheduler(settings, row)
     limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
     waiting = books.active - books.leased
     for label, value in (
@@ -228,6 +232,7 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
         ("group", row.group or "-"),
         ("status", row.status + paused),
         ("rate", f"{limit}, burst {row.burst:g}"),
+        ("pages", "no budget" if row.max_pages is None else f"{row.max_pages:,} at most{made}"),
         ("updated", _when(row.updatetime)),
         ("version", f"{row.version} ({len(versions)} saved)" + (f", pinned to {row.pin}" if row.pin else "")),
         ("tasks", f"{books.tasks}: {waiting} waiting, {books.leased} on their way, {books.by_status.get(2, 0)} done, "
@@ -251,21 +256,26 @@ def _exception_at(taskdb: TaskStore, name: str, url: str) -> str:
     return last_failure(taskdb, name, row.taskid).get("exception", "") if row is not None else ""
 
 
-def _of_scheduler(settings: Settings, row: ProjectRow) -> tuple[str, list[tuple[float, str]]]:
-    """`` (paused ...)`` and the next instants of its crons, when a scheduler runs and says so."""
+def _of_scheduler(settings: Settings, row: ProjectRow) -> tuple[str, list[tuple[float, str]], str]:
+    """`` (paused ...)``, the next instants of its crons, `` (N made)``, when a scheduler runs and says so."""
     from crawlkit import wiring
 
     if row.status not in ("RUNNING", "DEBUG"):
-        return "", []
+        return "", [], ""
     try:
         client = wiring.control_client(settings, timeout=3)
-        state = client.summary()["projects"].get(row.name, {}).get("paused", "running")
+        seen = client.summary()["projects"].get(row.name, {})
         ticks = client.next_ticks(row.name)
     except ServiceUnreachable:
-        return "", []
-    if state == "held":
-        return f" (paused by hand; to go on: crawlkit{said_path(settings)} project resume {row.name})", ticks
-    return "" if state == "running" else f" ({state}: too many failures in a row; it goes on by itself)", ticks
+        return "", [], ""
+    state, command = seen.get("paused", "running"), f"crawlkit{said_path(settings)} project"
+    made = f" ({seen['pages']:,} fetched)" if "pages" in seen else ""
+    words = {
+        "running": "",
+        "budget": f" (page budget of {row.max_pages or 0:,} reached; to go on: {command} set {row.name} --max-pages N)",
+        "held": f" (paused by hand; to go on: {command} resume {row.name})",
+    }
+    return words.get(state, f" ({state}: too many failures in a row; it goes on by itself)"), ticks, made
 
 
 @command(project, name="status", remote=True, example="crawlkit project status quotes STOP")
@@ -289,18 +299,28 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
 @command(
     project,
     name="set",
-    example="crawlkit project set quotes api_key\ncrawlkit project set quotes user ann --no-secret",
+    remote=True,
+    example="crawlkit project set quotes api_key\ncrawlkit project set quotes user ann --no-secret\n"
+    "crawlkit project set quotes --max-pages 5000",
 )
 @click.argument("name")
-@click.argument("key")
+@click.argument("key", required=False)
 @click.argument("value", required=False)
+@option("--max-pages", type=Pages(), help="Set its page budget instead: what it may fetch in all, retries included.")
 @option("--secret/--no-secret", default=None, help="Never show it again.  [default: as it was; secret when new]")
 @option("--remove", is_flag=True, help="Remove it instead.")
 @click.pass_context
 def set_setting(
-    ctx: click.Context, /, name: str, key: str, value: str | None, secret: bool | None, remove: bool
+    ctx: click.Context,
+    /,
+    name: str,
+    key: str | None,
+    value: str | None,
+    max_pages: int | str | None,
+    secret: bool | None,
+    remove: bool,
 ) -> None:
-    """Give a project the setting KEY, for its handler's self.settings. Stored encrypted.
+    """Give a project the setting KEY, for its handler's self.settings, stored encrypted; or a page budget.
 
     Without VALUE it is asked for and not shown; - reads it from stdin, without the last line's end.
     """
@@ -308,6 +328,15 @@ def set_setting(
     from crawlkit.libs.rows import SettingRow
 
     settings = settings_of(ctx)
+    if max_pages is not None:
+        if key is not None:
+            raise UsageError("say KEY or --max-pages, not both")
+        _set_pages(settings, name, max_pages)
+        return
+    if key is None:
+        raise UsageError("say which setting, or --max-pages N")
+    if settings.server is not None:
+        raise UsageError("settings are encrypted with the key of their data path: set them there, without --server")
     if remove and value is not None:
         raise UsageError("--remove takes no VALUE")
     with open_projects(settings) as store:
@@ -331,6 +360,16 @@ def set_setting(
             box.open(name, row.name, row.sealed)  # two keys for one project: half of it would not open
         store.put_setting(name, SettingRow(key, box.seal(name, key, _value(key, value)), secret))
     say(f"project {name}: setting {key} {'changed' if old else 'set'}; running handlers see it within seconds")
+
+
+def _set_pages(settings: Settings, name: str, max_pages: int | str) -> None:
+    with open_projects(settings) as store:
+        row = _copy(existing(store, name))
+        row.max_pages = parse_pages(str(max_pages))
+        words = "no page budget" if row.max_pages is None else f"page budget {row.max_pages:,}"
+        store.put(row, author="cli", message=words)
+    tell(settings)
+    say(f"project {name}: {words}")
 
 
 def _value(key: str, given: str | None) -> str:

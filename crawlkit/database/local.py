@@ -15,7 +15,7 @@ from crawlkit.database.base import ProjectRow, SettingRow, VersionRow
 from crawlkit.database.rules import check_project, version_of
 from crawlkit.libs.errors import InvalidProject, UsageError
 
-_COMMENT = re.compile(r"^[ \t]*#[ \t]*(rate|burst)[ \t]*:[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*#[ \t]*(rate|burst|max_pages)[ \t]*:[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
 _READ_ONLY = "this projectdb is a folder of scripts: edit the file instead"
 _NO_SETTINGS = "this projectdb is a folder of scripts, which keeps no settings: use another --projectdb"
 
@@ -101,12 +101,12 @@ def project_of(name: str, script: str, updatetime: float) -> ProjectRow:
     """The project that a script file is; raises :class:`InvalidProject` in words."""
     row = ProjectRow(name=name, status="RUNNING", script=script, version=version_of(script), updatetime=updatetime)
     for word, value in _COMMENT.findall(script):
-        unlimited = word == "rate" and value == "unlimited"
+        unlimited = word != "burst" and value == "unlimited"
         try:
-            number = None if unlimited else float(value)
+            number = None if unlimited else int(value) if word == "max_pages" else float(value)
         except ValueError:
             raise InvalidProject(f"project {name}: '# {word}: {value}' is not a number") from None
         setattr(row, word, number)
-        row.rate_set = True
+        row.rate_set |= word != "max_pages"
     check_project(row)
     return row

@@ -47,6 +47,8 @@ def check_project(row: ProjectRow) -> None:
         raise InvalidProject(f"project {row.name}: rate {row.rate}: use 0 or a positive number of tasks per second")
     if not 1 <= row.burst < math.inf:
         raise InvalidProject(f"project {row.name}: burst {row.burst}: use 1 or a larger number of tasks")
+    if row.max_pages is not None and not 0 <= row.max_pages < 2**53:
+        raise InvalidProject(f"project {row.name}: max_pages {row.max_pages}: use a number of pages, or none")
     if row.pin and not _VERSION.fullmatch(row.pin):
         raise InvalidProject(f"project {row.name}: pin {row.pin!r}: use the md5 of a saved version, or nothing")
     try:

@@ -182,6 +182,7 @@ class ProjectRow(Struct):
     updatetime: float = 0
     version: str = ""  # md5 of the script
     pin: str = ""  # the version that runs instead of the newest; "": it follows the newest
+    max_pages: int | None = None  # fetches that may be sent out, retries included; None: no bound
 
     @property
     def runs(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
 from crawlkit.remote.client import Client
 
-CHANGED = ("group", "status", "rate", "burst", "rate_set")  # what PATCH may change
+CHANGED = ("group", "status", "rate", "burst", "rate_set", "max_pages")  # what PATCH may change
 
 
 class RemoteProjects:
@@ -47,7 +47,7 @@ class RemoteProjects:
                     "keep_status": old is not None}  # fmt: skip
             self._client.send("PUT", f"/projects/{row.name}/script", body)
         there = self._client.get(f"/projects/{row.name}")
-        said = {name: getattr(row, name) for name in CHANGED if there[name] != getattr(row, name)}
+        said = {name: getattr(row, name) for name in CHANGED if there.get(name) != getattr(row, name)}
         if said:
             self._client.send("PATCH", f"/projects/{row.name}", said)
         if old is not None and old.pin != row.pin:
@@ -80,5 +80,5 @@ class RemoteProjects:
 def _row(item: dict[str, Any]) -> ProjectRow:
     return ProjectRow(
         name=item["name"], group=item["group"], status=item["status"], rate=item["rate"], burst=item["burst"],
-        rate_set=item["rate_set"], updatetime=item["updated"],
+        rate_set=item["rate_set"], updatetime=item["updated"], max_pages=item.get("max_pages"),
     )  # fmt: skip

@@ -205,6 +205,8 @@ class Engine:
             outcomes.load_parts(state, name, entry, text)
         elif entry.startswith(awaits.ENTRY):
             awaits.load(state, name, entry, text)
+        elif entry == "pages" and project is not None:
+            project.pages = int(text) if project.row.max_pages is not None else 0
         elif entry == "forgotten" and project is not None:
             project.forgotten = int(text)
         elif entry.startswith("postponed:"):
@@ -388,7 +390,7 @@ class Engine:
 
     def _look(self, turn: Turn) -> dict[str, Any]:
         state = self.state
-        seen = {name: _look_at(project, turn.now) for name, project in state.projects.items()}
+        seen = {name: _look_at(state, project, turn.now) for name, project in state.projects.items()}
         drained = not state.leases and all(entry["drained"] for entry in seen.values())
         there = [msgspec.structs.asdict(one.beat) | {"held": len(one.beat.held)} for one in state.nodes.values()]
         limit = self.settings.max_pages
@@ -436,16 +438,19 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
         project.active_tasks -= n
 
 
-def _look_at(project: ProjectState, now: float) -> dict[str, Any]:
+def _look_at(state: State, project: ProjectState, now: float) -> dict[str, Any]:
     row, info = project.row, project.info
     retrying = project.retrying
     broken = info is not None and info.error is not None
     quiet = project.leased == 0 and retrying == 0 and len(project.ready) == 0 and project.ready.complete
+    quiet |= project.spent and project.leased == 0 and not sending.may_send(state, project)  # the rest waits for more
     answered = info is not None and project.info_script == row.runs
     pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
     return {
         "status": row.status,
-        "paused": project.pause.state(now),
+        "paused": overview.paused(project, now),
+        "pages": project.pages,
+        "max_pages": row.max_pages,
         "waiting": project.waiting,
         "ready": len(project.ready),
         "delayed": len(project.time),

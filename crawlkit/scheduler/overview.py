@@ -34,7 +34,9 @@ def _look_at(state: State, name: str, project: ProjectState, now: float) -> dict
         "burst": row.burst,
         "rate_set": row.rate_set,
         "updated": row.updatetime,
-        "paused": project.pause.state(now),
+        "paused": paused(project, now),
+        "pages": project.pages,
+        "max_pages": row.max_pages,
         "waiting": project.waiting,
         "leased": project.leased,
         "done": totals.get("done", 0),
@@ -50,6 +52,12 @@ def _look_at(state: State, name: str, project: ProjectState, now: float) -> dict
     }
 
 
+def paused(project: ProjectState, now: float) -> str:
+    """running, paused, checking or held; budget: its page budget is reached."""
+    state = project.pause.state(now)
+    return "budget" if state == "running" and project.spent and project.active else state
+
+
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
@@ -58,7 +66,7 @@ def _eta(
     counters: Counters, project: ProjectState, windows: dict[str, list[int]], spark: list[int], now: float
 ) -> tuple[float, float | None] | None:
     """Only for a project that sends."""
-    if not spark or not project.active or project.pause.state(now) != "running":
+    if not spark or not project.active or paused(project, now) != "running":
         return None
     spans = []
     for window in ("5m", "1h"):

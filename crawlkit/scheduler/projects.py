@@ -42,6 +42,9 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
             project.pause.clear()
             project.info_asked = None
         project.row = row
+    if row.max_pages is None and project.pages:  # without a budget nothing is counted; a new one begins anew
+        project.pages = 0
+        turn.writes.state[row.name, "pages"] = None
     if new_script:
         saved = next((one.saved for one in state.projectdb.versions(row.name)), 0.0)
         project.script_saved = row.updatetime if row.pin else saved

@@ -77,10 +77,14 @@ def may_send(state: State, project: ProjectState) -> bool:
     if not project.active or project.info is None or project.info_script != project.row.runs:
         return False
     spent = state.settings.max_pages is not None and state.sent >= state.settings.max_pages
-    if not spent and not project.clearing:
+    if not spent and not project.clearing and not project.spent:
         return True
     row = project.ready.peek()
-    return row is not None and is_await(row)  # a page whose callback waits was begun, so it is brought to its end
+    if row is None:
+        return False
+    if project.spent and not spent and not project.clearing and is_internal(row.url):
+        return True  # it reaches no host
+    return is_await(row)  # a page whose callback waits was begun, so it is brought to its end
 
 
 def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> int:
@@ -88,6 +92,7 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
         return 0
     running = project.pause.state(turn.now) == "running"
     sent = metered = 0
+    pages_before = project.pages
     while sent < limit:
         row = project.ready.peek()
         if row is None or (project.clearing and not is_await(row)):
@@ -98,16 +103,19 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
             if not running and project.pause.allowance(turn.now, project.leased) < 1:
                 break
             pages = state.settings.max_pages
-            if pages is not None and state.sent >= pages and not is_await(row):
+            if ((pages is not None and state.sent >= pages) or project.spent) and not is_await(row):
                 break
             if not unmetered(project, row):
                 if not project.bucket.take(turn.mono):
                     break
                 metered += 1
             state.sent += not is_await(row)
+            project.pages += project.row.max_pages is not None
         project.ready.pop()
         _lease(state, turn, project, row)
         sent += 1
+    if project.pages != pages_before:  # with the leases, so that a restart neither forgets nor adds one
+        turn.writes.state[project.row.name, "pages"] = str(project.pages)
     if metered and project.bucket.rate is not None:
         # in the same transaction as the leases: however often a scheduler starts, it gets no second burst
         turn.writes.state[project.row.name, "bucket"] = project.bucket.dump(turn.mono, turn.now)

@@ -90,6 +90,7 @@ class ProjectState:
     parked: int = 0  # of those that are leased
     script_saved: float = 0.0  # when this version of the script was saved
     drop_reasons: set[str] = field(default_factory=set)
+    pages: int = 0  # fetches sent out since it has a page budget
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
     tally: Tally = field(default_factory=Tally)  # of the minute that runs
@@ -103,6 +104,11 @@ class ProjectState:
     @property
     def active(self) -> bool:
         return self.row.status in ACTIVE_STATUSES
+
+    @property
+    def spent(self) -> bool:
+        """Whether its page budget is reached."""
+        return self.row.max_pages is not None and self.pages >= self.row.max_pages
 
     @property
     def retrying(self) -> int:

@@ -28,10 +28,12 @@ class ProjectItem(Struct, kw_only=True):
     name: str
     group: str
     status: str  # TODO, STOP, CHECKING, DEBUG, RUNNING
-    paused: str = "running"  # held: by hand; paused, checking: since it only failed
+    paused: str = "running"  # held: by hand; paused, checking: since it only failed; budget: max_pages is reached
     rate: float | None = None  # pages per second; null: unlimited
     burst: float = 3.0
     rate_set: bool = False  # false: the default, which does not hold for loopback hosts
+    max_pages: int | None = None  # fetches it may make; null: no bound
+    pages: int = 0  # of these, those made
     updated: float = 0
     waiting: int = 0
     leased: int = 0
@@ -72,6 +74,8 @@ def item_of(name: str, seen: Mapping[str, Any]) -> ProjectItem:
         rate=seen["rate"],
         burst=seen["burst"],
         rate_set=seen["rate_set"],
+        max_pages=seen.get("max_pages"),
+        pages=seen.get("pages", 0),
         updated=seen["updated"],
         waiting=seen["waiting"],
         leased=seen["leased"],
@@ -93,7 +97,7 @@ def item_of_row(row: ProjectRow) -> ProjectItem:
     """A project of which only the projectdb knows."""
     return ProjectItem(
         name=row.name, group=row.group, status=row.status, rate=row.rate, burst=row.burst, rate_set=row.rate_set,
-        updated=row.updatetime,
+        updated=row.updatetime, max_pages=row.max_pages,
     )  # fmt: skip
 
 

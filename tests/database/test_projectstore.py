@@ -222,3 +222,17 @@ def test_a_pin_is_kept_and_says_what_runs(store: ProjectStore) -> None:
     found.pin = "newest"
     with pytest.raises(InvalidProject, match="pin 'newest'"):
         store.put(found)
+
+
+def test_a_page_budget_is_kept(store: ProjectStore) -> None:
+    store.put(ProjectRow(name="p", max_pages=2**40))
+    found = store.get("p")
+    assert found is not None
+    assert found.max_pages == 2**40
+    found.max_pages = None
+    store.put(found)
+    again = store.get("p")
+    assert again is not None
+    assert again.max_pages is None
+    with pytest.raises(InvalidProject, match="max_pages -1"):
+        store.put(ProjectRow(name="p", max_pages=-1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0003", "projectdb": "0004", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0003", "projectdb": "0005", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -205,6 +205,7 @@ projects = sa.Table(
     sa.Column("updatetime", Time, nullable=False),
     sa.Column("version", word(32), nullable=False),
     sa.Column("pin", word(32), nullable=False, server_default=""),
+    sa.Column("max_pages", sa.BigInteger),  # NULL: no bound
 )
 
 versions = sa.Table(

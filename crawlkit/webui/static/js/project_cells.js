@@ -13,7 +13,7 @@ const HEIGHT = 24;
 export function statusBadge(project) {
   const paused = ACTIVE.has(project.status) && project.paused !== "running";
   const words = paused ? t(`dashboard.paused.${project.paused}`) : project.status;
-  const title = paused ? t(`dashboard.paused.${project.paused}.why`) : t(`dashboard.status.${project.status}`);
+  const title = paused ? t(`dashboard.paused.${project.paused}.why`, { n: number(project.max_pages ?? 0) }) : t(`dashboard.status.${project.status}`);
   return h("span.badge", { class: paused ? "warn" : TONES[project.status], title }, words);
 }
 

@@ -82,7 +82,7 @@ export function openMenu(button, project, after = () => {}) {
     onclick: async () => { close(); if (await act(project)) after(); } }, text);
   const link = (text, href) => h("a.menuitem", { role: "menuitem", href: url(href) }, text);
   const name = encodeURIComponent(project.name);
-  const held = project.paused !== "running";
+  const held = project.paused !== "running" && project.paused !== "budget";
   const menu = h("div.menu", { role: "menu", popover: "auto", "aria-label": t("orders.of", project) },
     item(t("orders.run.menu"), run),
     held ? item(t("orders.resume"), resume) : item(t("orders.pause"), pause),
