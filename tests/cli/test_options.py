@@ -12,7 +12,7 @@ import pytest
 
 from crawlkit import cli as entry
 from crawlkit.cli import cli, run
-from crawlkit.cli.base import Lazy, Opt, Rate
+from crawlkit.cli.base import Lazy, Opt, Pages, Rate
 from crawlkit.settings import Settings
 
 OLD_NAMES = {
@@ -60,6 +60,8 @@ def samples(option: Opt) -> list[tuple[str, Any]]:
         return [(text, text) for text in (texts * 4)[:4]]
     if isinstance(kind, Rate):
         return [("5", 5.0), ("6.5", 6.5), ("unlimited", "unlimited"), ("7", 7.0)]
+    if isinstance(kind, Pages):
+        return [("5", 5), ("6", 6), ("unlimited", "unlimited"), ("7", 7)]
     if isinstance(kind, click.types.IntParamType):
         return [(str(n), n) for n in (11, 12, 13, 14)]
     if isinstance(kind, click.types.FloatParamType):
