@@ -36,12 +36,20 @@ def migrate(
 ) -> int:  # fmt: skip
     """Carry everything from FROM to TO: tasks, results, projects, accounts, kept pages, with all their numbers.
 
-    FROM and TO are data paths, URLs of one store, or the URL of a database of a server. TO must be empty; run it again
-    after an interruption and it goes on where it stopped. Exits 1 when the two are not the same at the end.
+    FROM and TO are data paths, URLs of one store, or the URL of a database of a server; FROM may also be the folder of
+    a pyspider. TO must be empty; run it again after an interruption and it goes on where it stopped. Exits 1 when the
+    two are not the same at the end.
     """
     from crawlkit.cli.carrying import Display
-    from crawlkit.cli.places import place_of, standing_still
+    from crawlkit.cli.places import place_of, pyspider_in, standing_still
 
+    old = pyspider_in(source)
+    if old is not None:
+        from crawlkit.cli.pyspider import import_pyspider
+
+        if only or logs:
+            raise UsageError("--only and --logs are for crawlkit's own stores: a pyspider is taken over as a whole")
+        return import_pyspider(old, target, as_json=as_json)
     here = place_of(source)
     there = place_of(target, like=here)
     kinds = chosen(here, there, only, logs)

@@ -102,6 +102,35 @@ def _kind_of(said: str, rest: str) -> str:
     return str(found[0])
 
 
+PYSPIDER = "pyspider:"
+
+
+def pyspider_in(said: str) -> list[str] | Path | None:
+    """Where a pyspider's databases are, if ``said`` means one: a folder, or URLs with commas between them.
+
+    Without the word in front of it, a folder or file is known by its tables.
+    """
+    if said.startswith(PYSPIDER):
+        rest = said.removeprefix(PYSPIDER)
+        return [url.strip() for url in rest.split(",")] if "://" in rest else Path(rest)
+    if "://" not in said:
+        return Path(said) if _is_pyspiders(Path(said) / FILES["projectdb"]) else None
+    file = said.partition("?")[0].partition(":///")[2]
+    return [said] if said.startswith("sqlite") and _is_pyspiders(Path(file)) else None
+
+
+def _is_pyspiders(file: Path) -> bool:
+    names: set[str] = set()
+    if file.is_file():
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection,
+        ):
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    ours = any(name.startswith("crawlkit_") for name in names)
+    return not ours and any(name == "projectdb" or name.startswith(("taskdb_", "resultdb_")) for name in names)
+
+
 @contextlib.contextmanager
 def standing_still(places: list[Place], name: str) -> Iterator[None]:
     """Holds the locks of those data paths; raises :class:`UsageError` when a crawl runs on one."""

@@ -79,6 +79,9 @@ class BaseHandler:
     result_key_policy: ClassVar[str] = "replace"
     """``replace``: the newer result holds; ``keep_first``: the older; ``stop``: so too, and no link behind counts."""
 
+    taskid_compat: bool = False
+    """Whether tasks have pyspider's ids, which look only at the URL; ``# taskid_compat: yes`` in a script says so."""
+
     project_name: str = ""
     project: Mapping[str, Any] | None = None
 
@@ -231,10 +234,12 @@ class BaseHandler:
         """The identity of ``task``; override to let URLs that differ be one task, or one URL be several [H16].
 
         The default is the md5 of the URL for a GET without a body, else of (URL, method, body), and for a download of
-        (URL, target).
+        (URL, target). With ``taskid_compat`` it is the md5 of the URL whatever the method and the body, as in pyspider.
         """
         fetch = task.get("fetch") or {}
         body = fetch.get("data")
+        if self.taskid_compat and not fetch.get("download"):
+            return taskid_of(task["url"])
         if fetch.get("download"):  # a page and its file are two tasks, and so are two files of one URL
             return taskid_of(task["url"], "DOWNLOAD", f"{fetch['download']['to']}\n{body or ''}".encode())
         return taskid_of(task["url"], fetch.get("method"), body.encode() if isinstance(body, str) else body)

@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import linecache
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from crawlkit.processor.capture import Capture, LogBuffer, ScriptLogger, capture
 
 Resolver = Callable[[str], str | None]
 PROJECTS = "projects"  # what scripts import each other from
+_COMPAT = re.compile(r"^#[ \t]*taskid_compat[ \t]*:[ \t]*(?:yes|true|1)\b", re.MULTILINE | re.IGNORECASE)
 _LOADED = "crawlkit_project"  # what a loaded script is called; nobody can import that
 
 
@@ -82,6 +84,8 @@ def load_project(
                 described(error), _lineno(error, f"{name}.py"), capture.text() + formatted(error)
             ) from None
     handler.project_name = name
+    if _COMPAT.search(script):
+        handler.taskid_compat = True
     handler.project = {"group": group, **(project or {}), "name": name, "script": script}
     handler.logger = module.__dict__["logger"]
     loaded = LoadedProject(name, script, group, module, handler, capture.text())

@@ -234,3 +234,13 @@ def test_loading_does_not_write_into_the_capture_around_it() -> None:
     with capturing(Capture()) as capture:
         load("print('x')\n" + HANDLER)
     assert capture.text() == ""
+
+
+def test_a_line_in_the_script_asks_for_pyspiders_ids() -> None:
+    script = "from crawlkit import BaseHandler\n\n\nclass Handler(BaseHandler):\n    pass\n"
+    task = {"project": "p", "taskid": "", "url": "http://h/", "fetch": {"method": "POST", "data": "a=1"}}
+    plain = load_project("p", script).handler
+    compat = load_project("p", script + "\n# taskid_compat: yes (they were made by pyspider)\n").handler
+    get = {**task, "fetch": {}}
+    assert compat.get_taskid(task) == compat.get_taskid(get) == plain.get_taskid(get)
+    assert plain.get_taskid(task) != plain.get_taskid(get)
