@@ -320,6 +320,9 @@ class SinkBook(Protocol):
     def drop_sink(self, sink: str) -> bool:
         """Forgets a sink and its progress; ``False`` when there is none."""
 
+    def newest(self) -> int:
+        """The number of the newest result there ever was; 0: none. One lookup."""
+
     def behind(self, project: str, seq: int) -> int:
         """How many results of a project have a number behind ``seq``."""
 

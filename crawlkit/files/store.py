@@ -113,6 +113,20 @@ class Store:
         """Copies an open file to an object."""
         self._do(self._upload, source, name)
 
+    def put_file(self, path: str, name: str, draft: str = "") -> None:
+        """Makes an object of a file of this machine: who reads sees the old one or the new one, whatever fails.
+
+        ``draft``: how the name of what is not finished begins, in stores that show such.
+        """
+        self._do(self._put_file, path, name, draft)
+
+    def remove_drafts(self, folder: str, beginning: str, but: str) -> None:
+        """Removes what an end in the middle of :meth:`put_file` left right below a folder.
+
+        ``beginning`` and ``but``: how the ``draft`` of those began, and of others that stay.
+        """
+        self._do(self._remove_drafts, folder, beginning, but)
+
     def join(self, pieces: Sequence[str], sizes: Sequence[int], name: str) -> None:
         """Makes one object of several, in order; the pieces stay. S3 does that by itself, and nothing is read."""
         self._do(self._join, pieces, sizes, name)
@@ -170,8 +184,24 @@ class Store:
         with self._writing(name) as target:
             target.write(data)
 
+    def _put_file(self, path: str, name: str, draft: str) -> None:
+        if not self._has_folders:  # in parts when it is large; shown when all are there
+            self._fs.put_file(path, self._at(name))
+            return
+        with open(path, "rb") as source, self._writing(name, draft) as target:
+            while piece := source.read(READ):
+                target.write(piece)
+
+    def _remove_drafts(self, folder: str, beginning: str, but: str) -> None:
+        if not self._has_folders:
+            return
+        for name in self._listed(folder):
+            if name.startswith(f".crawlkit-{beginning}") and not name.startswith(f".crawlkit-{but}"):
+                with contextlib.suppress(FileNotFoundError):
+                    self._fs.rm_file(self._at(f"{folder}/{name}"))
+
     @contextlib.contextmanager
-    def _writing(self, name: str) -> Iterator[Any]:
+    def _writing(self, name: str, beginning: str = "") -> Iterator[Any]:
         """Object stores show an object when it is whole; in a folder it is renamed then."""
         place = self._at(name)
         self._make_folder(place)
@@ -179,7 +209,7 @@ class Store:
             with self._fs.open(place, "wb") as target:
                 yield target
             return
-        draft = f"{place.rpartition('/')[0]}/.crawlkit-{uuid.uuid4().hex}.tmp"
+        draft = f"{place.rpartition('/')[0]}/.crawlkit-{beginning}{uuid.uuid4().hex}.tmp"
         try:
             with self._fs.open(draft, "wb") as target:
                 yield target
@@ -248,6 +278,9 @@ class Store:
                 self._fs.rm_file(self._at(name))
 
     def _names(self, folder: str) -> list[str]:
+        return sorted(name for name in self._listed(folder) if not name.startswith(".crawlkit-"))
+
+    def _listed(self, folder: str) -> list[str]:
         try:
             found = self._fs.ls(self._at(folder), detail=True, refresh=True)
         except TypeError:
@@ -255,7 +288,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return []
         names = (row["name"].rstrip("/").rpartition("/")[2] for row in found if row["type"] != "directory")
-        return sorted(name for name in names if name and not name.startswith(".crawlkit-"))
+        return [name for name in names if name]
 
     def _remove_folder(self, folder: str) -> None:
         for name in self._names(folder):

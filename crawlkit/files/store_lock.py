@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import socket
 import threading
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
-import psutil
 from msgspec import Struct
 
 from crawlkit.files.store import Store
 from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.holders import has_ended, own_process
+from crawlkit.libs.holders import machine as _machine
 
 log = logging.getLogger("crawlkit.files")
 
@@ -135,17 +133,7 @@ class StoreLocks:
 
 
 def _whoami() -> tuple[str, int, float]:
-    pid = os.getpid()
-    return _machine(), pid, psutil.Process(pid).create_time()
-
-
-def _machine() -> str:
-    """The same for processes that can see one another; ``""`` where that cannot be known."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
+    return _machine(), *own_process()
 
 
 def _has_died(said: bytes) -> bool:
@@ -155,13 +143,7 @@ def _has_died(said: bytes) -> bool:
         return False
     if not sign.machine or sign.machine != _machine():
         return False
-    try:
-        process = psutil.Process(sign.pid)
-        return bool(process.create_time() != sign.began or process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
+    return has_ended(sign.pid, sign.began)
 
 
 def _holder_of(said: bytes | None) -> str | None:

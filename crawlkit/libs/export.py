@@ -32,6 +32,7 @@ class Writable(Protocol):
 
 
 Rows = Callable[[], Iterable[ResultRow]]
+Fields = Callable[[ResultRow], dict[str, Any]]
 
 
 def _json_text(row: ResultRow) -> bytes:
@@ -100,26 +101,26 @@ def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(block)
 
 
-def csv_chunks(rows: Rows) -> Iterator[bytes]:
+def csv_chunks(rows: Rows, fields: Fields = fields_of) -> Iterator[bytes]:
     """CSV (RFC 4180, UTF-8) with the columns ``url`` and the results' keys in order of first appearance.
 
     ``rows`` is called twice and must give the same rows again: the first pass finds the columns. Rows with a ``seq``
     behind those of the first pass are left out. A result that is no object stands in a column ``result``; a ``url``
     of the result's own wins over the page's. Values that are no text are JSON, None is empty. A text that a
-    spreadsheet would take for a formula gets a ``'`` in front.
+    spreadsheet would take for a formula gets a ``'`` in front. ``fields``: the values of a row by their columns.
     """
-    columns, newest = columns_of(rows())
-    return _table(list(columns), (row for row in rows() if row.seq <= newest))
+    columns, newest = columns_of(rows(), fields)
+    return _table(list(columns), (row for row in rows() if row.seq <= newest), fields)
 
 
-def _table(names: list[str], rows: Iterable[ResultRow]) -> Iterator[bytes]:
+def _table(names: list[str], rows: Iterable[ResultRow], fields: Fields = fields_of) -> Iterator[bytes]:
     known = frozenset(names[:MAX_COLUMNS])
     header = names if len(names) <= MAX_COLUMNS else [*names[:MAX_COLUMNS], REST]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow([_cell(name) for name in header])
     for row in rows:
-        values = fields_of(row)
+        values = fields(row)
         if len(header) > MAX_COLUMNS:
             rest_apart(values, known)
         writer.writerow([_cell(values.get(name)) for name in header])
@@ -135,14 +136,14 @@ def rest_apart(values: dict[str, Any], known: frozenset[str]) -> None:
         values[REST] = rest
 
 
-def columns_of(rows: Iterable[ResultRow]) -> tuple[dict[str, None], int]:
+def columns_of(rows: Iterable[ResultRow], fields: Fields = fields_of) -> tuple[dict[str, None], int]:
     """``url`` and the results' keys in order of first appearance, one more than fits at most; the largest seq."""
     columns = {"url": None}
     newest = 0
     for row in rows:
         newest = max(newest, row.seq)
         if len(columns) <= MAX_COLUMNS:  # one more than fits says that there is a rest
-            for key in fields_of(row):
+            for key in fields(row):
                 columns[key] = None
                 if len(columns) > MAX_COLUMNS:
                     break

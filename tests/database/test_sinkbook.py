@@ -67,6 +67,14 @@ def test_what_is_behind_a_number_is_counted(store: Any) -> None:
     assert store.behind("none", 0) == 0
 
 
+def test_the_newest_number_is_known_also_when_its_result_is_gone(store: Any) -> None:
+    assert store.newest() == 0
+    store.save([results("t", "1", "2"), results("u", "3", project="q")])
+    assert store.newest() == 3
+    store.drop("q")
+    assert store.newest() == 3
+
+
 def test_of_many_who_take_it_at_once_one_gets_it(store: Any) -> None:
     for round_ in range(5):
         known = store.sinks()[0] if round_ else ROW

@@ -192,6 +192,10 @@ class MemoryResultStore(MemorySinkBook):
     def drop_some(self, project: str, limit: int) -> int:
         return self.drop(project)  # memory is quick
 
+    def newest(self) -> int:
+        with self._lock:
+            return self._seq
+
     def behind(self, project: str, seq: int) -> int:
         with self._lock:
             rows = self._rows.get(project, SortedDict())

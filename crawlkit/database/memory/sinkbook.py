@@ -11,7 +11,7 @@ from crawlkit.database.base import SinkProgress, SinkRow
 
 
 class MemorySinkBook:
-    """A :class:`~crawlkit.database.base.SinkBook`, but for counting."""
+    """A :class:`~crawlkit.database.base.SinkBook`, but for what concerns results."""
 
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock

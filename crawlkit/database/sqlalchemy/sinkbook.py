@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from crawlkit.database.base import SinkProgress, SinkRow
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.statements import upsert
-from crawlkit.database.sqlalchemy.tables import results, sink_progress, sinks
+from crawlkit.database.sqlalchemy.tables import result_marks, results, sink_progress, sinks
 
 
 class SqlSinkBook:
@@ -59,6 +59,11 @@ class SqlSinkBook:
         with self._database.write() as connection:
             connection.execute(sa.delete(sink_progress).where(sink_progress.c.sink == sink))
             return bool(connection.execute(sa.delete(sinks).where(sinks.c.sink == sink)).rowcount)
+
+    def newest(self) -> int:
+        query = sa.select(result_marks.c.value).where(result_marks.c.name == "seq")
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def behind(self, project: str, seq: int) -> int:
         mine = sa.and_(results.c.project == project, results.c.seq > seq)
