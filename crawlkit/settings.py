@@ -50,6 +50,7 @@ class Settings:
     queue_key: str | None = field(default=None, repr=False)  # of manager://, where its URL has none
     queue_maxsize: int = 100  # messages a queue; 0: no bound
     secret_key: str | None = field(default=None, repr=False)  # None: secret.key in the data path
+    sink: tuple[str, ...] = ()  # URLs of where results go beside the resultdb
     logging_config: Path | None = None
     debug: bool = False
     add_sys_path: bool = True

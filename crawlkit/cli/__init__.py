@@ -15,7 +15,17 @@ import click
 from click.core import ParameterSource
 
 from crawlkit import __version__
-from crawlkit.cli.base import PREFIX, Lazy, check_data_path, option, say, schema_of, unknown_variables, where_from
+from crawlkit.cli.base import (
+    PREFIX,
+    Lazy,
+    SinkType,
+    check_data_path,
+    option,
+    say,
+    schema_of,
+    unknown_variables,
+    where_from,
+)
 from crawlkit.libs.errors import CrawlkitError
 from crawlkit.settings import Settings, check_config, docker_links, read_config
 
@@ -80,6 +90,8 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
 @option("--taskdb", envvar="TASKDB", metavar="URL", help="Database of tasks.  [default: that of --database]")
 @option("--projectdb", envvar="PROJECTDB", metavar="URL", help="Database of projects.  [default: likewise]")
 @option("--resultdb", envvar="RESULTDB", metavar="URL", help="Database of results.  [default: likewise]")
+@option("--sink", type=SinkType(), multiple=True, metavar="URL",
+        help="Where results go beside the resultdb, like parquet:///data/out; can be repeated.")  # fmt: skip
 @option("--logdb", metavar="URL", help="Database of log lines.  [default: likewise]")
 @option("--log-days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True,
         help="Days that log lines are kept.")  # fmt: skip

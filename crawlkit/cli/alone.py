@@ -199,9 +199,16 @@ def run_result_worker(settings: Settings, result_cls: str, discard: bool) -> int
     prepare(settings)
     kinds = () if discard else ("resultdb",)
     with log.stored(settings, "result_worker") as logs, wiring.open_stores(settings, kinds, create=True) as stores:
+        resultdb = None if discard else stores.resultdb
+        sinks = wiring.build_sinks(settings, resultdb, logs=logs)
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_result_worker(queues, None if discard else stores.resultdb, result_cls, logs=logs)
+            service = wiring.build_result_worker(queues, resultdb, result_cls, logs=logs)
+            if sinks is None:
+                return service
+            from crawlkit.result.sink_threads import WithSinks
+
+            return WithSinks(service, sinks)
 
         return run_on_queues(settings, "result_worker", build)
 

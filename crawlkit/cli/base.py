@@ -99,6 +99,28 @@ class FilesPath(click.ParamType[Any]):
         return text
 
 
+class SinkType(click.ParamType[Any]):
+    """The URL of a sink, which stays as it is said."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from crawlkit.result.sink_url import parse_sink
+        from crawlkit.result.sinks import check_sink
+
+        try:
+            check_sink(parse_sink(str(value)))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def sink_option(function: F) -> F:
+    """``--sink`` behind a command: the same as before it."""
+    return option("--sink", type=SinkType(), multiple=True, metavar="URL", expose_value=False, callback=_late,
+                  help="Where results go beside the resultdb; can be repeated.")(function)  # fmt: skip
+
+
 def rate_value(given: float | str) -> float | None:
     """What a :class:`Rate` option's value is in a project row: None for unlimited."""
     return None if isinstance(given, str) else given
@@ -152,7 +174,7 @@ def command(
 
 def _late(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """A global option said behind the command holds as if it stood before it."""
-    if value is None or param.name is None or ctx.resilient_parsing:
+    if value is None or value == () or param.name is None or ctx.resilient_parsing:
         return
     if isinstance(value, Path):
         check_data_path(value)

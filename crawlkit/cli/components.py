@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import FilesPath, command, component_options, option, settings_of, was_given
+from crawlkit.cli.base import FilesPath, command, component_options, option, settings_of, sink_option, was_given
 
 
 @command(name="all", example="crawlkit all --fetcher-num 2 --processor-num 2\ncrawlkit")
@@ -18,6 +18,7 @@ from crawlkit.cli.base import FilesPath, command, component_options, option, set
 @option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
 @option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
         help="Result workers to start; 0: results are counted as discarded.")  # fmt: skip
+@sink_option
 @option("--webui/--no-webui", "with_webui", default=True, show_default=True, help="Start the web UI as well.")
 @option("--run-in", type=click.Choice(["subprocess"]), default="subprocess", hidden=True,
         help="Components are processes; pyspider's threads are not offered.")  # fmt: skip
@@ -111,6 +112,7 @@ def processor(ctx: click.Context, /, **options: Any) -> int:
     name="result_worker", example="crawlkit --data-path /var/lib/crawlkit result_worker --result-cls mymodule.Sink"
 )
 @option("--result-cls", default="", metavar="MODULE.CLASS", help="A subclass of crawlkit.result.ResultWorker.")
+@sink_option
 @option("--discard", is_flag=True, hidden=True, help="Count results and keep none.")
 @click.pass_context
 def result_worker(ctx: click.Context, /, **options: Any) -> int:

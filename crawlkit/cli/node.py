@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from crawlkit.cli.base import command, option, settings_of
+from crawlkit.cli.base import command, option, settings_of, sink_option
 
 
 @command(
@@ -16,6 +16,7 @@ from crawlkit.cli.base import command, option, settings_of
 @option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
 @option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
         help="Result workers to start.")  # fmt: skip
+@sink_option
 @click.pass_context
 def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int) -> int:
     """Start the workers of this host, for a scheduler on another one, and start again what dies.

@@ -37,6 +37,9 @@ logger = logging.getLogger("crawlkit")
 
 def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool = True) -> int:
     """Until SIGTERM or SIGINT; returns the exit code."""
+    alone = settings.message_queue is None
+    if _sinks(settings) and not counts["result_worker"] and alone:
+        raise UsageError("--sink needs a result worker: sinks follow the resultdb, so leave --result-worker-num 0 out")
     log.configure(settings)
     datapath.make_data_path(settings.data_path)
     server = wiring.queue_server(settings)
@@ -51,6 +54,7 @@ def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool =
 
 def run_node(settings: Settings, counts: Mapping[str, int]) -> int:
     """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code."""
+    _sinks(settings)
     log.configure(settings)
     specs = workers(counts, environment(settings))
     if not specs:
@@ -65,6 +69,13 @@ def run_node(settings: Settings, counts: Mapping[str, int]) -> int:
             )
     with log.stored(settings, "supervisor"):
         return asyncio.run(_supervise(settings, specs, None, kinds))
+
+
+def _sinks(settings: Settings) -> int:
+    """How many there are; raises :class:`UsageError` for two that are the same, before anything starts."""
+    from crawlkit.result.sink_url import parse_all
+
+    return len(parse_all(settings.sink))
 
 
 async def _supervise(
@@ -136,6 +147,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LOGDB": settings.logdb,
         "LOG_DAYS": settings.log_days,
         "LOG_SIZE": settings.log_size,
+        "SINK": " ".join(settings.sink) or None,
         "MESSAGE_QUEUE": settings.queue_url(),
         "QUEUE_KEY": settings.queue_key,
         "QUEUE_MAXSIZE": settings.queue_maxsize,

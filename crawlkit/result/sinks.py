@@ -7,7 +7,7 @@ the sink has them is durable after :meth:`Sink.write` returned. A crash in betwe
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from crawlkit.libs.errors import UsageError
@@ -84,12 +84,9 @@ def open_sink(url: SinkURL) -> Sink:
         from crawlkit.result.file_sink import FileSink
 
         return FileSink(url)
-    found = importlib.metadata.entry_points(group=GROUP, name=url.format)
-    if not found:
-        known = ", ".join(dict.fromkeys([*FILES, *importlib.metadata.entry_points(group=GROUP).names]))
-        raise UsageError(f"sink {url.shown}: there is no sink {url.format}; there are {known}")
+    entry = _entry_point(url)
     try:
-        sink = next(iter(found)).load()(url)
+        sink = entry.load()(url)
     except UsageError:
         raise
     except Exception as error:  # somebody else's module: whatever it raises is said in one line
@@ -99,13 +96,24 @@ def open_sink(url: SinkURL) -> Sink:
     return sink  # type: ignore[no-any-return]
 
 
+def _entry_point(url: SinkURL) -> importlib.metadata.EntryPoint:
+    found = importlib.metadata.entry_points(group=GROUP)
+    entry = next((entry for entry in found if entry.name == url.format), None)
+    if entry is None:
+        known = ", ".join(dict.fromkeys([*FILES, *sorted(found.names)]))
+        raise UsageError(f"sink {url.shown}: there is no sink {url.format}; there are {known}")
+    return entry
+
+
 def limits_of(sink: Sink, url: SinkURL) -> Limits:
     """When its batches end."""
     usual = getattr(sink, "limits", None)
     return url.limits_over(usual if isinstance(usual, Limits) else Limits())
 
 
-def check_sinks(urls: Sequence[SinkURL]) -> None:
-    """Raises :class:`UsageError` for one that cannot be opened here."""
-    for url in urls:
+def check_sink(url: SinkURL) -> None:
+    """Raises :class:`UsageError` for one that cannot be opened here. Of somebody else's, only its name is looked up."""
+    if url.format in FILES:
         open_sink(url)
+    else:
+        _entry_point(url)

@@ -31,6 +31,7 @@ from crawlkit.wiring.services import (
     build_processor,
     build_result_worker,
     build_scheduler,
+    build_sinks,
     fetch_once,
     fetcher_settings,
     file_area,
@@ -38,6 +39,7 @@ from crawlkit.wiring.services import (
     memory_broker,
     processor_settings,
     queue_server,
+    sink_book,
 )
 from crawlkit.wiring.stores import (
     DROP_RESULTS,
@@ -69,6 +71,7 @@ __all__ = [
     "build_processor",
     "build_result_worker",
     "build_scheduler",
+    "build_sinks",
     "build_webui",
     "clock",
     "connect_stores",
@@ -92,6 +95,7 @@ __all__ = [
     "queue_server",
     "remote_store",
     "secret_box",
+    "sink_book",
     "unsealer",
     "user_environment",
     "where_in_taskdb",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from crawlkit import datapath
+from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
 
 if TYPE_CHECKING:
-    from crawlkit.database.base import BlobStore, ProjectStore, ResultStore
+    from crawlkit.database.base import BlobStore, ProjectStore, ResultStore, SinkBook
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.files.base import Area
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from crawlkit.processor.service import ProcessorService
     from crawlkit.processor.settings import ProcessorSettings
     from crawlkit.result.service import ResultService
+    from crawlkit.result.sink_threads import SinkThreads
     from crawlkit.scheduler.service import SchedulerService
     from crawlkit.scheduler.settings import EngineSettings
 
@@ -230,6 +232,31 @@ def build_result_worker(
         node=node_of(logs, "result_worker"),
         worker=load_result_worker(result_cls, resultdb) if result_cls else None,
     )
+
+
+def build_sinks(settings: Settings, resultdb: ResultStore | None, *, logs: Voice | None = None) -> SinkThreads | None:
+    """The sinks that settings name, to be run beside a result worker; ``None``: there are none."""
+    from crawlkit.result.sink_url import parse_all
+
+    urls = parse_all(settings.sink)
+    if not urls:
+        return None
+    from crawlkit.result.sink_follower import SinkFollower
+    from crawlkit.result.sink_threads import SinkThreads
+    from crawlkit.result.sinks import open_sink
+
+    book = sink_book(resultdb)
+    if resultdb is None:
+        raise UsageError("sinks follow the resultdb, and this result worker has none: leave --sink or --discard out")
+    node = node_of(logs, "result_worker")
+    return SinkThreads([SinkFollower(resultdb, book, open_sink(url), url, node=node, clock=clock()) for url in urls])
+
+
+def sink_book(resultdb: ResultStore | None) -> SinkBook:
+    """What a resultdb remembers of its sinks; raises :class:`UsageError` for one that remembers nothing."""
+    if resultdb is not None and not callable(getattr(resultdb, "take_sink", None)):
+        raise UsageError(f"{type(resultdb).__name__}: this resultdb cannot be followed by sinks: leave --sink out")
+    return cast("SinkBook", resultdb)
 
 
 async def fetch_once(url: str, request: Fetch) -> Fetched:

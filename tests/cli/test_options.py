@@ -12,7 +12,7 @@ import pytest
 
 from crawlkit import cli as entry
 from crawlkit.cli import cli, run
-from crawlkit.cli.base import Lazy, Opt, Pages, Rate
+from crawlkit.cli.base import Lazy, Opt, Pages, Rate, SinkType
 from crawlkit.settings import Settings
 
 OLD_NAMES = {
@@ -66,6 +66,8 @@ def samples(option: Opt) -> list[tuple[str, Any]]:
         return [(str(n), n) for n in (11, 12, 13, 14)]
     if isinstance(kind, click.types.FloatParamType):
         return [(str(n), n) for n in (11.5, 12.5, 13.5, 14.5)]
+    if isinstance(kind, SinkType):
+        return [(text, text) for text in ("csv:///a", "jsonl:///b", "csv:///c", "csv:///d")]
     if isinstance(kind, click.Path):
         return [(text, Path(text)) for text in ("a.txt", "b.txt", "c.txt", "d.txt")]
     return [(text, text) for text in ("a", "b", "c", "d")]
