@@ -17,7 +17,7 @@ from typing import Any
 from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.message_queue import redis_scripts as scripts
 from crawlkit.message_queue.base import QueueFlow
-from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
+from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES, UNBOUNDED
 from crawlkit.message_queue.redis_connection import LostError, RedisConnection, ReplyError, Script, settle
 from crawlkit.message_queue.redis_greeting import open_connection
 from crawlkit.message_queue.redis_queue import FLOWS, SCRIPTS, RedisQueue
@@ -68,10 +68,9 @@ class RedisBroker:
         self._told = ""  # the trouble that was logged last
         self._no_memory = False
         self.closed = False
-        self.token = ""
-        self.consumer = ""
-        self._known = False  # Redis knows this consumer
-        self._new_consumer()
+        self._node = f"{name or 'client'}@{socket.gethostname()}:{secrets.token_hex(6)}"
+        self._connections = 0
+        self.consumer = ""  # the name on this connection; "": Redis does not know this process
 
     def queue(self, name: str) -> RedisQueue:
         """The queue of that name; it is made when it is used for the first time."""
@@ -168,6 +167,36 @@ class RedisBroker:
             on_reply(LostError())
         else:
             connection.send(partial(self._reply, connection, on_reply), "EVALSHA", script.sha, 1, self._space, *words)
+
+    def transaction(self, on_reply: Any, pieces: list[bytes], count: int, script: Script, *words: Any) -> None:
+        """Sends ``count`` commands and a script's call that go together, or not at all."""
+        connection = self._connection
+        if connection is None:
+            on_reply(LostError())
+            return
+
+        def mend(reply: Any) -> None:
+            """Somebody flushed the scripts between the commands and the call: it is made up for at once."""
+            if isinstance(reply, ReplyError) and "NOSCRIPT" in str(reply):
+                connection.send(partial(self._reply, connection, on_reply), "EVAL", script.text, 1, self._space, *words)
+            else:
+                self._reply(connection, on_reply, reply)
+
+        connection.transaction(mend, pieces, count, "EVALSHA", script.sha, 1, self._space, *words)
+
+    def xadd(self, queue: str) -> bytes:
+        """The start of a packed XADD to a queue, up to the body's length."""
+        stream = f"{self._space}:{queue}:stream".encode()
+        return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nb\r\n$" % (len(stream), stream)
+
+    def read(self, on_reply: Any, queue: str, limit: int) -> None:
+        """Takes new messages by a plain command."""
+        connection = self._connection
+        if connection is None:
+            on_reply(LostError())
+            return
+        words = ("GROUP", scripts.GROUP, self.consumer, "COUNT", limit, "STREAMS", f"{self._space}:{queue}:stream", ">")
+        connection.send(on_reply, "XREADGROUP", *words)
 
     async def answer(self, script: Script, *words: Any) -> Any:
         """Asks a question; raises ``QueueUnavailable`` when no answer comes."""
@@ -267,27 +296,23 @@ class RedisBroker:
             queue.reconnected()
 
     async def _greet(self, connection: RedisConnection) -> None:
-        """Makes this consumer known over a connection; it becomes another one when it was taken for dead."""
+        """Makes this process known over a connection, as the heir of what it was on the last one."""
+        self._connections += 1
+        name = f"{self._node}:{self._connections}"
+        connection.tell("SUBSCRIBE", f"{self._space}:wake:{name}")
         while True:
-            connection.tell("SUBSCRIBE", f"{self._space}:wake:{self.consumer}")
-            self.token = secrets.token_hex(8)
-            words: list[Any] = [self.consumer, self.token, secrets.token_hex(16), int(not self._known)]
+            words: list[Any] = [name, self.consumer, secrets.token_hex(16)]
             for queue in self._queues.values():
                 words += queue.greeting()
             known, epoch = await connection.ask("EVALSHA", GREET.sha, 1, self._space, *words)
             if known:
-                self._known = True
+                self.consumer = name
                 self._epoch = epoch.decode()
                 return
             log.warning("Redis at %s does not know this process any more: what it held comes round again", self.where)
-            connection.tell("UNSUBSCRIBE")
-            self._new_consumer()
-
-    def _new_consumer(self) -> None:
-        self.consumer = f"{self.name or 'client'}@{socket.gethostname()}:{secrets.token_hex(6)}"
-        self._known = False
-        for queue in self._queues.values():
-            queue.forget()
+            self.consumer = ""
+            for queue in self._queues.values():
+                queue.forget()
 
     def _lost(self, reason: str) -> None:
         self._connection = None
@@ -324,7 +349,7 @@ class RedisBroker:
             raise LostError()
         asked = asyncio.get_running_loop().create_future()
         names = list(self._queues)
-        words = (self.consumer, self.token, secrets.token_hex(16), self.max_messages or 2**31, self.max_bytes, *names)
+        words = (self.consumer, secrets.token_hex(16), self.max_messages or UNBOUNDED, self.max_bytes, *names)
         self.run(partial(settle, asked), BEAT, *words)
         try:
             known, epoch, *found = await asyncio.wait_for(asked, max(0.01, timeout))
@@ -337,5 +362,5 @@ class RedisBroker:
         if not known:
             connection.abort("it does not know this process")
             raise LostError()
-        for name, waiting, room in zip(names, found[::2], found[1::2], strict=True):
-            self._queues[name].looked(waiting, room)
+        for name, state in zip(names, found, strict=True):
+            self._queues[name].looked(state)

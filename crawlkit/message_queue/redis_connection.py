@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from crawlkit.libs.errors import UsageError
@@ -25,6 +26,8 @@ ReplyError = hiredis.ReplyError
 Word = str | int | float | bytes | memoryview
 OnReply = Callable[[Any], None]
 RECEIVE = 256 * 1024  # bytes received at a time
+SOCKET_BUFFER = 2**20
+_MULTI, _EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 _NOTHING = object()
 
 
@@ -69,7 +72,35 @@ class RedisConnection(asyncio.BufferedProtocol):
 
     def tell(self, *words: Word) -> None:
         """Sends a command that has no reply of its own, as SUBSCRIBE."""
-        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]
+        self._write((hiredis.pack_command(words),))  # type: ignore[arg-type]
+
+    def transaction(self, on_reply: OnReply, pieces: Sequence[bytes], count: int, *words: Word) -> None:
+        """Sends ``count`` commands, packed, and a last one, all in one transaction; ``on_reply`` gets the last one's.
+
+        Where one of the others fails it gets that error.
+        """
+        if self._lost:
+            on_reply(LostError())
+            return
+        refused: list[Exception] = []
+
+        def queued(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                refused.append(reply)
+
+        def done(reply: Any) -> None:
+            if isinstance(reply, list):
+                failed = next((one for one in reply[:-1] if isinstance(one, Exception)), None)
+                on_reply(failed or reply[-1])
+            else:
+                on_reply(refused[0] if refused else reply)
+
+        self._waiting.extend([queued] * (count + 2))
+        self._waiting.append(done)
+        self._write((_MULTI, *pieces, hiredis.pack_command(words), _EXEC))  # type: ignore[arg-type]
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        self._out += pieces
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -92,6 +123,9 @@ class RedisConnection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(2**30)
+        sock = transport.get_extra_info("socket")
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._view

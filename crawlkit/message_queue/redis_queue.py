@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawlkit.libs.errors import BadMessage, QueueFull, QueueUnavailable
 from crawlkit.message_queue import redis_scripts as scripts
@@ -26,17 +26,27 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 64 * 2**20  # bytes
 PUT_BYTES, PUT_MESSAGES = 4 * 2**20, 250  # of one put on the wire
 TAKE_BYTES = 16 * 2**20  # bytes in one reply, about
+MANY = 1_000  # ids in one call
 LATE = 1.0  # seconds a reply may come after the end of the time-out that was asked for
 NO_MEMORY_PAUSE = 0.5  # seconds between attempts while the server has no memory
 
-PUT, ROOM, TAKE, PASS, ACK, NACK, REJECT, DEAD, FLOWS, PURGE = map(
-    Script,
-    (
-        scripts.PUT, scripts.ROOM, scripts.TAKE, scripts.PASS, scripts.ACK, scripts.NACK, scripts.REJECT,
+PUT, ROOM, TAKE, AFTER, ACK, NACK, REJECT, DEAD, FLOWS, PURGE = SCRIPTS = [
+    Script(text)
+    for text in (
+        scripts.PUT, scripts.ROOM, scripts.TAKE, scripts.AFTER, scripts.ACK, scripts.NACK, scripts.REJECT,
         scripts.DEAD, scripts.FLOWS, scripts.PURGE,
-    ),
-)  # fmt: skip
-SCRIPTS = (PUT, ROOM, TAKE, PASS, ACK, NACK, REJECT, DEAD, FLOWS, PURGE)
+    )
+]  # fmt: skip
+
+
+class State(NamedTuple):
+    """What a queue was like when Redis last said so."""
+
+    room: int  # messages
+    waiting: int  # messages that nobody holds
+    back: int  # of those, the ones that were given back
+    bytes: int  # waiting and held
+    messages: int  # waiting and held
 
 
 class RedisQueue:
@@ -47,7 +57,9 @@ class RedisQueue:
         self.max_messages = max_messages or UNBOUNDED
         self.max_bytes = max_bytes
         self._broker = broker
-        self._room = self.max_messages  # as far as is known
+        self._state = State(self.max_messages, 0, 0, 0, 0)
+        self._xadd = broker.xadd(name)
+        self._plain = True  # whether a plain command found what it was sent for
         self.ever_put = 0  # as Redis said last
         self._ids = count(1)
         self._held: dict[int, tuple[bytes, int]] = {}  # id -> (that of the stream, bytes)
@@ -113,15 +125,13 @@ class RedisQueue:
 
     async def nack(self, ids: Sequence[int]) -> None:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`."""
-        mine = [held[0] for id_ in ids if (held := self._held.pop(id_, None)) is not None]
-        if mine:
-            self._send(_ignore, NACK, self._broker.consumer, *mine)
+        self._give_back(ids)
 
     async def reject(self, ids: Sequence[int], reason: str) -> None:
         """See :class:`~crawlkit.message_queue.base.MessageQueue`."""
         mine = [held[0] for id_ in ids if (held := self._held.pop(id_, None)) is not None]
         if mine:
-            self._send(self._told_room, REJECT, self._broker.consumer, *self._bounds, reason, *mine)
+            self._send(self._learn, REJECT, self._broker.consumer, *self._bounds, reason, *mine)
 
     async def dead(self, limit: int = 100) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""
@@ -145,7 +155,7 @@ class RedisQueue:
 
     def room(self) -> int:
         """As Redis said last, minus what was put since; 0 while it is away."""
-        return self._room if self._broker.connected else 0
+        return self._state.room if self._broker.connected else 0
 
     async def wait_room(self, timeout: float | None = None) -> int:
         """Is woken by those who take."""
@@ -161,11 +171,8 @@ class RedisQueue:
             waiter = loop.create_future()
             self._putters.append(waiter)
             try:
-                self._send_acks()
-                asked = loop.create_future()
-                self._send(partial(settle, asked), ROOM, self._broker.consumer, *self._bounds)
-                self._room = await _until(asked, None if deadline is None else deadline + LATE)
-                if self._room > 0 or (deadline is not None and loop.time() >= deadline):
+                await self._ask_room(0, deadline)
+                if self._state.room > 0 or (deadline is not None and loop.time() >= deadline):
                     return self.room()
                 await _until(waiter, deadline)
             except LostError:
@@ -181,22 +188,31 @@ class RedisQueue:
     # For the broker.
 
     def told(self, line: str) -> None:
-        """Redis says that there is a message (``takers``) or room (``putters``) for this process."""
+        """Redis says that there is a message (``takers``, ``back``) or room (``putters``) for this process."""
         if line == "putters":
+            room, size = max(1, self.max_messages // 4), self.max_bytes // 4  # that much is why it was said
+            now = self._state
+            self._state = now._replace(room=max(now.room, room), bytes=min(now.bytes, self.max_bytes - size))
             waiting, self._putters = self._putters, deque()
             for future in waiting:
                 _wake(future)
+            if not waiting:  # the next in the line
+                self._send(self._learn, AFTER, *self._bounds)
             return
+        now = self._state
+        self._state = now._replace(waiting=now.waiting or 1, back=now.back or int(line == "back"))
         if not _wake_first(self._getters):
-            self._send(_ignore, PASS)
+            self._send(self._learn, AFTER, *self._bounds)
 
-    def looked(self, waiting: int, room: int) -> None:
+    def looked(self, state: Sequence[int]) -> None:
         """What the queue was like at the last beat, in case that somebody was told and died."""
-        self._room = room
-        if waiting:
+        now = self._state = State(*state)
+        if now.waiting:
             _wake_first(self._getters)
-        if room:
-            self.told("putters")
+        if now.room and self._putters:
+            waiting, self._putters = self._putters, deque()
+            for future in waiting:
+                _wake(future)
 
     def greeting(self) -> list[Any]:
         """What this process knows of the queue, for a new connection: see ``GREET``."""
@@ -239,31 +255,29 @@ class RedisQueue:
         done = 0
         broker = self._broker
         while True:
-            left = None if deadline is None else max(0.0, deadline - loop.time())
-            await broker.wait_connected(left)
+            await broker.wait_connected(None if deadline is None else max(0.0, deadline - loop.time()))
             waiter = loop.create_future()
             self._putters.append(waiter)
             try:
-                self._send_acks()
-                wait = int(left != 0.0)
-                asked = loop.create_future()
-                self._send(partial(settle, asked), PUT, broker.consumer, *self._bounds, wait, *run[done:])
-                try:
-                    placed, self._room, ever = await _until(asked, None if deadline is None else deadline + LATE)
-                except TimeoutError:
-                    raise broker.unavailable() from None
-                self.ever_put = max(self.ever_put, ever)
-                if placed:
-                    broker.took()
-                done += placed
-                if done == len(run):
-                    return
+                fitting = self._fitting(run, done)
+                if not fitting:
+                    await self._ask_room(len(run[done]), deadline)
+                    fitting = self._fitting(run, done)
+                if fitting:
+                    placed = await self._place(run[done : done + fitting], deadline)
+                    done += placed
+                    if done == len(run):
+                        return
+                    if placed == fitting:
+                        continue
                 if deadline is not None and loop.time() >= deadline:
                     raise self._full(before + done)
                 with contextlib.suppress(TimeoutError):
                     await _until(waiter, deadline)
             except LostError:
                 continue
+            except TimeoutError:
+                raise broker.unavailable() from None
             except ReplyError as error:
                 if not broker.short_of_memory(error):
                     raise broker.refusal(error) from None
@@ -274,17 +288,61 @@ class RedisQueue:
                 if waiter in self._putters:
                     self._putters.remove(waiter)
 
+    def _fitting(self, run: Sequence[bytes], start: int) -> int:
+        """How many of ``run[start:]`` would fit, as far as is known."""
+        room, size = self._state.room, self._state.bytes
+        for position in range(start, len(run)):
+            size += len(run[position])
+            if position - start >= room or (size > self.max_bytes and size > len(run[position])):
+                return position - start
+        return len(run) - start
+
+    async def _place(self, bodies: Sequence[bytes], deadline: float | None) -> int:
+        """Puts what fits; returns how many."""
+        asked = asyncio.get_running_loop().create_future()
+        pieces: list[bytes] = []
+        xadd = self._xadd
+        for body in bodies:
+            pieces += (b"%b%d\r\n" % (xadd, len(body)), body, b"\r\n")
+        self._send_acks()
+        wait = int(deadline is None or asyncio.get_running_loop().time() < deadline)
+        words = (self._broker.consumer, *self._bounds, wait, *map(len, bodies))
+        self._broker.transaction(partial(self._placed, asked), pieces, len(bodies), PUT, self.name, *words)
+        placed, ever, *_ = await _until(asked, None if deadline is None else deadline + LATE)
+        self.ever_put = max(self.ever_put, ever)
+        self._broker.took()
+        return int(placed)
+
+    def _placed(self, asked: asyncio.Future[Any], reply: Any) -> None:
+        if not isinstance(reply, Exception):
+            self._state = State(*reply[2])
+            for line in reply[3]:  # also when nobody waits any more for the put itself
+                self.told(line.decode())
+        settle(asked, reply)
+
+    async def _ask_room(self, size: int, deadline: float | None) -> None:
+        """Learns how much room there is; Redis tells when some comes for a message of that size."""
+        self._send_acks()
+        asked = asyncio.get_running_loop().create_future()
+        self._send(partial(settle, asked), ROOM, self._broker.consumer, *self._bounds, size)
+        self._state = State(*await _until(asked, None if deadline is None else deadline + LATE))
+
     async def _take(self, limit: int, deadline: float | None) -> list[Delivery] | None:
         """Asks once; None: there was no answer, ask again."""
         loop = asyncio.get_running_loop()
-        asked: asyncio.Future[list[Delivery]] = loop.create_future()
-        wait = 0 if deadline is not None and loop.time() >= deadline else 1 if len(self._getters) < 2 else 2
+        asked: asyncio.Future[list[Delivery] | None] = loop.create_future()
         self._send_acks()
-        broker = self._broker
-        words = (broker.consumer, broker.token, limit, TAKE_BYTES, wait, *self._bounds)
-        self._send(partial(self._taken, asked), TAKE, *words)
+        broker, now = self._broker, self._state
+        if self._plain and now.waiting > now.back == 0:
+            most = min(limit, max(1, TAKE_BYTES * now.messages // max(1, now.bytes)))
+            broker.read(partial(self._have_read, asked), self.name, most)
+            self._send(self._read_on, AFTER, *self._bounds)
+        else:
+            wait = 0 if deadline is not None and loop.time() >= deadline else 1 if len(self._getters) < 2 else 2
+            words = (broker.consumer, *self._bounds, limit, TAKE_BYTES, wait)
+            self._send(partial(self._taken, asked), TAKE, *words)
         try:
-            found: list[Delivery] = await _until(asked, None if deadline is None else deadline + LATE)
+            found: list[Delivery] | None = await _until(asked, None if deadline is None else deadline + LATE)
             return found
         except TimeoutError:
             return []
@@ -294,48 +352,76 @@ class RedisQueue:
             raise broker.refusal(error) from None
         except asyncio.CancelledError:
             if asked.done() and not asked.cancelled() and asked.exception() is None:
-                self._give_back(asked.result())
+                self._give_back([one.id for one in asked.result() or ()])
             raise
 
-    def _taken(self, asked: asyncio.Future[list[Delivery]], reply: Any) -> None:
+    def _taken(self, asked: asyncio.Future[list[Delivery] | None], reply: Any) -> None:
         if isinstance(reply, Exception):
             settle(asked, reply)
             return
-        room, again, counts, fresh = reply
-        self._room = room
+        state, again, counts, fresh = reply
+        self._state = State(*state)
+        self._plain = True
+        self._hand_over(asked, self._deliveries(again, counts) + self._deliveries(fresh))
+
+    def _have_read(self, asked: asyncio.Future[list[Delivery] | None], reply: Any) -> None:
+        """The answer to a plain XREADGROUP."""
+        if isinstance(reply, LostError):
+            settle(asked, reply)
+        elif isinstance(reply, dict):
+            self._hand_over(asked, self._deliveries(next(iter(reply.values()))))
+        else:  # nothing there, or the group is not: the script knows what to do
+            self._plain = False
+            settle(asked, None)
+
+    def _read_on(self, reply: Any) -> None:
+        self._learn(reply)
+        _wake_first(self._getters)  # it looks for itself, and stands in the line again
+
+    def _deliveries(self, entries: Sequence[Any], often: Sequence[int] = ()) -> list[Delivery]:
         found = []
-        for entries, often in ((again, counts), (fresh, None)):
-            for position, (sid, words) in enumerate(entries):
-                id_ = next(self._ids)
-                self._held[id_] = (sid, len(words[1]))
-                found.append(Delivery(id_, words[1], 0 if often is None else often[position]))
+        for position, (sid, words) in enumerate(entries):
+            id_ = next(self._ids)
+            body = words[1]
+            self._held[id_] = (sid, len(body))
+            found.append(Delivery(id_, body, often[position] if often else 0))
+        return found
+
+    def _hand_over(self, asked: asyncio.Future[list[Delivery] | None], found: list[Delivery]) -> None:
         if asked.done():  # nobody waits any more
-            self._give_back(found)
+            self._give_back([one.id for one in found])
         else:
             asked.set_result(found)
 
-    def _give_back(self, found: Sequence[Delivery]) -> None:
-        if found:
-            self._send(_ignore, NACK, self._broker.consumer, *(self._held.pop(one.id)[0] for one in found))
+    def _give_back(self, ids: Sequence[int]) -> None:
+        mine = [held[0] for id_ in ids if (held := self._held.pop(id_, None)) is not None]
+        for start in range(0, len(mine), MANY):
+            self._send(_ignore, NACK, self._broker.consumer, *mine[start : start + MANY])
+        if mine:
+            now = self._state
+            self._state = now._replace(waiting=now.waiting + len(mine), back=now.back + len(mine))
 
     def _send_acks(self) -> None:
         if not self._acks:
             return
         acks, self._acks = self._acks, []
-        words = [word for pair in acks for word in pair]
-        self._send(partial(self._acked, acks), ACK, self._broker.consumer, *self._bounds, *words)
+        for start in range(0, len(acks), MANY):
+            some = acks[start : start + MANY]
+            sizes = [size for _, size in some]
+            words = (sum(sizes), " ".join(map(str, sizes)), *(sid for sid, _ in some))
+            self._send(partial(self._acked, some), ACK, self._broker.consumer, *self._bounds, *words)
 
     def _acked(self, acks: list[tuple[bytes, int]], reply: Any) -> None:
         if not isinstance(reply, Exception):
-            self._room = reply
+            self._state = State(*reply)
             for sid, _ in acks:
                 self._unconfirmed.pop(sid, None)
         elif not isinstance(reply, LostError):  # it is said again after the next connection
             self._broker.refusal(reply)
 
-    def _told_room(self, reply: Any) -> None:
+    def _learn(self, reply: Any) -> None:
         if not isinstance(reply, Exception):
-            self._room = reply
+            self._state = State(*reply)
 
     def _send(self, on_reply: Any, script: Script, *words: Any) -> None:
         self._broker.run(on_reply, script, self.name, *words)
