@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -218,4 +219,99 @@ def own_redis(folder: Path, settings: Mapping[str, str | int] | None = None) -> 
     try:
         yield server
     finally:
+        server.stop(signal.SIGKILL)
+
+
+class OwnRabbitMQ:
+    """A RabbitMQ of a test's own, to be stopped, killed, frozen and wiped. It keeps its data over a restart."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str | int], port: int) -> None:
+        self.port = port
+        self.folder = folder
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
+        own = {"loopback_users": "none", "disk_free_limit.absolute": "50MB", **settings}
+        (folder / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in own.items()))
+        (folder / "enabled_plugins").write_text("[].\n")
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),  # for the cookie
+            "RABBITMQ_NODENAME": f"own{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CTL_ERL_ARGS": "+S 1:1",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it greets."""
+        with (self.folder / "said").open("ab") as said:
+            self._process = subprocess.Popen(
+                [self._tool("rabbitmq-server")], env=self._env, stdout=said, stderr=said, start_new_session=True
+            )
+        deadline = time.monotonic() + 60
+        while not self._greets():
+            assert self._process.poll() is None, (self.folder / "said").read_text()
+            assert time.monotonic() < deadline, "rabbitmq does not start"
+            time.sleep(0.02)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """Ends it, by SIGKILL too; a stopped one may be started again."""
+        if self._process is not None:
+            os.killpg(self._process.pid, how)
+            self._process.wait(30)
+            self._process = None
+
+    def restart(self, how: int = signal.SIGTERM) -> None:
+        self.stop(how)
+        self.start()
+
+    def freeze(self) -> None:
+        """It neither answers nor hangs up, until :meth:`thaw`."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """It was replaced by an empty one."""
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.folder / "data")
+        self.start()
+
+    def control(self, *words: str) -> None:
+        """``rabbitmqctl``."""
+        subprocess.run([self._tool("rabbitmqctl"), *words], env=self._env, check=True, capture_output=True, timeout=60)
+
+    @staticmethod
+    def _tool(name: str) -> str:
+        here = Path("/usr/lib/rabbitmq/bin") / name  # Debian's own names insist on its own user
+        return str(here) if here.exists() else binary(name, "rabbitmq-server")
+
+    def _greets(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), REACH) as sock:
+            sock.settimeout(REACH)
+            sock.sendall(b"AMQP\x00\x00\x09\x01")
+            return sock.recv(1) == b"\x01"
+        return False
+
+
+@contextmanager
+def own_rabbitmq(folder: Path, settings: Mapping[str, str | int] | None = None) -> Iterator[OwnRabbitMQ]:
+    """A running RabbitMQ of a test's own, with its data in ``folder``. ``settings``: as in rabbitmq.conf."""
+    if find_spec("pika") is None:
+        missing("the Python package pika")
+    server = OwnRabbitMQ(folder, settings or {}, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.thaw()
         server.stop(signal.SIGKILL)
