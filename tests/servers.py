@@ -135,8 +135,9 @@ def redis_space() -> Iterator[str]:
     try:
         yield f"{url}?prefix={prefix}"
     finally:
-        for key in ask_redis(url, "KEYS", f"{{{prefix}}}:*"):
-            ask_redis(url, "DEL", key)
+        for pattern in (f"{{{prefix}}}:*", f"{prefix}*"):  # ours, and kombu's
+            for key in ask_redis(url, "KEYS", pattern):
+                ask_redis(url, "DEL", key)
 
 
 @functools.cache
@@ -225,13 +226,14 @@ def own_redis(folder: Path, settings: Mapping[str, str | int] | None = None) -> 
 class OwnRabbitMQ:
     """A RabbitMQ of a test's own, to be stopped, killed, frozen and wiped. It keeps its data over a restart."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str | int], port: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str | int], advanced: str, port: int) -> None:
         self.port = port
         self.folder = folder
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
         own = {"loopback_users": "none", "disk_free_limit.absolute": "50MB", **settings}
         (folder / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in own.items()))
         (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "advanced.config").write_text(f"[{{rabbit, [{advanced}]}}].\n")
         self._env = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),  # for the cookie
@@ -242,6 +244,7 @@ class OwnRabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CTL_ERL_ARGS": "+S 1:1",
@@ -304,11 +307,14 @@ class OwnRabbitMQ:
 
 
 @contextmanager
-def own_rabbitmq(folder: Path, settings: Mapping[str, str | int] | None = None) -> Iterator[OwnRabbitMQ]:
-    """A running RabbitMQ of a test's own, with its data in ``folder``. ``settings``: as in rabbitmq.conf."""
+def own_rabbitmq(
+    folder: Path, settings: Mapping[str, str | int] | None = None, advanced: str = ""
+) -> Iterator[OwnRabbitMQ]:
+    """A running RabbitMQ of a test's own, with its data in ``folder``. ``settings``: as in rabbitmq.conf;
+    ``advanced``: Erlang terms for what it does not have."""
     if find_spec("pika") is None:
         missing("the Python package pika")
-    server = OwnRabbitMQ(folder, settings or {}, free_port())
+    server = OwnRabbitMQ(folder, settings or {}, advanced, free_port())
     server.start()
     try:
         yield server

@@ -6,7 +6,10 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
 
-KNOWN = "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db, amqp://USER:PASSWORD@host:port/VHOST"
+KNOWN = (
+    "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db, amqp://USER:PASSWORD@host:port/VHOST, "
+    "kombu+TRANSPORT://..."
+)
 
 
 def connect_broker(
@@ -44,9 +47,11 @@ def connect_broker(
             raise _extra(scheme, "amqp", error) from None
         return AmqpBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
     if scheme.startswith("kombu+"):
-        raise UsageError(
-            f"message queue {scheme}:// (a kombu transport) is not in this version of crawlkit; it has {KNOWN}"
-        )
+        try:
+            from crawlkit.message_queue.kombu import KombuBroker
+        except ImportError as error:
+            raise _extra(scheme, "kombu", error) from None
+        return KombuBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
     raise UsageError(f"message queue {scheme}:// is unknown; this version of crawlkit has {KNOWN}")
 
 

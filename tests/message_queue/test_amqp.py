@@ -396,7 +396,7 @@ def test_the_time_limit_for_acknowledgements_does_no_harm(tmp_path):
             await queue.ack([held.id])
             assert await holds(queue, 0)
 
-    with own_rabbitmq(tmp_path, {"consumer_timeout": 2000, "channel_tick_interval": 1000}) as server:
+    with own_rabbitmq(tmp_path, {"consumer_timeout": 2000}, "{channel_tick_interval, 1000}") as server:
         play(scene(server))
 
 

@@ -26,7 +26,7 @@ def test_local(tmp_path):
     [
         ("manager://host:1234", "there is no key"),
         ("amqp://guest:guest@localhost:5672/%2F?prefetch=3", "no option 'prefetch'"),
-        ("kombu+sqs://x", "kombu"),
+        ("kombu+nonsense://x", "kombu has no such transport"),
         ("beanstalk://x", "beanstalk:// is unknown"),
         ("nonsense", "write a URL"),
         ("", "write a URL"),
