@@ -23,6 +23,7 @@ from crawlkit.libs.rows import (
     LogLine,
     LogPage,
     NodeRow,
+    Owner,
     Progress,
     ProjectRow,
     Queue,
@@ -61,6 +62,7 @@ __all__ = [
     "LogStore",
     "LoginLinkRow",
     "NodeRow",
+    "Owner",
     "Place",
     "Progress",
     "ProjectRow",
@@ -90,6 +92,18 @@ __all__ = [
 
 class TaskStore(Protocol):
     """The taskdb: tasks, leases, attempts, ticks, nodes, the ledger. Only a scheduler calls :meth:`commit`."""
+
+    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
+        """Makes this store the only one that may commit, for ``ttl`` seconds from now; again, to go on being it.
+
+        Returns ``None``, or who has it. Nobody else's time must be left, unless it is ``over`` to the last field: who
+        has seen that nobody renews it may take it before. From then on a commit by whoever had it raises
+        :class:`NotOwner`, which is checked in the transaction of the commit. One that was lost does not come back.
+        ``node`` is what people are told. A store that never asks may commit at any time.
+        """
+
+    def disown(self) -> None:
+        """Ends what :meth:`own` gave, if this store still has it; :meth:`close` does so, too."""
 
     def commit(self, writes: Writes) -> None:
         """Makes all of ``writes`` durable in one transaction (on disk when it returns).

@@ -61,6 +61,10 @@ class StoreMismatch(StoreError, UsageError):
     """The store was written by another version or is not a crawlkit store: refuse to start, exit code 2."""
 
 
+class NotOwner(StoreError, UsageError):
+    """Another scheduler has this taskdb: stop, and leave everything to it; exit code 2."""
+
+
 class QueueError(CrawlkitError):
     """Something about a message queue."""
 

@@ -114,6 +114,14 @@ class TickRow(Struct):
     reason: str = ""  # why it was skipped
 
 
+class Owner(Struct, frozen=True):
+    """Who alone may commit to a taskdb."""
+
+    holder: str  # made up anew for each opening of the store
+    node: str  # for people
+    until: float  # Unix time, by the clock of the database
+
+
 class NodeRow(Struct):
     """A process that takes part."""
 

@@ -35,6 +35,7 @@ from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Broker, MessageQueue
 from crawlkit.scheduler.desk import SUBMIT_CHUNK, Desk
 from crawlkit.scheduler.engine import Engine
+from crawlkit.scheduler.ownership import Ownership
 from crawlkit.scheduler.post import Post
 from crawlkit.scheduler.teller import Teller
 from crawlkit.scheduler.trouble import Trouble
@@ -69,8 +70,12 @@ class SchedulerService(Desk):
         blobs: BlobStore | None = None,
         node: str = "",
         journal: Journal | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
-        """``node``: what its own heartbeats call it, of which there are none without. ``journal`` gets failures."""
+        """``node``: what its own heartbeats call it, of which there are none without. ``journal`` gets failures.
+
+        ``ownership``: of the taskdb, claimed before the engine was made; it is renewed here.
+        """
         super().__init__(engine, clock)
         self.broker = broker
         self._newtask_queue = newtask_queue
@@ -82,6 +87,7 @@ class SchedulerService(Desk):
         self._ring = list(ring)
         self._blobs = blobs
         self._node = engine.node = node
+        self._ownership = ownership
         self._started = clock.time()
         self._acks: dict[MessageQueue, list[int]] = {status_queue: [], newtask_queue: []}
         self._stopping = False
@@ -104,6 +110,8 @@ class SchedulerService(Desk):
         ]
         if self.broker is not None:
             helpers.append(asyncio.create_task(self._watch_epoch(self.broker)))
+        if self._ownership is not None:
+            helpers.append(asyncio.create_task(self._ownership.keep()))
         if self._node:
             helpers.append(asyncio.create_task(self._beat()))
         main = asyncio.create_task(self._turn_for_ever())

@@ -84,13 +84,16 @@ def build_scheduler(
     *,
     projectdb: ProjectStore | None = None,
     logs: Voice | None = None,
+    patient: bool = False,
 ) -> SchedulerService:
-    """The scheduler and its engine. ``projectdb``: instead of that of ``stores``.
+    """The scheduler and its engine, once it has the taskdb. ``projectdb``: instead of that of ``stores``.
 
+    ``patient``: while another scheduler has the taskdb this waits; else it raises :class:`UsageError`.
     ``logs``, here and below: takes log lines, and says what this process is called.
     """
     from crawlkit.libs import messages
     from crawlkit.scheduler.engine import Engine
+    from crawlkit.scheduler.ownership import Ownership
     from crawlkit.scheduler.service import SchedulerService
 
     resultdb, blobdb = stores.resultdb, stores.opened.get("blobdb")
@@ -98,6 +101,8 @@ def build_scheduler(
     def drop_some(project: str) -> int:
         return resultdb.drop_some(project, DROP_RESULTS) or (blobdb.drop_kept(project) if blobdb is not None else 0)
 
+    ownership = Ownership(stores.taskdb, clock())
+    ownership.claim(patient=patient)  # before the engine reads what is there
     engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
     return SchedulerService(
         engine,
@@ -111,6 +116,7 @@ def build_scheduler(
         blobs=blobdb,
         node=logs.node if logs is not None else "",
         journal=logs.put if logs is not None else None,
+        ownership=ownership,
     )
 
 

@@ -138,9 +138,13 @@ def memory_settings(settings: Settings) -> Settings:
 
 def drop_project(settings: Settings, name: str) -> None:
     """Removes what a project has, while no scheduler runs on the data path."""
+    from crawlkit.libs.clock import SystemClock
+    from crawlkit.scheduler.ownership import Ownership
+
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "crawlkit project rm")
     try:
         with open_stores(settings, KINDS) as stores:
+            Ownership(stores.taskdb, SystemClock()).claim()
             stores.projectdb.drop(name)
             stores.taskdb.drop(name)
             stores.resultdb.drop(name)

@@ -449,3 +449,23 @@ class TestCommit:
             reader.join()
         assert problems == []
         assert store.books("p").tasks == 1000
+
+
+class TestOwn:
+    """One who commits (R-12)."""
+
+    def test_again_and_again(self, store: TaskStore) -> None:
+        assert store.own("n", 60) is None
+        assert store.own("n", 60) is None
+        store.commit(writes(insert=[waiting("a", 7)]))
+        assert store.max_seq() == 7
+        store.disown()
+        assert store.own("n", 60) is None
+
+    def test_the_same_commit_again_does_nothing(self, store: TaskStore) -> None:
+        assert store.own("n", 60) is None
+        one = writes(insert=[waiting("a", 1)])
+        one.count("p", "accepted")
+        store.commit(one)
+        store.commit(one)
+        assert store.ledger("p") == {("p", "accepted", ""): 1}

@@ -26,6 +26,7 @@ from crawlkit.database.base import (
     Key,
     Lease,
     NodeRow,
+    Owner,
     Place,
     Progress,
     Queue,
@@ -65,6 +66,13 @@ class MemoryTaskStore:
         self._state: dict[tuple[str, str], str] = {}
         self._metrics: dict[tuple[str, int], dict[int, MetricRow]] = {}  # (project, width) -> start -> row
         self._metric_starts: dict[int, list[tuple[int, str]]] = {}  # width -> heap; overwritten ones are in it twice
+
+    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
+        """Nobody else can open this one."""
+        return None
+
+    def disown(self) -> None:
+        """Nothing to give back."""
 
     def commit(self, writes: Writes) -> None:
         with self._lock:

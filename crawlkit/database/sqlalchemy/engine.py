@@ -89,6 +89,10 @@ class Database:
             finally:
                 connection.rollback()
 
+    def now(self, connection: Connection) -> float:
+        """Unix time by the clock that all who use this database share."""
+        raise NotImplementedError
+
     def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
         raise NotImplementedError
 

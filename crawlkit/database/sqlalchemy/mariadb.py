@@ -76,6 +76,9 @@ class MariaDatabase(Database):
         self._busy_timeout = busy_timeout
         self._exclusive = f"SELECT version_num FROM {version_table(what)} FOR UPDATE"
 
+    def now(self, connection: Connection) -> float:
+        return float(connection.exec_driver_sql("SELECT UNIX_TIMESTAMP(NOW(6))").scalar_one())
+
     def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
         if wait is not None:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {max(1, int(wait))}")

@@ -54,6 +54,9 @@ class PostgresDatabase(Database):
         self._busy_timeout = busy_timeout
         self._exclusive = f"BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {_WRITER[what]})"
 
+    def now(self, connection: Connection) -> float:
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+
     def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
         begin = "BEGIN" if shared else self._exclusive
         if wait is not None:

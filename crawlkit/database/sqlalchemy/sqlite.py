@@ -45,6 +45,9 @@ class SqliteDatabase(Database):
         super().__init__(engine, what, where, read_only)
         self.busy_timeout = busy_timeout
 
+    def now(self, connection: Connection) -> float:
+        return SystemClock.time()
+
     def _begin(self, connection: Connection, wait: float | None, shared: bool) -> None:
         """Takes the write lock at once."""
         if wait is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0003", "projectdb": "0005", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0004", "projectdb": "0005", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -186,6 +186,17 @@ writers = sa.Table(
     sa.Column("writer", word(64), primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Who alone may commit: one row.
+owners = sa.Table(
+    "owners",
+    taskdb,
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("holder", word(64), nullable=False),  # its row of writers
+    sa.Column("node", word(255), nullable=False),
+    sa.Column("until", Time, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,6 +24,7 @@ from crawlkit.database.base import (
     Key,
     Lease,
     NodeRow,
+    Owner,
     Place,
     Queue,
     TaskPage,
@@ -36,6 +37,7 @@ from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import url_matcher
 from crawlkit.database.sqlalchemy import metricrows, taskdrop, taskrows
 from crawlkit.database.sqlalchemy.engine import Database
+from crawlkit.database.sqlalchemy.ownership import Ownership
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, metrics, nodes, state, tasks, ticks, writers
@@ -53,6 +55,14 @@ _node_values = attrgetter(*(column.name for column in nodes.columns))
 
 
 REMEMBERED = 1_000  # commits whose repetition is recognised
+
+
+class _Rows(NamedTuple):
+    """What is made of a commit's rows before the store is held."""
+
+    insert: list[tuple[Any, ...]]
+    replace: list[tuple[Any, ...]]
+    progress: list[tuple[Any, ...]]
 
 
 class SqlTaskStore:
@@ -81,6 +91,7 @@ class SqlTaskStore:
         self._metric = upsert(metrics, dialect)
         self._unmetric = Prepared(lambda: sa.delete(metrics).where(key_is(metrics)), dialect)
         self._sign = upsert(writers, dialect, greatest=("seq",))
+        self._ownership = Ownership(database, self._writer)
         self._searcher = TaskSearcher(database)
         self._window = {
             behind: Prepared(partial(taskrows.window_statement, behind), dialect) for behind in (False, True)
@@ -88,41 +99,53 @@ class SqlTaskStore:
 
     # -- writing
 
+    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
+        return self._ownership.take(node, ttl, over)
+
+    def disown(self) -> None:
+        with self._database.write() as connection:
+            self._ownership.give_back(connection)
+
     def commit(self, writes: Writes) -> None:
         if not writes.id:
             self._commits += 1
             writes.id = f"{self._writer}:{self._commits}"
         elif writes.id in self._kept:
             return
-        inserts = list(map(taskrows.insert_values, writes.insert))
-        replaces = list(map(taskrows.replace_values, writes.replace))
-        progress = list(map(taskrows.progress_values, writes.progress))
-        with self._database.write() as connection:
-            if self._doubts:
-                self._resolve(connection)
-            if writes.id in self._kept:
-                return
-            self._doubts.append(writes.id)
-            many = _many(connection)
-            many(self._remove, writes.remove)
-            many(self._insert, inserts)
-            many(self._replace, replaces)
-            many(self._progress, progress)
-            many(self._unlease, writes.unlease)
-            many(self._lease, list(map(_lease_values, writes.lease)))
-            many(self._attempt, list(map(_attempt_values, writes.attempts)))
-            many(self._tick, list(map(_tick_values, writes.ticks)))
-            many(self._node, list(map(_node_values, writes.nodes)))
-            many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
-            many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
-            many(self._metric, list(map(metricrows.values, writes.metrics)))
-            many(self._clear_state, [name for name, text in writes.state.items() if text is None])
-            writer, _, number = writes.id.partition(":")
-            rows: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
-            seq = max((row.seq for row in rows), default=0)
-            many(self._sign, [(writer, int(number), seq)])
+        rows = _Rows(
+            list(map(taskrows.insert_values, writes.insert)),
+            list(map(taskrows.replace_values, writes.replace)),
+            list(map(taskrows.progress_values, writes.progress)),
+        )
+        self._database.transact(lambda connection: self._commit(connection, writes, rows))
         self._doubts.clear()
         self._remember(writes.id)
+
+    def _commit(self, connection: Connection, writes: Writes, rows: _Rows) -> None:
+        if self._doubts:
+            self._resolve(connection)
+        if writes.id in self._kept:
+            return
+        self._doubts.append(writes.id)
+        many = _many(connection)
+        many(self._remove, writes.remove)
+        many(self._insert, rows.insert)
+        many(self._replace, rows.replace)
+        many(self._progress, rows.progress)
+        many(self._unlease, writes.unlease)
+        many(self._lease, list(map(_lease_values, writes.lease)))
+        many(self._attempt, list(map(_attempt_values, writes.attempts)))
+        many(self._tick, list(map(_tick_values, writes.ticks)))
+        many(self._node, list(map(_node_values, writes.nodes)))
+        many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
+        many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
+        many(self._metric, list(map(metricrows.values, writes.metrics)))
+        many(self._clear_state, [name for name, text in writes.state.items() if text is None])
+        writer, _, number = writes.id.partition(":")
+        written: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
+        seq = max((row.seq for row in written), default=0)
+        if not self._ownership.sign(connection, int(number), seq):
+            many(self._sign, [(writer, int(number), seq)])
 
     def _resolve(self, connection: Connection) -> None:
         """Finds out what became of commits that ended in an error, before a new one covers their trace."""
@@ -321,8 +344,9 @@ class SqlTaskStore:
 
     def close(self) -> None:
         # Our own signature is only of use while somebody may repeat a commit; the largest seq is kept by another row.
-        if not self._database.read_only and self._commits:
+        if not self._database.read_only and (self._commits or self._ownership.taken):
             with suppress(StoreUnavailable), self._database.write() as connection:
+                self._ownership.give_back(connection)
                 mine = connection.execute(sa.select(writers.c.seq).where(writers.c.writer == self._writer)).scalar()
                 connection.execute(sa.delete(writers).where(writers.c.writer == self._writer))
                 connection.exec_driver_sql(self._sign.sql, ("", 0, mine or 0))
