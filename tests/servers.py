@@ -237,6 +237,7 @@ class OwnRabbitMQ:
         self._env = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),  # for the cookie
+            "ERL_CRASH_DUMP": str(folder / "crash.dump"),
             "RABBITMQ_NODENAME": f"own{port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(port),
