@@ -171,6 +171,7 @@ def _listen(
 
 def run_fetcher(settings: Settings, **options: Any) -> int:
     """A fetcher."""
+    wiring.limits_of(options)  # what is wrong with them is said before anything is opened
     prepare(settings)
     with log.stored(settings, "fetcher") as logs, wiring.open_stores(settings, ("blobdb",), create=True) as stores:
 
@@ -182,6 +183,7 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
 
 def run_processor(settings: Settings, **options: Any) -> int:
     """A processor."""
+    wiring.limits_of(options)
     prepare(settings)
     kinds = ("projectdb", "blobdb")
     with log.stored(settings, "processor") as logs, wiring.open_stores(settings, kinds, create=True) as stores:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from crawlkit.cli.base import FilesPath, command, component_options, option, settings_of, sink_option, was_given
+from crawlkit.cli.limits import with_limits
 
 
 @command(name="all", example="crawlkit all --fetcher-num 2 --processor-num 2\ncrawlkit")
@@ -79,6 +80,7 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
 @option("--puppeteer-endpoint", help="URL of a browser service.")
 @option("--allow-private/--no-allow-private", default=True, show_default=True,
         help="Whether loopback and private addresses may be fetched.")  # fmt: skip
+@with_limits
 @option("--xmlrpc/--no-xmlrpc", default=False, hidden=True, help="Accepted and without effect.")
 @option("--xmlrpc-host", hidden=True, help="Accepted and without effect.")
 @option("--xmlrpc-port", envvar="FETCHER_XMLRPC_PORT", type=int, hidden=True, help="Accepted and without effect.")
@@ -100,6 +102,7 @@ def fetcher(ctx: click.Context, /, **options: Any) -> int:
 @option("--workers", type=click.IntRange(min=0), default=0, help="Worker processes.  [default: two a CPU, at least 4]")
 @option("--keep-pages", type=click.IntRange(0, 1000), default=20, show_default=True,
         help="Last fetched pages of each callback to keep, for trying changed scripts on; 0: none.")  # fmt: skip
+@with_limits
 @click.pass_context
 def processor(ctx: click.Context, /, **options: Any) -> int:
     """Run a processor, with its handler workers, alone."""

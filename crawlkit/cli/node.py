@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from crawlkit.cli.base import command, option, settings_of, sink_option
+from crawlkit.cli.limits import with_limits
 
 
 @command(
@@ -17,14 +20,15 @@ from crawlkit.cli.base import command, option, settings_of, sink_option
 @option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
         help="Result workers to start.")  # fmt: skip
 @sink_option
+@with_limits
 @click.pass_context
-def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int) -> int:
+def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, **limits: Any) -> int:
     """Start the workers of this host, for a scheduler on another one, and start again what dies.
 
     Give the database and the message queue that the scheduler uses. The workers' own options come from the
-    environment or the config file, as under `crawlkit all`.
+    environment or the config file, as under `crawlkit all`. The limits hold for each fetcher and each processor.
     """
     from crawlkit.cli.together import run_node
 
     counts = {"fetcher": fetcher_num, "processor": processor_num, "result_worker": result_worker_num}
-    return run_node(settings_of(ctx), counts)
+    return run_node(settings_of(ctx), counts, limits)

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import crawlkit
 from crawlkit import datapath, wiring
@@ -52,11 +52,19 @@ def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool =
         lock.release()
 
 
-def run_node(settings: Settings, counts: Mapping[str, int]) -> int:
-    """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code."""
+def run_node(settings: Settings, counts: Mapping[str, int], limits: Mapping[str, Any]) -> int:
+    """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code.
+
+    ``limits``: options of each fetcher and processor.
+    """
     _sinks(settings)
     log.configure(settings)
-    specs = workers(counts, environment(settings))
+    wiring.limits_of(limits)  # what is wrong with them is said once, here
+    env = environment(settings)
+    for name, value in limits.items():
+        if value is not None:
+            env |= {f"{PREFIX}_{role}_{name.upper()}": str(value) for role in ("FETCHER", "PROCESSOR")}
+    specs = workers(counts, env)
     if not specs:
         raise UsageError("crawlkit node: there is nothing to start: every number is 0")
     roles = [role for role, count in counts.items() if count]

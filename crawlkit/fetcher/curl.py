@@ -59,6 +59,7 @@ class Engine:
         self.inflight = Inflight(settings.max_inflight_bytes, settings.poolsize, settings.max_body)
         self.loop = MultiLoop(2 * settings.poolsize + 8, settings.host_connections)
         self.transfers: set[Transfer] = set()
+        self._moved_in = self._moved_out = 0
         self.ca_file = settings.ca_file or default_ca_file()
         self._idle: list[pycurl.Curl] = []
         self._paused: list[Transfer] = []
@@ -86,9 +87,15 @@ class Engine:
 
     def end(self, transfer: Transfer) -> None:
         self.transfers.discard(transfer)
+        self._moved_in += transfer.received()
+        self._moved_out += transfer.sent()
         if self._paused or self.inflight.first is not None:
             self.inflight.leave(transfer)
             self.room_made()
+
+    def moved(self) -> tuple[int, int]:
+        """Bytes on the wire so far: received, with those of transfers that go on, and sent."""
+        return self._moved_in + sum(one.received() for one in self.transfers), self._moved_out
 
     def pause(self, transfer: Transfer) -> None:
         """Keeps a transfer that waits for room."""
@@ -224,6 +231,10 @@ class Transfer:
     def received(self) -> int:
         """Bytes that came so far, as on the wire."""
         return self._raw or sum(map(len, self._lines))
+
+    def sent(self) -> int:
+        """Bytes of the request that were sent, when it is over."""
+        return int(self.handle.getinfo(pycurl.REQUEST_SIZE) + self.handle.getinfo(pycurl.SIZE_UPLOAD_T))
 
     def elapsed(self) -> float:
         """Seconds since it was asked for."""

@@ -61,6 +61,16 @@ class Fetcher:
             self._browser_engine = Engine(self.settings, self._clock, guarded=False)
         return self._browser_engine
 
+    def moved(self) -> tuple[int, int]:
+        """Bytes on the wire so far, received and sent."""
+        engines = [engine for engine in (self._engine, self._browser_engine) if engine is not None]
+        moved = [engine.moved() for engine in engines]
+        return sum(come for come, _ in moved), sum(gone for _, gone in moved)
+
+    def inflight_bytes(self) -> int:
+        """Bytes of bodies that are in memory."""
+        return sum(engine.inflight.bytes for engine in (self._engine, self._browser_engine) if engine is not None)
+
     async def fetch(self, task: Dispatch) -> Fetched:
         """The answer. Never raises for anything that a task, a server or the network does: errors are answers [F20].
 

@@ -9,23 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 
 import msgspec
 
-from crawlkit import __version__
 from crawlkit.database.base import BlobStore
 from crawlkit.fetcher.fetch import Fetcher
 from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, QueueError
-from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, Heartbeat, decode, encode
-from crawlkit.libs.pulse import Pulse
+from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, decode, encode
 from crawlkit.libs.task import NO_FETCH, host_of
-from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.message_queue.presence import Presence
 
 __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
 
@@ -60,10 +56,10 @@ class FetcherService:
         self._clock = clock
         self._node = node
         self._fetcher = Fetcher(settings, clock, node, blobs)
-        self._started = clock.time()
-        self._host = socket.gethostname()
-        self._vitals = Vitals()
-        self._pulse = Pulse(settings.heartbeat)
+        self._presence = Presence(
+            status_queue, clock, node, "fetcher", every=settings.heartbeat, limits=settings.limits, held=self._attempts,
+            stats=self._counts, moved=self._fetcher.moved, inflight=self._inflight_bytes, turned=self._turned,
+        )  # fmt: skip
         self._running: dict[int, asyncio.Task[None]] = {}
         self._held: dict[int, Dispatch] = {}  # from the take to the acknowledgement
         self._out: list[tuple[int, bytes]] = []
@@ -80,6 +76,21 @@ class FetcherService:
         self._said: set[str] = set()
         self.stats: dict[str, float] = {"fetched": 0, "errors": 0, "bytes": 0, "status_dropped": 0, "unreadable": 0}
 
+    def _attempts(self) -> list[tuple[str, str, int, int]]:
+        return [(task.project, task.taskid, task.run, task.attempt) for task in self._held.values()]
+
+    def _counts(self) -> dict[str, float]:
+        return dict(self.stats, running=len(self._running), inflight=len(self._held))
+
+    def _inflight_bytes(self) -> int:
+        return self._fetcher.inflight_bytes() + sum(len(body) for _, body in self._out)
+
+    def _turned(self) -> None:
+        """The node pauses, or goes on."""
+        self._room_made.set()
+        if self._presence.paused and self._taking is not None:
+            self._taking.cancel()
+
     def inflight(self) -> int:
         """Tasks taken whose answers are not in the next queue yet."""
         return len(self._held)
@@ -87,7 +98,7 @@ class FetcherService:
     async def run(self) -> None:
         """Works until :meth:`stop`."""
         self._stopped.clear()
-        pumps = [asyncio.create_task(work()) for work in (self._forward, self._tell, self._beat)]
+        pumps = [asyncio.create_task(work()) for work in (self._forward, self._tell, self._presence.run)]
         try:
             await self._take()
         finally:
@@ -113,7 +124,7 @@ class FetcherService:
 
     def _room(self) -> int:
         """Free slots; none while a full pool of answers waits for the next queue."""
-        if len(self._out) + self._forwarding >= self._settings.poolsize:
+        if self._presence.paused or len(self._out) + self._forwarding >= self._settings.poolsize:
             return 0
         return self._settings.poolsize - len(self._running)
 
@@ -143,7 +154,8 @@ class FetcherService:
         try:
             return await self._taking
         except asyncio.CancelledError:
-            if not self._stopping:
+            task = asyncio.current_task()
+            if not self._stopping and (not self._presence.paused or (task is not None and task.cancelling())):
                 raise
             return []
 
@@ -155,7 +167,7 @@ class FetcherService:
             self._rejects.append((delivery.id, str(error)))
             return
         self._held[delivery.id] = task
-        self._pulse.hasten()
+        self._presence.took()
         self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
 
     async def _reject(self) -> None:
@@ -253,22 +265,6 @@ class FetcherService:
                 misses = await self._back_off(misses, f"{self._status_queue.name}: {error}")
                 self._ended_ready.set()
 
-    async def _beat(self) -> None:
-        while True:
-            with contextlib.suppress(QueueError):  # the next one says it all again
-                await self._status_queue.put_many([self._heartbeat()], self._settings.heartbeat)
-            await self._pulse.next()
-
-    def _heartbeat(self) -> bytes:
-        stats = dict(self.stats, running=len(self._running), inflight=len(self._held), **self._vitals.look())
-        return encode(
-            Heartbeat(
-                self._node, "fetcher", self._host, os.getpid(), __version__, self._started,
-                [(task.project, task.taskid, task.run, task.attempt) for task in self._held.values()],
-                stats, self._stopping,
-            )
-        )  # fmt: skip
-
     async def _back_off(self, misses: int, trouble: str) -> int:
         """Says it once, waits longer from time to time, returns the new number of misses."""
         if misses == 0:
@@ -299,4 +295,4 @@ class FetcherService:
             if self._held:
                 await self._inqueue.nack(list(self._held))
             self._held.clear()
-            await self._status_queue.put_many([*self._ended, self._heartbeat()], 0.5)
+            await self._status_queue.put_many([*self._ended, self._presence.heartbeat(stopping=True)], 0.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crawlkit import __version__
+from crawlkit.libs.load import NO_LIMITS, Limits
 
 MIB = 2**20
 
@@ -38,6 +39,7 @@ class FetcherSettings:
     robots_error_ttl: float = 60  # how long an unreachable robots.txt counts as "no"
     robots_hosts: int = 10_000  # remembered at most
     heartbeat: float = 2
+    limits: Limits = NO_LIMITS  # of the whole process; over one of them it takes no more work
     stop_grace: float = 5  # for running fetches at stop
     http2: bool = True  # offered over TLS
     files_path: str | None = None  # where downloads go, a folder for each project; None: there are none here

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crawlkit.libs.messages import DispatchHead, Fetched, decode
+from crawlkit.libs.errors import BadMessage
+from crawlkit.libs.messages import DispatchHead, Fetched, OutcomeHead, decode
 
 HeldKey = tuple[str, str, int, int, int]  # project, taskid, run, attempt, kind
 
@@ -37,3 +38,12 @@ def blobs_of(body: bytes) -> frozenset[str]:
 def key_of(head: DispatchHead) -> HeldKey:
     """What makes two deliveries the same attempt."""
     return (head.project, head.taskid, head.run, head.attempt, head.kind)
+
+
+def is_of(held: Held, payload: bytes) -> bool:
+    """Whether the outcome that came from a worker is of the task that the worker was given."""
+    try:
+        found: OutcomeHead = decode(payload, OutcomeHead)
+    except BadMessage:
+        return False
+    return (found.project, found.taskid, found.run, found.attempt) == held.key[:4]

@@ -33,6 +33,8 @@ class Outbox:
         self._forwarded = forwarded
         self._entries: deque[tuple[bytes, Held | None]] = deque()
         self._bytes = 0
+        self.put_bytes = 0
+        """Bytes it was ever given."""
         self._wake = asyncio.Event()
         self._busy = False
 
@@ -55,6 +57,7 @@ class Outbox:
         """Sends ``body``; ``ends`` is the task whose last part it is."""
         self._entries.append((body, ends))
         self._bytes += len(body)
+        self.put_bytes += len(body)
         self._wake.set()
 
     def held(self) -> list[Held]:

@@ -9,23 +9,20 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
-from crawlkit import __version__
 from crawlkit.database.base import BlobStore, ProjectStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import BadMessage, CrawlkitError, QueueError, StoreError, StoreUnavailable
 from crawlkit.libs.journal import Journal
-from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, Heartbeat, OutcomeHead, decode, encode
-from crawlkit.libs.pulse import Pulse
+from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, decode, encode
 from crawlkit.libs.rows import LogLine
-from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.message_queue.presence import Presence
 from crawlkit.processor import bodies, frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
-from crawlkit.processor.held import Held, HeldKey, blobs_of, key_of
+from crawlkit.processor.held import Held, HeldKey, blobs_of, is_of, key_of
 from crawlkit.processor.keeper import Keeper
 from crawlkit.processor.orders import MAX_SCRIPT
 from crawlkit.processor.outbox import Outbox
@@ -88,8 +85,13 @@ class ProcessorService:
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
-        self._started = clock.time()
-        self._vitals, self._pulse = Vitals(), Pulse(settings.heartbeat)
+        self._taking: asyncio.Future[list[Delivery]] | None = None
+        self._taken_bytes = 0
+        self._presence = Presence(
+            status_queue, clock, node, "processor", every=settings.heartbeat, limits=settings.limits,
+            held=lambda: [key[:4] for key in self._held], stats=self._stats, pids=self._pool.pids, moved=self._moved,
+            inflight=lambda: self._held_bytes, turned=self._turned,
+        )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = {"processed": 0.0, "failed": 0.0}
         self._paused = False
@@ -104,7 +106,8 @@ class ProcessorService:
                 self._to_result.run(),
                 self._to_status.run(),
                 self._acknowledge(),
-                self._beat(),
+                self._presence.run(),
+                self._keep_house(),
                 self._watch(),
                 *([self._keeper.run()] if self._keeper is not None else []),
                 self._take(),
@@ -143,7 +146,7 @@ class ProcessorService:
                 self._room.clear()
                 await self._room.wait()
             try:
-                deliveries = await self._inqueue.get_many(self._settings.take)
+                deliveries = await self._next()
                 said = False
             except QueueError as error:
                 if not said:
@@ -154,9 +157,22 @@ class ProcessorService:
             for delivery in deliveries:
                 self._accept(delivery)
 
+    async def _next(self) -> list[Delivery]:
+        """The next messages; none when the node pauses first."""
+        self._taking = asyncio.ensure_future(self._inqueue.get_many(self._settings.take))
+        try:
+            return await self._taking
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._presence.paused or (task is not None and task.cancelling()):
+                raise
+            return []
+
     def _has_room(self) -> bool:
         settings = self._settings
-        return not self._paused and len(self._held) < settings.held_messages and self._held_bytes < settings.held_bytes
+        if self._paused or self._presence.paused:
+            return False
+        return len(self._held) < settings.held_messages and self._held_bytes < settings.held_bytes
 
     def _accept(self, delivery: Delivery) -> None:
         try:
@@ -173,7 +189,8 @@ class ProcessorService:
             return
         held = self._held[key] = Held((delivery.id,), delivery.body, head, key)
         self._held_bytes += len(delivery.body)
-        self._pulse.hasten()
+        self._taken_bytes += len(delivery.body)
+        self._presence.took()
         if head.kind == AWAIT:
             self._spawn(self._answer_await(held))
             return
@@ -226,7 +243,7 @@ class ProcessorService:
     def part(self, held: Held, kind: int, payload: bytes) -> None:
         """A part of an outcome came from a worker."""
         last = bool(kind & frames.IS_LAST)
-        if not _is_of(held, payload):
+        if not is_of(held, payload):
             # a handler that got hold of the pipe may speak for its own task only
             log.warning("a worker of %s sent an outcome that is not of its task: dropped", held.head.project)
             held.parts -= 1
@@ -426,14 +443,13 @@ class ProcessorService:
 
     # Heartbeat, and the end.
 
-    async def _beat(self) -> None:
+    async def _keep_house(self) -> None:
         while True:
             self._pool.housekeeping()
-            await self._send_heartbeat(stopping=False)
             if imported := self._pool.imports():
                 with contextlib.suppress(StoreError):  # the next look is soon
                     self._pool.imports_are(await self._scripts.versions(imported))
-            await self._pulse.next()
+            await asyncio.sleep(self._settings.heartbeat)
 
     async def _watch(self) -> None:
         """A changed setting reaches the workers with the next task."""
@@ -442,25 +458,17 @@ class ProcessorService:
                 await self._grants.refresh()
             await asyncio.sleep(LOOK)
 
-    async def _send_heartbeat(self, stopping: bool) -> None:
-        beat = Heartbeat(
-            node=self._node,
-            role="processor",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=__version__,
-            started=self._started,
-            held=[key[:4] for key in self._held],
-            stats={
-                **self._counts,
-                **self._pool.stats(),
-                "held": float(len(self._held)),
-                **self._vitals.look(self._pool.pids()),
-            },
-            stopping=stopping,
-        )
-        with contextlib.suppress(QueueError):  # full or away: the next one says the same
-            await self._status_queue.put_many([encode(beat)], timeout=self._settings.heartbeat / 2)
+    def _moved(self) -> tuple[int, int]:
+        return self._taken_bytes, self._to_result.put_bytes + self._to_status.put_bytes
+
+    def _stats(self) -> dict[str, float]:
+        return {**self._counts, **self._pool.stats(), "held": float(len(self._held))}
+
+    def _turned(self) -> None:
+        """The node pauses, or goes on."""
+        self.room()
+        if self._presence.paused and self._taking is not None:
+            self._taking.cancel()
 
     async def _finish(self) -> None:
         """The graceful end: gives back what does not run, waits for what does, sends what is ready."""
@@ -476,7 +484,7 @@ class ProcessorService:
         await self._give_back(list(self._held.values()))
         if self._keeper is not None:
             await self._keeper.write()
-        await self._send_heartbeat(stopping=True)
+        await self._presence.beat(stopping=True)
 
     async def _give_back(self, back: list[Held]) -> None:
         for held in back:
@@ -489,12 +497,3 @@ class ProcessorService:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _is_of(held: Held, payload: bytes) -> bool:
-    """Whether the outcome that came from a worker is of the task that the worker was given."""
-    try:
-        found: OutcomeHead = decode(payload, OutcomeHead)
-    except BadMessage:
-        return False
-    return (found.project, found.taskid, found.run, found.attempt) == held.key[:4]

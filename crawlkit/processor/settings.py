@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crawlkit.libs.load import NO_LIMITS, Limits
+
 MIB = 2**20
 
 
@@ -35,6 +37,7 @@ class ProcessorSettings:
     depth: int = 64  # tasks given to one worker in advance
     depth_bytes: int = MIB
     heartbeat: float = 2.0  # seconds between heartbeats
+    limits: Limits = NO_LIMITS  # of the processor and its workers; over one of them it takes no more work
     keep_pages: int = 0  # the last fetched pages of each callback that are kept, for trying changed scripts; 0: none
     stop_within: float = 4.0  # seconds that running callbacks get at a stop
     environment: Mapping[str, str] = field(default_factory=dict)  # added to the workers' clean environment

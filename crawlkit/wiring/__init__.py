@@ -14,6 +14,7 @@ from crawlkit.wiring.control import (
     published,
     where_in_taskdb,
 )
+from crawlkit.wiring.limits import limits_of
 from crawlkit.wiring.process import (
     NO_KEY,
     OUR_ENVIRONMENT,
@@ -82,6 +83,7 @@ __all__ = [
     "fetcher_settings",
     "file_area",
     "files_path",
+    "limits_of",
     "log_writer",
     "memory_broker",
     "memory_settings",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from crawlkit import datapath
 from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
+from crawlkit.wiring.limits import limits_of
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
 
@@ -177,6 +178,7 @@ def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
         "files_path": "files_path",
     }
     values = {names[name]: value for name, value in options.items() if name in names and value is not None}
+    values["limits"] = limits_of(options)
     if options.get("max_body") is not None:
         values["max_body"] = options["max_body"] * 2**20
         values["max_inflight_bytes"] = max(FetcherSettings.max_inflight_bytes, 2 * values["max_body"])
@@ -219,7 +221,7 @@ def processor_settings(options: Mapping[str, Any], environment: Mapping[str, str
     said: dict[str, Any] = {name: options[name] for name in named if name in options}
     if "memory_limit" in options:
         said["memory_limit"] = options["memory_limit"] * MIB
-    return ProcessorSettings(environment=dict(environment or {}), **said)
+    return ProcessorSettings(environment=dict(environment or {}), limits=limits_of(options), **said)
 
 
 def build_result_worker(
