@@ -28,6 +28,7 @@ class Handler(BaseHandler):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_processor_over_its_cpu_limit_pauses_and_goes_on(site: Site, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(BURN.replace("PLACE", site.base))
