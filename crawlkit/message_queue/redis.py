@@ -19,7 +19,7 @@ from crawlkit.message_queue import redis_scripts as scripts
 from crawlkit.message_queue.base import QueueFlow
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES, UNBOUNDED
 from crawlkit.message_queue.redis_connection import LostError, RedisConnection, ReplyError, Script, settle
-from crawlkit.message_queue.redis_greeting import open_connection
+from crawlkit.message_queue.redis_greeting import meaning, open_connection
 from crawlkit.message_queue.redis_queue import FLOWS, SCRIPTS, RedisQueue
 from crawlkit.message_queue.redis_url import parse_redis_url
 
@@ -33,6 +33,7 @@ SILENCE = 5.0  # seconds without an answer to a beat after which the connection 
 ANSWER = 10.0  # seconds after which a question about a queue is given up
 #: Errors that end with another connection: to scripts that are there, to a server that may write, to one that is ready.
 ELSEWHERE = ("NOSCRIPT", "GONE", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "UNBLOCKED")
+FORGOTTEN = "it does not know this process"
 NO_MEMORY = ("OOM", "MISCONF")
 
 
@@ -248,7 +249,7 @@ class RedisBroker:
     def _reply(self, connection: RedisConnection, on_reply: Any, reply: Any) -> None:
         if isinstance(reply, ReplyError) and any(word in str(reply) for word in ELSEWHERE):
             on_reply(LostError())
-            connection.abort(str(reply))
+            connection.abort(FORGOTTEN if "GONE" in str(reply) else str(reply))
             return
         on_reply(reply)
 
@@ -281,7 +282,10 @@ class RedisBroker:
         try:
             async with asyncio.timeout(SILENCE):
                 await self._greet(connection)
-        except (LostError, TimeoutError, ReplyError) as error:
+        except ReplyError as error:
+            connection.abort("refused")
+            raise meaning(self.url, str(error)) from None
+        except (LostError, TimeoutError) as error:
             connection.abort("it does not greet")
             raise OSError(str(error) or "it does not greet") from None
         except BaseException:
@@ -318,7 +322,7 @@ class RedisBroker:
         self._connection = None
         self._up.clear()
         self._down.set()
-        if not self.closed:
+        if not self.closed and reason != FORGOTTEN:  # that is said when it is made good
             self._say(f"lost Redis at {self.where} ({reason}): connecting again")
         for queue in self._queues.values():
             queue.wake_all()
@@ -360,7 +364,7 @@ class RedisBroker:
             raise self.refusal(error) from None
         self._epoch = epoch.decode()
         if not known:
-            connection.abort("it does not know this process")
+            connection.abort(FORGOTTEN)
             raise LostError()
         for name, state in zip(names, found, strict=True):
             self._queues[name].looked(state)

@@ -60,7 +60,7 @@ async def _open(
         raise OSError(_hang_up(url, str(error) or (lost[0] if lost else ""))) from None
     except ReplyError as error:
         connection.abort("refused")
-        raise _meaning(url, str(error)) from None
+        raise meaning(url, str(error)) from None
     except ssl.SSLError as error:
         raise _tls_trouble(url, error) from None
     except BaseException:
@@ -94,7 +94,8 @@ async def _introduce(connection: RedisConnection, url: RedisURL, name: str) -> N
         )
 
 
-def _meaning(url: RedisURL, error: str) -> Exception:
+def meaning(url: RedisURL, error: str) -> Exception:
+    """What an error of the first words stands for."""
     if error.startswith(("WRONGPASS", "ERR AUTH", "ERR invalid password")):
         return QueueUnavailable(f"Redis at {url.where} refuses the password: mend it in --message-queue")
     if error.startswith("NOAUTH"):

@@ -507,3 +507,14 @@ def test_tls_and_sockets(tmp_path):
         assert "certificate that is not trusted" in refused(f"rediss://127.0.0.1:{port}/0")
         assert "a port without TLS wants redis://" in refused(f"rediss://127.0.0.1:{server.port}/0?{ca}")
         assert "a port with TLS wants rediss://" in refused(f"redis://127.0.0.1:{port}/0")
+
+
+def test_a_user_of_the_access_lists_needs_what_the_docs_say(tmp_path):
+    page = (ROOT / "docs" / "queues.md").read_text()
+    rights = page.partition("A user of the access lists needs `")[2].partition("`.")[0].replace("`", "")
+    assert rights.startswith("~{crawlkit}*, ")
+    with own_redis(tmp_path) as server:
+        server.ask("ACL", "SETUSER", "crawl", "on", ">richtig", *rights.split(", "))
+        play(_round_trip(f"redis://crawl:richtig@127.0.0.1:{server.port}/0"))
+        server.ask("ACL", "SETUSER", "crawl", "-info")
+        assert "does not let this user work" in refused(f"redis://crawl:richtig@127.0.0.1:{server.port}/0")
