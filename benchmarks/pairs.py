@@ -148,8 +148,12 @@ class All:
             self.fail(f"{command} ended with code {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def wait_drained(self, control: Any) -> None:
-        self._until(lambda: control.summary()["drained"], PATIENCE, "it does not come to an end")
+    def wait_drained(self, control: Any, pages: int) -> None:
+        def over() -> bool:  # a summary may be from before the start: then nothing was sent
+            seen = control.summary()
+            return bool(seen["drained"]) and seen["sent"] >= pages
+
+        self._until(over, PATIENCE, "it does not come to an end")
 
     def _until(self, condition: Any, seconds: float, problem: str) -> None:
         deadline = time.monotonic() + seconds
@@ -194,7 +198,7 @@ def crawl(pair: str, folder: Path, start: str, truth: dict[str, Page], urls: dic
             control = wiring.control_client(Settings(data_path=folder / "data"))
             began, used, served = time.monotonic(), cpu([running.root]), cpu(servers)
             control.run("shop")
-            running.wait_drained(control)
+            running.wait_drained(control, len(truth))
             wall = time.monotonic() - began
             used, served = cpu([running.root]) - used, cpu(servers) - served
             control.close()

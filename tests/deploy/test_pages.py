@@ -46,7 +46,7 @@ def test_every_variable_is_known_and_every_url_is_served() -> None:
     queues = [value for name, value in found.items() if name.endswith("CRAWLKIT_MESSAGE_QUEUE")]
     assert {url.partition(":")[0] for url in queues} == {"redis", "manager", "amqp"}
     for url in queues:
-        connect_broker(url)
+        connect_broker(url, key="the secret key of all hosts")
     for url in [value for name, value in found.items() if name.endswith("CRAWLKIT_DATABASE")]:
         for kind in ("taskdb", "projectdb", "resultdb", "logdb"):
             assert check(url, kind).engine in ("postgresql", "mysql")

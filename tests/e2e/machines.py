@@ -60,7 +60,7 @@ class Machines:
                 "CRAWLKIT_DATABASE": self.database.url,
                 "CRAWLKIT_MESSAGE_QUEUE": self.queue_url,
                 "CRAWLKIT_SECRET_KEY": SECRET,
-                "CRAWLKIT_SCHEDULER_XMLRPC_HOST": control,
+                "CRAWLKIT_SCHEDULER_XMLRPC_HOST": "0.0.0.0",  # it finds out by which address others reach it
                 "CRAWLKIT_SCHEDULER_XMLRPC_PORT": str(SCHEDULER_PORT),
                 "CRAWLKIT_WEBUI_HOST": self.lan["ui"].address,
                 "CRAWLKIT_WEBUI_PORT": str(UI_PORT),
@@ -114,7 +114,7 @@ class Machines:
         """What every component said last, for people who look at a failure."""
         return "\n".join(f"== {file}\n{self.said(file)[-1500:]}" for file in sorted(self.folder.glob("*/*.txt")))
 
-    def say(self, *command: str, host: str = "control", code: int = 0, timeout: float = 90) -> str:
+    def say(self, *command: str, host: str = "ui", code: int = 0, timeout: float = 90) -> str:
         """Runs a command on a host, given what its components are given."""
         place = self.folder / host
         place.mkdir(exist_ok=True)
