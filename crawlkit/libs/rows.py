@@ -174,6 +174,7 @@ class Books(Struct):
     active: int  # rows with status ACTIVE
     leased: int  # leases
     by_status: dict[int, int]
+    ledger: dict[tuple[str, str, str], int] = {}  # (project, event, reason) -> count, of the same instant
 
 
 class ProjectRow(Struct):

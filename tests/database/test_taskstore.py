@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -327,6 +329,29 @@ class TestBooks:
         store.commit(writes(insert=rows))
         books = store.books("p3")
         assert (books.tasks, books.runs, books.by_status) == (2, 4 + 13, {2: 2})
+
+    def test_books_and_ledger_are_of_one_instant(self, store: TaskStore) -> None:
+        """A crawl that goes on while its books are read must not look like a loss."""
+        over = threading.Event()
+
+        def crawl() -> None:
+            for number in itertools.count():
+                made = writes(insert=[task(f"t{number}")])
+                made.count("p", "accepted")
+                made.count("q", "accepted")
+                store.commit(made)
+                if over.is_set():
+                    return
+
+        with ThreadPoolExecutor(1) as pool:
+            crawled = pool.submit(crawl)
+            try:
+                looks = [store.books("p") for _ in range(30)]
+            finally:
+                over.set()
+            crawled.result()
+        assert all(books.tasks == sum(books.ledger.values()) for books in looks)
+        assert store.books("p").ledger == {("p", "accepted", ""): store.books("p").tasks}
 
     def test_projects(self, store: TaskStore) -> None:
         made = writes(insert=[task("a", "tasks"), task("b", "tasks")], lease=[lease("a", "leases")])

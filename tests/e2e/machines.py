@@ -148,7 +148,7 @@ class Machines:
                 return
             if time.monotonic() > deadline:
                 raise AssertionError(f"not done within {timeout} s:\n{text}\n{self.words()}")
-            time.sleep(0.5)
+            time.sleep(2)
 
     def results(self, project: str) -> dict[str, object]:
         """url -> result; fails when one is there twice."""

@@ -340,6 +340,7 @@ class MemoryTaskStore:
                 active=by_status.get(Status.ACTIVE, 0),
                 leased=sum(1 for owner, _ in self._leases if owner == project),
                 by_status=dict(by_status),
+                ledger={key: n for key, n in self._ledger.items() if key[0] == project},
             )
 
     def projects(self) -> list[str]:

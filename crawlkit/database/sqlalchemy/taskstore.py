@@ -249,11 +249,8 @@ class SqlTaskStore:
             return [Lease(*row) for row in connection.execute(sa.select(leases))]
 
     def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]:
-        query = sa.select(ledger)
-        if project is not None:
-            query = query.where(ledger.c.project == project)
         with self._database.read() as connection:
-            return {(owner, event, reason): n for owner, event, reason, n in connection.execute(query)}
+            return _ledger(connection, project)
 
     def state(self) -> dict[tuple[str, str], str]:
         with self._database.read() as connection:
@@ -367,6 +364,13 @@ def _last_ticks(connection: Connection) -> dict[tuple[str, str], float]:
     return {(project, method): newest for project, method, newest in rows}
 
 
+def _ledger(connection: Connection, project: str | None) -> dict[tuple[str, str, str], int]:
+    query = sa.select(ledger)
+    if project is not None:
+        query = query.where(ledger.c.project == project)
+    return {(owner, event, reason): n for owner, event, reason, n in connection.execute(query)}
+
+
 def _books(connection: Connection, project: str) -> Books:
     mine: sa.ColumnElement[bool] = tasks.c.project == project
     count = sa.select(sa.func.count()).select_from(tasks)
@@ -383,4 +387,5 @@ def _books(connection: Connection, project: str) -> Books:
         active=by_status.get(Status.ACTIVE, 0),
         leased=int(connection.execute(leased).scalar() or 0),
         by_status=by_status,
+        ledger=_ledger(connection, project),
     )
