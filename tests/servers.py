@@ -78,6 +78,7 @@ def fresh_amqp(*names: str) -> Iterator[str]:
         for name in {*names, *QUEUE_NAMES, "epoch"}:
             channel.queue_delete(f"{prefix}.{name}")
             channel.queue_delete(f"{prefix}.{name}.dead")
+        channel.exchange_delete(f"{prefix}.news")
         connection.close()
 
 

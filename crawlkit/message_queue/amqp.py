@@ -13,6 +13,7 @@ import secrets
 from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.libs.messages import QUEUE_NAMES
 from crawlkit.message_queue.amqp_link import AmqpChannel, AmqpLink, until
+from crawlkit.message_queue.amqp_news import News, Report
 from crawlkit.message_queue.amqp_put import Publisher, stamp
 from crawlkit.message_queue.amqp_queue import ANSWER, AmqpQueue
 from crawlkit.message_queue.amqp_trouble import LostError
@@ -53,6 +54,8 @@ class AmqpBroker:
         self._take_link = AmqpLink(self.address, name, "takes")
         self._queues: dict[str, AmqpQueue] = {}
         self._asking_epoch = asyncio.Lock()
+        self._epoch_known = ("", 0)  # and the number of the connection that read it
+        self._news = News(self._take_link, f"{self.address.prefix}.news", self._reports)
         for link in (self._put_link, self._take_link):
             link.on_up = link.on_unblocked = self._up
 
@@ -78,6 +81,7 @@ class AmqpBroker:
             _text(self._take_link.server.get("version", "?")),
         )  # fmt: skip
         await self.epoch()
+        self._news.start()
 
     async def epoch(self) -> str:
         """A word that the broker keeps in a queue of its own: another one when it lost its messages."""
@@ -88,7 +92,7 @@ class AmqpBroker:
                     await self._take_link.wait_connected(None)
                     await self._put_link.wait_connected(None)
                     try:
-                        return await self._epoch(queue)
+                        return await self._same_epoch(queue) or await self._epoch(queue)
                     except LostError as error:
                         if error.trouble.lasting and error.trouble.code != 405:
                             raise QueueUnavailable(error.trouble.words) from None
@@ -101,22 +105,59 @@ class AmqpBroker:
         return {name: await self.queue(name).size() for name in QUEUE_NAMES}
 
     async def flows(self) -> dict[str, QueueFlow]:
-        """What the queues of the ring hold and may hold; ``put`` counts what was put by this connection."""
+        """What the queues of the ring hold and may hold. What other connections hold and put is what they said of it
+        in the last seconds; ``put`` counts from the first call on."""
+        try:
+            await self._news.listen()
+        except LostError as error:
+            raise QueueUnavailable(error.trouble.words) from None
         found = {}
         for name in QUEUE_NAMES:
             queue = self.queue(name)
             size, dead = await queue.size(), await queue.dead_count()
-            found[name] = QueueFlow(*size, queue.ledger.put, dead, self.max_messages, queue.ledger.max_bytes)
+            told, ledger = self._news.others().get(name, Report()), queue.ledger
+            waiting = ledger.ready_bytes or int((ledger.ready or 0) * told.mean)
+            found[name] = QueueFlow(
+                messages=size.messages + told.held + told.buffered,
+                bytes=waiting + ledger.local_bytes + told.local_bytes,
+                unacked=size.unacked + told.held,
+                put=ledger.put + told.put,
+                dead=dead,
+                max_messages=ledger.max_messages,
+                max_bytes=ledger.max_bytes,
+            )
         return found
 
     async def close(self) -> None:
         """Leaves: what is still held goes back, and who waits gets ``QueueUnavailable``."""
+        self._news.close()
         for queue in self._queues.values():
             queue.close()
         await asyncio.gather(self._take_link.close(), self._put_link.close())
 
+    def _reports(self) -> dict[str, Report]:
+        ledgers = {name: queue.ledger for name, queue in self._queues.items() if name != EPOCH}
+        return {
+            name: Report(one.put, one.held, one.buffered, one.local_bytes, one.mean) for name, one in ledgers.items()
+        }
+
+    async def _same_epoch(self, queue: AmqpQueue) -> str:
+        """The word that this connection knows, when it is still there."""
+        word, generation = self._epoch_known
+        if not word or generation != self._take_link.generation:
+            return ""
+        channel = await self._take_link.channel()
+        try:
+            frame = await channel.ask(channel.raw.queue_declare, queue=queue.full_name, passive=True)
+            return word if frame.method.message_count else ""
+        except LostError:
+            return ""
+        finally:
+            channel.close()
+
     async def _epoch(self, queue: AmqpQueue) -> str:
         """Reads or makes the word; while that is done, an exclusive queue keeps others from it."""
+        generation = self._take_link.generation
         channel = await self._take_link.channel()
         raw, lock = channel.raw, f"{queue.full_name}.lock"
         try:
@@ -127,12 +168,12 @@ class AmqpBroker:
                 if not word:  # somebody may have died with it in hand
                     await asyncio.sleep(SECOND_LOOK)
                     word = await _read(channel, queue.full_name)
-                if word:
-                    return word
-                word = secrets.token_hex(16)
-                publisher = Publisher(self._put_link, queue.declare)
-                await publisher.publish(queue.full_name, [word.encode()], [stamp()])
-                publisher.forget()
+                if not word:
+                    word = secrets.token_hex(16)
+                    publisher = Publisher(self._put_link, queue.declare)
+                    await publisher.publish(queue.full_name, [word.encode()], [stamp()])
+                    publisher.forget()
+                self._epoch_known = (word, generation)
                 return word
             finally:
                 if channel.is_open:

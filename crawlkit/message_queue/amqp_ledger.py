@@ -28,7 +28,7 @@ class Ledger:
         self._limit = max_messages or UNBOUNDED
         self._sizes: deque[int] = deque(maxlen=REMEMBERED)  # of what was put here, oldest first
         self._sum = 0
-        self._mean = 0.0
+        self.mean = 0.0  # bytes of a message
 
     def was_put(self, sizes: list[int]) -> None:
         """The broker has these."""
@@ -88,7 +88,7 @@ class Ledger:
         ready, known = self.ready or 0, len(self._sizes)
         if known > ready:
             return sum(islice(reversed(self._sizes), ready))
-        return self._sum + int((ready - known) * self._mean)
+        return self._sum + int((ready - known) * self.mean)
 
     @property
     def bytes(self) -> int:
@@ -111,4 +111,4 @@ class Ledger:
         return len(sizes)
 
     def _saw(self, size: int) -> None:
-        self._mean = self._mean + SHARE * (size - self._mean) if self._mean else float(size)
+        self.mean = self.mean + SHARE * (size - self.mean) if self.mean else float(size)

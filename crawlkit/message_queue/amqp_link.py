@@ -111,6 +111,7 @@ class AmqpLink:
         self.server: dict[str, Any] = {}  # what the server says of itself
         self.trouble = Trouble("")  # of the last attempt
         self.closed = False
+        self.generation = 0  # number of the connection
         self.on_up: Callable[[], None] | None = None
         self.on_unblocked: Callable[[], None] | None = None
         self._name = name
@@ -227,6 +228,7 @@ class AmqpLink:
         self.trouble = Trouble("")
         self._down = asyncio.Event()
         self._connection = result
+        self.generation += 1
         self._up.set()
         if self.on_up is not None:
             self.on_up()

@@ -15,7 +15,7 @@ from crawlkit.libs.errors import UsageError
 PORTS = {"amqp": 5672, "amqps": 5671}
 HEARTBEAT = 10  # seconds; a connection without a sign of life for twice that is lost
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-OPTIONS = ("prefix", "heartbeat", "queue_type", "management", "cacertfile", "certfile", "keyfile", "verify")
+OPTIONS = ("prefix", "heartbeat", "queue_type", "cacertfile", "certfile", "keyfile", "verify")
 
 
 class AmqpAddress(NamedTuple):
@@ -29,7 +29,6 @@ class AmqpAddress(NamedTuple):
     prefix: str  # of the names of the queues
     heartbeat: int  # seconds
     queue_type: str  # "quorum", "classic", "": the best that the server has
-    management: str  # URL of the management API, "": none
     cacertfile: str
     certfile: str
     keyfile: str
@@ -73,7 +72,6 @@ def read_address(url: str) -> AmqpAddress:
         prefix=prefix,
         heartbeat=int(heartbeat),
         queue_type=queue_type,
-        management=options.get("management", "").rstrip("/"),
         cacertfile=options.get("cacertfile", ""),
         certfile=options.get("certfile", ""),
         keyfile=options.get("keyfile", ""),

@@ -157,6 +157,31 @@ def test_two_crawls_share_a_broker():
         play(scene(one, two))
 
 
+def test_who_watches_is_told_what_others_hold_and_put():
+    async def scene(url: str) -> None:
+        async with connected(url) as watcher, connected(url) as worker:
+            empty = (await watcher.flows())["newtask_queue"]
+            assert empty == (0, 0, 0, 0, 0, worker.max_messages, worker.max_bytes)
+            queue = worker.queue("newtask_queue")
+            await queue.size()
+
+            async def known() -> bool:
+                return bool(watcher._news.others())
+
+            await until(known)
+            await queue.put_many([b"x" * 100] * 5)
+            held = await queue.get_many(3)
+            await queue.reject([held[0].id], "no")
+
+            async def told() -> bool:
+                return (await watcher.flows())["newtask_queue"][:5] == (4, 400, 2, 5, 1)
+
+            await until(told, 10)
+
+    with fresh_amqp() as url:
+        play(scene(url))
+
+
 def test_everybody_reads_the_same_epoch_at_once():
     async def scene(url: str) -> None:
         brokers = [AmqpBroker(url) for _ in range(6)]

@@ -28,9 +28,8 @@ def test_forms(url, hosts, user, password, vhost):  # R30
 
 
 def test_options():
-    address = read_address("amqp://h/v?prefix=two&heartbeat=30&queue_type=classic&management=http://h:15672/")
+    address = read_address("amqp://h/v?prefix=two&heartbeat=30&queue_type=classic")
     assert (address.prefix, address.heartbeat, address.queue_type) == ("two", 30, "classic")
-    assert address.management == "http://h:15672"
     tls = read_address("amqps://h/?cacertfile=/ca.pem&certfile=/c.pem&keyfile=/k.pem&verify=verify_none")
     assert (tls.cacertfile, tls.certfile, tls.keyfile, tls.verify) == ("/ca.pem", "/c.pem", "/k.pem", False)
 
