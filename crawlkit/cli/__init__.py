@@ -45,6 +45,7 @@ COMMANDS = {
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "nodes": "crawlkit.cli.nodes:nodes",
+    "sinks": "crawlkit.cli.sinks:sinks",
     "audit": "crawlkit.cli.audit:audit",
     "migrate": "crawlkit.cli.migrate:migrate",
     "ping": "crawlkit.cli.ping:ping",

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 LOOK = 0.25  # seconds between looks while nothing happens
 STOP_WITHIN = 9.0  # seconds for a clean stop
 LEFTOVERS = 2.0  # seconds of these for outcomes that are on their way to the scheduler
+SINKS_WITHIN = 60.0  # seconds for what waits for sinks at the end
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Crawl:
         self._sink = output.open_sink(
             stores.resultdb, self.names or None, plan.output, plan.form, self._room, overwrite=plan.overwrite
         )
+        self._sinks = wiring.build_sinks(plan.settings, stores.resultdb)
         self._unwritten = ""  # why results cannot be written out
         self._shown: progress.Progress | None = None
         self._fresh_from = 0.0  # snapshots of the scheduler from before this time are too old to tell the end
@@ -105,6 +107,8 @@ class Crawl:
         try:
             for name, service in self._services.items():
                 self._tasks[name] = asyncio.create_task(service.run(), name=name)
+            if self._sinks is not None:
+                self._sinks.start()
             sink = asyncio.create_task(self._write_results(self._sink), name="output")
             self._tasks["output"] = sink
             try:
@@ -203,6 +207,8 @@ class Crawl:
             await self._queues.close()
         if "output" in self._tasks:  # a file of a million results takes longer than that
             await asyncio.wait([self._tasks["output"]])
+        if self._sinks is not None:
+            await asyncio.to_thread(self._sinks.stop, SINKS_WITHIN)
 
     async def _take_leftovers(self) -> None:
         queue = self._queues.queue(STATUS_QUEUE)
@@ -379,7 +385,25 @@ class Crawl:
                 say(f"  failed for good: {count:,} of {name}: {reason}, for instance {url}")
         if figures.waiting:
             say(f"  {figures.waiting:,} wait for later; " + self._kept())
-        return 1 if await asyncio.to_thread(self._tell_unwritten) or failed else 0
+        unwritten = [await asyncio.to_thread(tell) for tell in (self._tell_unwritten, self._tell_sinks)]
+        return 1 if any(unwritten) or failed else 0
+
+    def _tell_sinks(self) -> bool:
+        """A line for each sink that has not got all results."""
+        from crawlkit.result.sink_report import states_of
+
+        if self._sinks is None:
+            return False
+        book = wiring.sink_book(self.stores.resultdb)
+        ours = self._sinks.names()
+        behind = [
+            one for one in states_of(self.stores.resultdb.projects(), book, 0) if one.waiting and one.sink in ours
+        ]
+        kept = self._kept() if self.plan.durable else "they are lost, for nothing is kept without --data-path"
+        for one in behind:
+            reason = one.error or "there was no time"
+            say(f"sink {one.sink}: {one.waiting:,} results of {one.project} are missing ({reason}): {kept}")
+        return bool(behind)
 
     def _tell_unwritten(self) -> bool:
         """The last line when results did not get where they belong."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import FilesPath, Rate, command, component_options, option, say, settings_of
+from crawlkit.cli.base import FilesPath, Rate, command, component_options, option, say, settings_of, sink_option
 from crawlkit.cli.project import put_values
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import UsageError
@@ -38,6 +38,7 @@ FORMATS = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
 @option("--rate", type=Rate(), help="Pages per second.  [default: 1, and none for loopback hosts]")
 @option("--files-path", type=FilesPath(), metavar="DIR|URL",
         help="Where downloads go.  [default: files in the data path]")  # fmt: skip
+@sink_option
 @option("--limit", type=click.IntRange(min=1), help="Stop after so many pages; the rest is for the next run.")
 @option("--forever", is_flag=True, help="Do not end when the crawl has drained: wait for what is due later.")
 @option("--pdb", is_flag=True, help="Stop in a callback that raises, in Python's debugger.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import uuid
@@ -122,6 +123,8 @@ def _make_folder(folder: Path) -> None:
     """Makes it with those above it, so that they are there after a power cut, too."""
     missing = []
     while not folder.is_dir():
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(folder))
         missing.append(folder)
         if folder == folder.parent:
             break

@@ -39,6 +39,10 @@ class SinkThreads:
             self._begin(lambda follower=follower: self._serve(follower))
         self._begin(self._keep)
 
+    def names(self) -> list[str]:
+        """The sinks, as they are shown."""
+        return [follower.url.shown for follower in self._followers]
+
     def stop(self, timeout: float = STOP_WITHIN) -> None:
         """Writes what waits, and lets go of the sinks; at most for ``timeout`` seconds. Blocks."""
         self._deadline = SystemClock.monotonic() + timeout

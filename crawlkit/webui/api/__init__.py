@@ -12,6 +12,7 @@ ROOMS = (
     "logs",
     "nodes",
     "queues",
+    "sinks",
     "account",
     "users",
     "audit",
