@@ -51,10 +51,10 @@ def test_the_three_ways_to_meet_a_known_key() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 def test_statements_take_their_values_in_order(dialect: sa.Dialect) -> None:
-    progress = Prepared(taskrows.progress_statement, dialect)
+    progress = taskrows.progress_statement(dialect)
     assert progress.names[:2] == ("b_status", "b_queue")
     assert progress.names[-2:] == ("b_project", "b_taskid")
-    replace = Prepared(taskrows.replace_statement, dialect)
+    replace = taskrows.replace_statement(dialect)
     assert [name.removeprefix("b_") for name in replace.names] == [*taskrows.COLUMNS[2:], "project", "taskid"]
     for table in (tables.leases, tables.state, tables.attempts):
         names = Prepared(lambda table=table: sa.delete(table).where(key_is(table)), dialect).names

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from crawlkit.database.base import Queue, ResultStore, TaskStore, Writes
 from crawlkit.database.registry import connect_resultdb, connect_taskdb
+from crawlkit.database.sqlalchemy import statements, tables
 from crawlkit.libs.task import Status
 
-from .stores import attempt, lease, progress, results, task, waiting, writes
+from .stores import attempt, lease, progress, results, task, url_of, waiting, writes
 
 
 class Plans:
@@ -137,3 +138,15 @@ def test_opening_asks_for_the_version_only(tmp_path: Path, taskdb: TaskStore) ->
     sa.event.listen(database.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
     SqlTaskStore(database).close()
     assert seen == ["SELECT version_num FROM crawlkit_taskdb_version"]
+
+
+def test_postgresql_looks_up_each_key_also_in_a_table_it_has_not_counted(tmp_path: Path) -> None:
+    store = connect_taskdb(url_of("postgresql", tmp_path))
+    store.commit(writes(insert=[waiting(f"t{n:05}", n + 1) for n in range(3_000)]))
+    with store._database.read() as connection:  # type: ignore[attr-defined]
+        query = statements._by_array(tables.tasks, "taskid", connection.dialect)
+        values = ([f"t{n:05}" for n in range(100)], "p")
+        plan = [row[0].strip() for row in connection.exec_driver_sql("EXPLAIN ANALYZE " + query.sql, values)]
+    assert any(step.startswith("Index Cond: (((project)") and "taskid" in step for step in plan), plan
+    assert not any("Removed by" in step for step in plan), plan
+    store.close()

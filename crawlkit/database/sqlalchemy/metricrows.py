@@ -43,5 +43,5 @@ def prune(connection: Connection, delete: Prepared, width: int, before: float, l
     old = sa.select(*metrics.primary_key).where(metrics.c.width == width, metrics.c.start < before)
     keys = [tuple(row) for row in connection.execute(old.order_by(metrics.c.start).limit(limit))]
     if keys:
-        connection.exec_driver_sql(delete.sql, keys)
+        delete.many(connection, keys)
     return len(keys)

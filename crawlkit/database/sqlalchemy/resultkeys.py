@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import Key, ResultSet
-from crawlkit.database.sqlalchemy.statements import Prepared, padded, upsert
+from crawlkit.database.sqlalchemy.statements import KeyedDelete, padded, upsert
 from crawlkit.database.sqlalchemy.tables import result_keys
 from crawlkit.libs.result_key import digest_of
 
@@ -31,8 +31,7 @@ class KeyStatements:
 
     def __init__(self, dialect: sa.Dialect) -> None:
         self.put = upsert(result_keys, dialect)
-        mine = sa.and_(result_keys.c.project == sa.bindparam("p"), result_keys.c.digest == sa.bindparam("d"))
-        self.remove = Prepared(lambda: sa.delete(result_keys).where(mine), dialect)
+        self.remove = KeyedDelete(result_keys, dialect)
 
 
 class Keys:
@@ -107,7 +106,7 @@ class Keys:
         gone = [key for key, owner in self._changed.items() if owner is None]
         new = [(*key, *owner) for key, owner in self._changed.items() if owner is not None]
         if gone:
-            self._connection.exec_driver_sql(self._statements.remove.sql, gone)
+            self._statements.remove.many(self._connection, gone)
         if new:
             self._connection.exec_driver_sql(self._statements.put.sql, new)
 

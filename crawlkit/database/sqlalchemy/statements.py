@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.compiler import SQLCompiler
 
 SIZES = (1, 16, 128, 512)  # how many taskids one query asks for
+CHUNK_ROWS, CHUNK_CHARACTERS = 200, 250_000  # of one statement that changes many rows
 
 
 class Prepared:
@@ -45,11 +46,93 @@ class Prepared:
         """The parameters, in the order in which a tuple gives them."""
         return tuple(self._compiled.positiontup or ())
 
+    def many(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """For each of these rows, in their order."""
+        if rows:
+            connection.exec_driver_sql(self.sql, rows if isinstance(rows, list) else list(rows))
+
+
+class KeyedUpdate(Prepared):
+    """UPDATE of some columns by the primary key; a tuple gives the columns, then the key.
+
+    PyMySQL would send a statement a row and wait for each: MariaDB gets one for many rows, a sixth of the time.
+    """
+
+    def __init__(self, table: sa.Table, names: Sequence[str], dialect: sa.Dialect) -> None:
+        values = {name: sa.bindparam(f"b_{name}", type_=table.c[name].type) for name in names}
+        super().__init__(lambda: sa.update(table).where(key_is(table)).values(values), dialect)
+        self._at_once = dialect.name in ("mysql", "mariadb")
+        keys = [column.name for column in table.primary_key]
+        columns = [f"`{name}`" for name in (*names, *keys)]
+        self._first = f"SELECT {', '.join(f'%s AS {name}' for name in columns)}"
+        self._next = f" UNION ALL SELECT {', '.join(['%s'] * len(columns))}"
+        same = " AND ".join(f"known.`{name}` = new.`{name}`" for name in keys)
+        changes = ", ".join(f"known.`{name}` = new.`{name}`" for name in names)
+        self._frame = f"UPDATE ({{}}) AS new STRAIGHT_JOIN `{table.name}` AS known ON {same} SET {changes}"
+        self._keys = len(keys)
+
+    def many(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not self._at_once or len(rows) < 2:
+            super().many(connection, rows)
+            return
+        latest = list({row[-self._keys :]: row for row in rows}.values())
+        for chunk in _chunks(latest):
+            sql = self._frame.format(self._first + self._next * (len(chunk) - 1))
+            connection.exec_driver_sql(sql, tuple(value for row in chunk for value in row))
+
+
+class KeyedDelete(Prepared):
+    """DELETE by the primary key, or by other columns; on MariaDB likewise."""
+
+    def __init__(self, table: sa.Table, dialect: sa.Dialect, *names: str) -> None:
+        super().__init__(lambda: sa.delete(table).where(key_is(table, *names)), dialect)
+        self._at_once = dialect.name in ("mysql", "mariadb")
+        *firsts, last = names or [column.name for column in table.primary_key]
+        conditions = " AND ".join([*(f"`{name}` = %s" for name in firsts), f"`{last}` IN ({{}})"])
+        self._frame = f"DELETE FROM `{table.name}` WHERE {conditions}"
+
+    def many(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not self._at_once:
+            super().many(connection, rows)
+            return
+        groups: dict[tuple[Any, ...], list[Any]] = {}
+        for row in rows:
+            groups.setdefault(row[:-1], []).append(row[-1])
+        for firsts, lasts in groups.items():
+            for start in range(0, len(lasts), SIZES[-1]):
+                some = lasts[start : start + SIZES[-1]]
+                connection.exec_driver_sql(self._frame.format(", ".join(["%s"] * len(some))), (*firsts, *some))
+
+
+def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Some rows at a time, so that a statement is no larger than what any server takes."""
+    chunk: list[tuple[Any, ...]] = []
+    size = 0
+    for row in rows:
+        length = sum(len(value) for value in row if isinstance(value, str))
+        if chunk and (len(chunk) == CHUNK_ROWS or size + length > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += length
+    if chunk:
+        yield chunk
+
 
 @lru_cache(maxsize=64)
 def _by_values(table: sa.Table, column: str, size: int, dialect: sa.Dialect) -> Prepared:
     values = [sa.bindparam(f"t{number}", type_=table.c[column].type) for number in range(size)]
     query = sa.select(table).where(key_is(table, "project"), table.c[column].in_(values))
+    return Prepared(lambda: query, dialect)
+
+
+@lru_cache(maxsize=64)
+def _by_array(table: sa.Table, column: str, dialect: sa.Dialect) -> Prepared:
+    values = sa.func.unnest(sa.bindparam("values", type_=postgresql.ARRAY(sa.Text)))
+    asked = values.table_valued(sa.column("value", sa.Text), name="asked").render_derived()
+    each = sa.select(table).where(key_is(table, "project"), table.c[column] == asked.c.value)
+    found = each.offset(sa.literal_column("0")).lateral("found")  # OFFSET 0: not to be merged with what is outside
+    query = sa.select(found).select_from(asked).join(found, sa.true())
     return Prepared(lambda: query, dialect)
 
 
@@ -60,6 +143,12 @@ def padded(
 
     Queries come in a few sizes, filled up with repeats, so that each is compiled once.
     """
+    if connection.dialect.name == "postgresql":
+        # In so many words a look-up for each. An IN, or a join, may be answered by reading all rows of the project as
+        # long as PostgreSQL has not counted what is in a new table.
+        query = _by_array(table, column, connection.dialect)
+        yield from connection.exec_driver_sql(query.sql, (list(dict.fromkeys(asked)), project)).all()
+        return
     for start in range(0, len(asked), SIZES[-1]):
         chunk = list(asked[start : start + SIZES[-1]])
         size = next(size for size in SIZES if size >= len(chunk))

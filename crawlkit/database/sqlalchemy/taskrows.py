@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from crawlkit.database.base import Progress, Queue, TaskRow
 from crawlkit.database.rules import NO_REASON
-from crawlkit.database.sqlalchemy.statements import escaped, holds, key_is
+from crawlkit.database.sqlalchemy.statements import KeyedUpdate, escaped, holds
 from crawlkit.database.sqlalchemy.tables import attempts, ended_badly, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
 
@@ -107,19 +107,14 @@ def progress_values(row: Progress) -> tuple[Any, ...]:
     return (int(status), None if queue is None else int(queue), *rest)
 
 
-def replace_statement() -> sa.Update:
+def replace_statement(dialect: sa.Dialect) -> KeyedUpdate:
     """Overwrites a known row."""
-    return _update(COLUMNS[2:])
+    return KeyedUpdate(tasks, COLUMNS[2:], dialect)
 
 
-def progress_statement() -> sa.Update:
+def progress_statement(dialect: sa.Dialect) -> KeyedUpdate:
     """Writes the fields of a :class:`Progress` into a known row."""
-    return _update(_CHANGED)
-
-
-def _update(names: Sequence[str]) -> sa.Update:
-    values = {name: sa.bindparam(f"b_{name}", type_=tasks.c[name].type) for name in names}
-    return sa.update(tasks).where(key_is(tasks)).values(values)
+    return KeyedUpdate(tasks, _CHANGED, dialect)
 
 
 def window_statement(behind: bool) -> sa.Select[Any]:

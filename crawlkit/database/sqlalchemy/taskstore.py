@@ -39,7 +39,7 @@ from crawlkit.database.sqlalchemy import metricrows, taskdrop, taskrows
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.ownership import Ownership
 from crawlkit.database.sqlalchemy.schema import prepare
-from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
+from crawlkit.database.sqlalchemy.statements import KeyedDelete, Prepared, distinct, padded, upsert
 from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, metrics, nodes, state, tasks, ticks, writers
 from crawlkit.database.sqlalchemy.taskrows import read_task
 from crawlkit.database.sqlalchemy.tasksearch import TaskSearcher
@@ -77,19 +77,19 @@ class SqlTaskStore:
         self._doubts: list[str] = []  # commits that ended in an error, and may be kept or not
         dialect = database.engine.dialect
         self._insert = upsert(tasks, dialect, keep=True)
-        self._replace = Prepared(taskrows.replace_statement, dialect)
-        self._progress = Prepared(taskrows.progress_statement, dialect)
-        self._remove = Prepared(lambda: sa.delete(tasks).where(key_is(tasks)), dialect)
-        self._unlease = Prepared(lambda: sa.delete(leases).where(key_is(leases)), dialect)
+        self._replace = taskrows.replace_statement(dialect)
+        self._progress = taskrows.progress_statement(dialect)
+        self._remove = KeyedDelete(tasks, dialect)
+        self._unlease = KeyedDelete(leases, dialect)
         self._lease = upsert(leases, dialect)
         self._attempt = upsert(attempts, dialect)
         self._tick = upsert(ticks, dialect)
         self._node = upsert(nodes, dialect)
         self._count = upsert(ledger, dialect, add=("n",))
         self._set_state = upsert(state, dialect)
-        self._clear_state = Prepared(lambda: sa.delete(state).where(key_is(state)), dialect)
+        self._clear_state = KeyedDelete(state, dialect)
         self._metric = upsert(metrics, dialect)
-        self._unmetric = Prepared(lambda: sa.delete(metrics).where(key_is(metrics)), dialect)
+        self._unmetric = KeyedDelete(metrics, dialect)
         self._sign = upsert(writers, dialect, greatest=("seq",))
         self._ownership = Ownership(database, self._writer)
         self._searcher = TaskSearcher(database)
@@ -173,7 +173,7 @@ class SqlTaskStore:
     def prune_attempts(self, before: float, limit: int = 1000) -> int:
         key = list(attempts.primary_key)
         old = sa.select(*key).where(attempts.c.ended < before).order_by(attempts.c.ended, *key).limit(limit)
-        delete = Prepared(lambda: sa.delete(attempts).where(key_is(attempts)), self._database.engine.dialect)
+        delete = KeyedDelete(attempts, self._database.engine.dialect)
         with self._database.write() as connection:
             keys = [tuple(row) for row in connection.execute(old)]
             _many(connection)(delete, keys)
@@ -353,7 +353,7 @@ class SqlTaskStore:
 def _many(connection: Connection) -> Any:
     def run(statement: Prepared, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
-            connection.exec_driver_sql(statement.sql, rows if isinstance(rows, list) else list(rows))
+            statement.many(connection, rows)
 
     return run
 
