@@ -48,6 +48,8 @@ COMMANDS = {
     "sinks": "crawlkit.cli.sinks:sinks",
     "audit": "crawlkit.cli.audit:audit",
     "migrate": "crawlkit.cli.migrate:migrate",
+    "backup": "crawlkit.cli.backup:backup",
+    "restore": "crawlkit.cli.backup:restore",
     "ping": "crawlkit.cli.ping:ping",
     "login": "crawlkit.cli.servers:login",
     "logout": "crawlkit.cli.servers:logout",

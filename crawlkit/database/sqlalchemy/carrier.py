@@ -197,8 +197,8 @@ class SqlCarrier:
 def shape_of(table: sa.Table) -> Shape:
     """A table's columns and key."""
     large = any(isinstance(column.type, sa.LargeBinary) for column in table.columns)
-    columns = tuple(column.name for column in table.columns)
-    return Shape(table.name, columns, tuple(column.name for column in table.primary_key), large)
+    columns = tuple(str(column.name) for column in table.columns)  # without SQLAlchemy's marks for quoting
+    return Shape(table.name, columns, tuple(str(column.name) for column in table.primary_key), large)
 
 
 def _default(column: sa.Column[Any]) -> Any:
