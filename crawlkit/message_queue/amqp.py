@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 
-from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.libs.messages import QUEUE_NAMES
 from crawlkit.message_queue.amqp_link import AmqpChannel, AmqpLink, until
 from crawlkit.message_queue.amqp_news import News, Report
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 EPOCH = "epoch"
 QUORUM_SINCE = (3, 8)  # of RabbitMQ
 SECOND_LOOK = 0.2  # seconds
+LOCKED = 405  # AMQP's reply: another connection has an exclusive queue of that name
+LOCKED_PAUSE = 0.02  # seconds
 
 
 class AmqpBroker:
@@ -70,7 +72,8 @@ class AmqpBroker:
         return queue
 
     async def connect(self) -> None:
-        """Connects; raises ``QueueUnavailable`` in words that say what to do. Then it stays connected."""
+        """Connects; raises ``QueueUnavailable`` in words that say what to do, :class:`UsageError` when that is to
+        mend the URL or the server. Then it stays connected."""
         await self._take_link.connect(self.patience)
         await self._put_link.connect(self.patience)
         if not self.queue_type:
@@ -80,25 +83,18 @@ class AmqpBroker:
             "%s: durable %s queues of %s %s", self.where, self.queue_type, _text(product),
             _text(self._take_link.server.get("version", "?")),
         )  # fmt: skip
-        await self.epoch()
+        try:
+            await self._ask_epoch()
+        except LostError as error:
+            raise UsageError(error.trouble.words) from None
         self._news.start()
 
     async def epoch(self) -> str:
         """A word that the broker keeps in a queue of its own: another one when it lost its messages."""
-        queue = self.queue(EPOCH)
         try:
-            async with self._asking_epoch, asyncio.timeout(ANSWER):
-                while True:
-                    await self._take_link.wait_connected(None)
-                    await self._put_link.wait_connected(None)
-                    try:
-                        return await self._same_epoch(queue) or await self._epoch(queue)
-                    except LostError as error:
-                        if error.trouble.lasting and error.trouble.code != 405:
-                            raise QueueUnavailable(error.trouble.words) from None
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise self._take_link.unavailable() from None
+            return await self._ask_epoch()
+        except LostError as error:
+            raise QueueUnavailable(error.trouble.words) from None
 
     async def sizes(self) -> dict[str, QueueSize]:
         """What the queues of the ring hold, as far as it is known here."""
@@ -134,6 +130,24 @@ class AmqpBroker:
         for queue in self._queues.values():
             queue.close()
         await asyncio.gather(self._take_link.close(), self._put_link.close())
+
+    async def _ask_epoch(self) -> str:
+        """Raises ``QueueUnavailable`` after ``ANSWER`` seconds, :class:`LostError` when somebody has to mend something
+        first."""
+        queue = self.queue(EPOCH)
+        try:
+            async with self._asking_epoch, asyncio.timeout(ANSWER):
+                while True:
+                    await self._take_link.wait_connected(None)
+                    await self._put_link.wait_connected(None)
+                    try:
+                        return await self._same_epoch(queue) or await self._epoch(queue)
+                    except LostError as error:
+                        if error.trouble.lasting and error.trouble.code != LOCKED:
+                            raise
+                    await asyncio.sleep(LOCKED_PAUSE)
+        except TimeoutError:
+            raise self._take_link.unavailable() from None
 
     def _reports(self) -> dict[str, Report]:
         ledgers = {name: queue.ledger for name, queue in self._queues.items() if name != EPOCH}

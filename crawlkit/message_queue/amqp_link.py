@@ -14,7 +14,7 @@ from typing import Any
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
-from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.message_queue.amqp_trouble import LostError, Trouble, trouble_of
 from crawlkit.message_queue.amqp_url import AmqpAddress
 
@@ -126,8 +126,8 @@ class AmqpLink:
         return self._connection is not None
 
     async def connect(self, patience: float) -> None:
-        """Connects, and stays connected from then on; raises ``QueueUnavailable`` after ``patience`` seconds, at once
-        when trying again would not help."""
+        """Connects, and stays connected from then on; raises ``QueueUnavailable`` after ``patience`` seconds,
+        :class:`UsageError` at once when trying again would not help."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         delay = FIRST_DELAY
@@ -136,7 +136,9 @@ class AmqpLink:
                 await self._connect(deadline - loop.time())
                 break
             except LostError as error:
-                if error.trouble.lasting or loop.time() + delay > deadline:
+                if error.trouble.lasting:
+                    raise UsageError(error.trouble.words) from None
+                if loop.time() + delay > deadline:
                     raise self.unavailable() from None
             await asyncio.sleep(delay)
             delay = min(delay * 2, LAST_DELAY)

@@ -40,7 +40,7 @@ def trouble_of(error: BaseException, address: AmqpAddress | None = None) -> Trou
         if isinstance(one, exceptions.ChannelClosed):
             return Trouble(f"{where} closed a channel ({text})", code in {403, 405, 406}, code)
         if isinstance(one, exceptions.ConnectionClosedByBroker):
-            if "vhost" in text or code == 530:
+            if code == 530 and "is down" not in text:  # it is while the server starts
                 return Trouble(_vhost(where, address, text), True, code)
             return Trouble(f"{where} closed the connection ({text or code})", False, code)
     words = " ".join(f"{type(one).__name__} {one}" for one in chain)

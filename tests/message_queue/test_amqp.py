@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from crawlkit.libs.errors import QueueFull, QueueUnavailable
+from crawlkit.libs.errors import QueueFull, QueueUnavailable, UsageError
 from crawlkit.message_queue.amqp import AmqpBroker
 from crawlkit.message_queue.amqp_queue import MAX_DELIVERIES, AmqpQueue
 from tests.message_queue.test_contract import bodies_of
@@ -214,8 +214,8 @@ def words_of(url: str) -> str:
         broker = AmqpBroker(url, patience=0.3)
         try:
             await broker.connect()
-        except QueueUnavailable as error:
-            return str(error)
+        except (QueueUnavailable, UsageError) as error:
+            return f"{type(error).__name__}: {error}"
         finally:
             await broker.close()
         return ""
@@ -228,6 +228,7 @@ def words_of(url: str) -> str:
 
 def test_a_wrong_password():
     words = words_of(amqp_url().replace("guest:guest@", "guest:seecret@"))
+    assert words.startswith("UsageError")  # trying again does not help
     assert "refuses user 'guest' with this password: check the URL" in words
 
 
@@ -238,6 +239,7 @@ def test_a_wrong_virtual_host():
 
 
 def test_nobody_there():
+    assert words_of(f"amqp://127.0.0.1:{free_port()}/").startswith("QueueUnavailable")
     assert "is RabbitMQ running there?" in words_of(f"amqp://guest:seecret@127.0.0.1:{free_port()}/")
     assert "the host name is not known" in words_of("amqp://guest:seecret@no-such-host.invalid/")
 
@@ -255,7 +257,7 @@ def test_no_amqp_there():
 
         server = await asyncio.start_server(talk, "127.0.0.1", 0)
         broker = AmqpBroker(f"amqp://guest:seecret@127.0.0.1:{server.sockets[0].getsockname()[1]}/", patience=0.3)
-        with pytest.raises(QueueUnavailable) as error:
+        with pytest.raises(UsageError) as error:
             await broker.connect()
         await broker.close()
         server.close()
@@ -271,7 +273,7 @@ def test_a_queue_with_other_settings():
         async with connected(f"{url}&queue_type=quorum") as broker:
             await broker.queue("work").put_many([b"1"])
         other = AmqpBroker(f"{url}&queue_type=classic")
-        with pytest.raises(QueueUnavailable, match=r"is there with other settings .*delete_queue.*another .prefix="):
+        with pytest.raises(UsageError, match=r"is there with other settings .*delete_queue.*another .prefix="):
             await other.connect()
         await other.close()
 
