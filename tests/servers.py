@@ -176,11 +176,20 @@ class OwnRedis:
         deadline = time.monotonic() + 20
         while True:
             with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), REACH).close()
-                return
+                if not self._loading():
+                    return
             assert self._process.poll() is None, (self.folder / "redis.log").read_text()
             assert time.monotonic() < deadline, "redis does not start"
             time.sleep(0.02)
+
+    def _loading(self) -> bool:
+        import hiredis
+
+        try:
+            self.ask("PING")
+        except hiredis.ReplyError as error:
+            return str(error).startswith("LOADING")
+        return False
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """Ends it, by SIGKILL too; a stopped one may be started again."""

@@ -175,15 +175,9 @@ class RedisBroker:
         if connection is None:
             on_reply(LostError())
             return
-
-        def mend(reply: Any) -> None:
-            """Somebody flushed the scripts between the commands and the call: it is made up for at once."""
-            if isinstance(reply, ReplyError) and "NOSCRIPT" in str(reply):
-                connection.send(partial(self._reply, connection, on_reply), "EVAL", script.text, 1, self._space, *words)
-            else:
-                self._reply(connection, on_reply, reply)
-
-        connection.transaction(mend, pieces, count, "EVALSHA", script.sha, 1, self._space, *words)
+        # The text itself, not its name: without the call the commands must not be done.
+        words = ("EVAL", script.text, 1, self._space, *words)
+        connection.transaction(partial(self._reply, connection, on_reply), pieces, count, *words)
 
     def xadd(self, queue: str) -> bytes:
         """The start of a packed XADD to a queue, up to the body's length."""

@@ -65,6 +65,7 @@ class RedisQueue:
         self._held: dict[int, tuple[bytes, int]] = {}  # id -> (that of the stream, bytes)
         self._acks: list[tuple[bytes, int]] = []  # to be sent in this turn of the loop
         self._unconfirmed: dict[bytes, int] = {}
+        self._greeted: list[bytes] = []  # what the greeting that is on its way calls ours
         self._getters: deque[asyncio.Future[None]] = deque()
         self._putters: deque[asyncio.Future[None]] = deque()
         self._line = asyncio.Lock()  # of puts: what waits for room is not overtaken from this process
@@ -216,11 +217,14 @@ class RedisQueue:
 
     def greeting(self) -> list[Any]:
         """What this process knows of the queue, for a new connection: see ``GREET``."""
-        kept = [sid for sid, _ in self._held.values()] + list(self._unconfirmed)
+        kept = self._greeted = [sid for sid, _ in self._held.values()] + list(self._unconfirmed)
         return [self.name, self.ever_put, len(kept), *kept]
 
     def reconnected(self) -> None:
         """Says again what the lost connection may have swallowed; whoever waits asks again."""
+        ours = {sid for sid, _ in self._held.values()} | self._unconfirmed.keys()
+        self._return([sid for sid in self._greeted if sid not in ours])  # given up while the greeting was on its way
+        self._greeted = []
         if self._unconfirmed:
             self._acks = list(self._unconfirmed.items())
             self._send_acks()
@@ -395,11 +399,14 @@ class RedisQueue:
 
     def _give_back(self, ids: Sequence[int]) -> None:
         mine = [held[0] for id_ in ids if (held := self._held.pop(id_, None)) is not None]
-        for start in range(0, len(mine), MANY):
-            self._send(_ignore, NACK, self._broker.consumer, *mine[start : start + MANY])
+        self._return(mine)
         if mine:
             now = self._state
             self._state = now._replace(waiting=now.waiting + len(mine), back=now.back + len(mine))
+
+    def _return(self, mine: Sequence[bytes]) -> None:
+        for start in range(0, len(mine), MANY):
+            self._send(_ignore, NACK, self._broker.consumer, *mine[start : start + MANY])
 
     def _send_acks(self) -> None:
         if not self._acks:

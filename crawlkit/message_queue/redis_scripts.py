@@ -158,12 +158,13 @@ end
 """
 
 
-def _script(text: str) -> str:
-    return _LIMITS + _COMMON + text
+def _script(text: str, *parts: str) -> str:
+    lines = (line.partition("--")[0].strip() for line in "".join((_LIMITS, _COMMON, *parts, text)).splitlines())
+    return "\n".join(line for line in lines if line)  # one of them is sent each time
 
 
 def _mover(text: str) -> str:
-    return _LIMITS + _COMMON + _MOVING + text
+    return _script(text, _MOVING)
 
 
 PUT = _script("""
