@@ -3,7 +3,7 @@
 A host's programs see its own loopback and one network, 10.77.0.0/24, on which only the other hosts of the same test
 are. A host can be cut off (its cable is pulled: nothing is refused, packets are just gone) and lost (SIGKILL to all
 that runs on it). Where the machine refuses namespaces the hosts are loopback addresses, and a host that is cut off is
-one whose programs stand still; ``Lan.kind`` says which it is.
+one whose programs stand still; ``Lan.kind`` says which it is. CRAWLKIT_TEST_HOSTS=loopback asks for these.
 
 Whatever way the test ends, also by SIGKILL, a guard process ends what runs on the hosts and removes them.
 """
@@ -11,6 +11,7 @@ Whatever way the test ends, also by SIGKILL, a guard process ends what runs on t
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -121,7 +122,9 @@ class Lan:
 
     def __init__(self, names: Sequence[str], kind: str = "") -> None:
         self.name = f"ck{os.getpid()}x{next(_numbers)}"
-        self.kind = kind or (NAMESPACES if _namespaces_work(f"{self.name}-try") else LOOPBACK)
+        if not kind and os.environ.get("CRAWLKIT_TEST_HOSTS") == "loopback":
+            kind = LOOPBACK
+        self.kind = kind or (NAMESPACES if namespaces_work() else LOOPBACK)
         net = "10.77.0" if self.kind == NAMESPACES else f"127.77.{next(_numbers) % 250}"
         self.hosts = {name: Host(self, name, f"{net}.{number}") for number, name in enumerate(names, 11)}
         self._guard: subprocess.Popen[bytes] | None = None
@@ -177,7 +180,10 @@ class Lan:
             self._guard.communicate(timeout=30)  # its end of file: it removes the namespaces
 
 
-def _namespaces_work(name: str) -> bool:
+@functools.cache
+def namespaces_work() -> bool:
+    """Whether this machine lets us make hosts of network namespaces."""
+    name = f"ck{os.getpid()}-try"
     if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("nsenter") is None:
         return False
     try:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.site import write_site
 from tests import needs
 from tests.e2e.commands import MANUAL, ROOT, until
-from tests.e2e.hosts import LOOPBACK, NAMESPACES, Host, Lan
+from tests.e2e.hosts import LOOPBACK, NAMESPACES, Host, Lan, namespaces_work
 from tests.e2e.machines import WORKERS, Machines
 from tests.e2e.services import MariaDB, Postgres, Rabbit, Redis, Service
 from tests.e2e.test_manual import expected
@@ -69,20 +72,53 @@ def test_a_site_of_20_000_pages_is_crawled_exactly(pair: str, tmp_path: Path) ->
         assert not machines.alive()
 
 
-def test_hosts_that_are_killed_leave_nothing_behind(tmp_path: Path) -> None:
-    """The harness itself: addresses, cables, and the end of all that was started."""
-    with Lan(["one", "two"]) as lan:
-        look = ["python3", "-c", f"import socket; socket.create_connection(('{lan['two'].address}', 7000), 1)"]
-        serve = f"import socket, time; s = socket.create_server(('{lan['two'].address}', 7000)); time.sleep(60)"
-        server = lan["two"].start(["python3", "-c", serve], said=tmp_path / "said.txt")
-        until(lambda: lan["one"].run(look).returncode == 0, 10, "one reaches two")
-        if lan.kind == NAMESPACES:
-            lan["two"].cut()
-            assert lan["one"].run(look).returncode != 0
-            lan["two"].join()
-            until(lambda: lan["one"].run(look).returncode == 0, 10, "one reaches two again")
-        lan["two"].kill()
-        assert server.poll() is not None
-        assert lan["one"].run(look).returncode != 0
-        namespaces = [host.namespace for host in lan.hosts.values()]
-    assert not [name for name in namespaces if Path("/run/netns", name).exists()]
+@pytest.fixture(params=[NAMESPACES, LOOPBACK])
+def lan(request: pytest.FixtureRequest) -> Iterator[Lan]:
+    with Lan(["one", "two"], request.param) as made:
+        if made.kind == NAMESPACES and not namespaces_work():
+            needs.missing("the right to make network namespaces (root, iproute2)")
+        yield made
+
+
+def test_hosts_have_addresses_cables_and_an_end(lan: Lan, tmp_path: Path) -> None:
+    """The harness itself."""
+    one, two = lan["one"], lan["two"]
+    look = ["python3", "-c", f"import socket; socket.create_connection(('{two.address}', 7000), 1).recv(2)"]
+    serve = f"""
+import socket
+with socket.create_server(('{two.address}', 7000)) as server:
+    while True:
+        server.accept()[0].sendall(b'hi')
+"""
+    server = two.start(["python3", "-c", serve], said=tmp_path / "said.txt")
+    until(lambda: one.run(look).returncode == 0, 10, "one reaches two")
+    two.cut()
+    assert one.run(look).returncode != 0
+    two.join()
+    until(lambda: one.run(look).returncode == 0, 10, "one reaches two again")
+    two.kill()
+    assert server.poll() is not None
+    assert one.run(look).returncode != 0
+
+
+@pytest.mark.parametrize("kind", [NAMESPACES, LOOPBACK])
+def test_a_test_that_is_killed_leaves_no_host_behind(kind: str, tmp_path: Path) -> None:
+    if kind == NAMESPACES and not namespaces_work():
+        needs.missing("the right to make network namespaces (root, iproute2)")
+    program = f"""
+import pathlib, sys, time
+from tests.e2e.hosts import Lan
+with Lan(["one"], {kind!r}) as lan:
+    pid = lan["one"].start(["sleep", "600"], said=pathlib.Path({str(tmp_path / "said.txt")!r})).pid
+    print(lan["one"].namespace, pid, flush=True)
+    time.sleep(600)
+"""
+    test = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert test.stdout is not None
+    namespace, pid = test.stdout.readline().split()
+    assert psutil.pid_exists(int(pid))
+    assert Path("/run/netns", namespace).exists() == (kind == NAMESPACES)
+    test.kill()
+    test.communicate()
+    until(lambda: not psutil.pid_exists(int(pid)), 20, "what it started is gone")
+    until(lambda: not Path("/run/netns", namespace).exists(), 20, "its hosts are gone")
