@@ -15,14 +15,15 @@ from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.holders import own_process
 from crawlkit.result import sink_follower as module
 from crawlkit.result.sink_follower import LEASE, Holder
+from tests.database.stores import BACKENDS, url_of
 from tests.result.sink_tools import Kept, follower, save, to_the_end
 
 URL = "jsonl:///nowhere"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=BACKENDS)
 def resultdb(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    store = connect_resultdb("memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/r.db")
+    store = connect_resultdb(url_of(request.param, tmp_path))
     yield store
     store.close()
 

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,6 +24,7 @@ from crawlkit.files.store import Store
 from crawlkit.libs import messages
 from crawlkit.libs.messages import Outcome
 from crawlkit.message_queue.server import LocalServer
+from tests.database.stores import url_of
 from tests.files.stores import s3_endpoint, s3_url  # noqa: F401 - fixtures
 from tests.result.sink_tools import files_in, rows_of
 
@@ -34,8 +36,9 @@ ROUND = 200  # outcomes between two kills
 class Victims:
     """Result workers to be killed."""
 
-    def __init__(self, folder: Path, sinks: list[str]) -> None:
-        self._line = ["--data-path", str(folder), "--message-queue", f"local://{folder}", "result_worker"]
+    def __init__(self, folder: Path, resultdb: str, sinks: list[str]) -> None:
+        self._line = ["--data-path", str(folder), "--message-queue", f"local://{folder}", "--resultdb", resultdb]
+        self._line.append("result_worker")
         for sink in sinks:
             self._line += ["--sink", sink]
         self._said = (folder / "said.txt").open("w")
@@ -119,12 +122,19 @@ async def until(condition: Callable[[], bool], what: str, timeout: float = 60) -
 
 
 async def play(
-    folder: Path, sinks: list[str], kills: int, workers: int, seed: int, look: Callable[[], None]
+    folder: Path,
+    sinks: list[str],
+    kills: int,
+    workers: int,
+    seed: int,
+    look: Callable[[], None],
+    resultdb_url: str = "",
 ) -> tuple[int, int]:
     """Kills ``kills`` times; returns how many results there are, and how often the first sink changed hands."""
     chance = random.Random(seed)
-    resultdb = connect_resultdb(f"sqlite:///{folder}/result.db")
-    victims = Victims(folder, sinks)
+    url = resultdb_url or f"sqlite:///{folder}/result.db"
+    resultdb: Any = connect_resultdb(url)
+    victims = Victims(folder, url, sinks)
     try:
         async with scene(folder) as made:
             for _ in range(kills):
@@ -163,8 +173,12 @@ def check(files: Iterator[tuple[str, bytes]], total: int) -> None:
     assert set(found.values()) == {1}
 
 
-@pytest.mark.parametrize(("kills", "workers"), [(20, 1), (5, 2)])
-def test_every_file_is_whole_and_every_result_in_one_of_them(kills: int, workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kills", "workers", "backend"), [(20, 1, "sqlite"), (5, 2, "sqlite"), (3, 2, "postgresql"), (2, 2, "mariadb")]
+)
+def test_every_file_is_whole_and_every_result_in_one_of_them(
+    kills: int, workers: int, backend: str, tmp_path: Path
+) -> None:
     """Show 6 of the issue, and R-03: 20 times SIGKILL at seeded moments."""
     data = tmp_path / "d"
     data.mkdir()
@@ -184,7 +198,7 @@ def test_every_file_is_whole_and_every_result_in_one_of_them(kills: int, workers
                     assert rows_of(name, content)
                     seen.add(name)
 
-    total, fence = asyncio.run(play(data, sinks, kills, workers, 6, look))
+    total, fence = asyncio.run(play(data, sinks, kills, workers, 6, look, url_of(backend, data, "result")))
     for place in places.values():
         check(files_in(place), total)
         assert not list(place.glob("*/.*")), "drafts of the dead are gone"
