@@ -133,3 +133,27 @@ def test_urls() -> None:
         check_url("nonsense://me:secret@x/y")
     assert shown("ftp://me:secret@host/a:b@c") == "ftp://me:***@host/a:b@c"
     assert Store("ftp://me:secret@host/a/").url_of("p/x") == "ftp://me:***@host/a/p/x"
+
+
+def test_a_file_of_this_machine_becomes_an_object(url: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 9_000_000)
+    store = Store(url)
+    store.put("f/a", b"old")
+    store.put_file(str(source), "f/a", "tag-")
+    assert store.hash_of("f/a")[0] == 9_000_000
+    assert store.names("f") == ["a"]
+    with pytest.raises(StoreUnavailable):
+        store.put_file(str(tmp_path / "none"), "f/a", "tag-")
+    assert store.size("f/a") == 9_000_000
+
+
+def test_drafts_are_removed_by_how_they_begin(tmp_path: Path) -> None:
+    with ftp_server(tmp_path) as ftp:
+        (tmp_path / "f").mkdir()
+        for name in (".crawlkit-a-1-x.tmp", ".crawlkit-a-2-x.tmp", ".crawlkit-b-1-x.tmp", "a"):
+            (tmp_path / "f" / name).touch()
+        Store(ftp).remove_drafts("f", "a-", "a-2-")
+        Store(ftp).remove_drafts("none", "a-", "a-2-")
+    left = sorted(path.name for path in (tmp_path / "f").iterdir())
+    assert left == [".crawlkit-a-2-x.tmp", ".crawlkit-b-1-x.tmp", "a"]
