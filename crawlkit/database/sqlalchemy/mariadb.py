@@ -40,8 +40,9 @@ _WORDS = {
     1129: "the server has locked this host out: FLUSH HOSTS there",
     1130: "the server lets nobody in from here: CREATE USER ... @'this host'",
     1053: "the server is shutting down",
-    2026: "TLS fails: look at the ssl options in the URL",
+    2026: "TLS fails: look at ssl_ca, ssl_cert and ssl_key in the URL",
     2003: "is the server running there?",
+    2005: "look at the name of the host in the URL",
 }
 
 
@@ -51,7 +52,7 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
     largest = 2**24  # bytes; the server's max_allowed_packet
 
     def rollback(self) -> None:
-        if self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+        if self._sock is not None and self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             super().rollback()
 
     def commit(self) -> None:
@@ -189,7 +190,8 @@ def _connect(url: ServerURL, arguments: dict[str, Any]) -> _Connection:
     try:
         connection = _Connection(**arguments)
     except OSError as error:  # files of certificates
-        raise pymysql.err.OperationalError(2026, f"{error.strerror or error}: {error.filename or ''}") from error
+        files = ", ".join(value for name, value in url.options.items() if name in ("ssl_ca", "ssl_cert", "ssl_key"))
+        raise pymysql.err.OperationalError(2026, f"{error.strerror or error}: {files}") from error
     connected: socket.socket | None = None
     try:
         if place is not None:
@@ -203,7 +205,8 @@ def _connect(url: ServerURL, arguments: dict[str, Any]) -> _Connection:
     except OSError as error:
         if connected is not None:
             connected.close()
-        raise pymysql.err.OperationalError(2003, error.strerror or str(error)) from error
+        number = 2005 if isinstance(error, socket.gaierror) else 2003
+        raise pymysql.err.OperationalError(number, error.strerror or str(error)) from error
     connection.connect(connected)
     connection._read_timeout = None  # the time was for the connecting
     connection._sock.settimeout(None)
