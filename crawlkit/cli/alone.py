@@ -37,12 +37,13 @@ class Service(Protocol):
     async def stop(self) -> None: ...
 
 
-def prepare(settings: Settings) -> None:
-    """Logging, and the end of this process when its supervisor ends."""
+def prepare(settings: Settings, name: str) -> None:
+    """Logging, the end of this process when its supervisor ends, and no start beside others that speak otherwise."""
     log.configure(settings)
     from crawlkit.supervisor import die_with_parent
 
     die_with_parent()
+    wiring.check_protocol(settings, name)
 
 
 async def serve(service: Service, queues: Broker | None, name: str) -> None:
@@ -114,7 +115,7 @@ def run_scheduler(
     """The scheduler, with its control channel unless ``xmlrpc`` is off."""
     from crawlkit.scheduler.settings import EngineSettings
 
-    prepare(settings)
+    prepare(settings, "scheduler")
     known_as, token = wiring.names_in(advertise), wiring.control_token(settings)
     datapath.make_data_path(settings.data_path)
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler")
@@ -172,7 +173,7 @@ def _listen(
 def run_fetcher(settings: Settings, **options: Any) -> int:
     """A fetcher."""
     wiring.limits_of(options)  # what is wrong with them is said before anything is opened
-    prepare(settings)
+    prepare(settings, "fetcher")
     with log.stored(settings, "fetcher") as logs, wiring.open_stores(settings, ("blobdb",), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
@@ -184,7 +185,7 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
 def run_processor(settings: Settings, **options: Any) -> int:
     """A processor."""
     wiring.limits_of(options)
-    prepare(settings)
+    prepare(settings, "processor")
     kinds = ("projectdb", "blobdb")
     with log.stored(settings, "processor") as logs, wiring.open_stores(settings, kinds, create=True) as stores:
 
@@ -198,7 +199,7 @@ def run_processor(settings: Settings, **options: Any) -> int:
 
 def run_result_worker(settings: Settings, result_cls: str, discard: bool) -> int:
     """A result worker; with ``discard`` it counts results and keeps none."""
-    prepare(settings)
+    prepare(settings, "result_worker")
     kinds = () if discard else ("resultdb",)
     with log.stored(settings, "result_worker") as logs, wiring.open_stores(settings, kinds, create=True) as stores:
         resultdb = None if discard else stores.resultdb
@@ -229,7 +230,7 @@ def run_webui(
     from crawlkit.webui.entrance import entry_words
     from crawlkit.webui.notice import publish, withdraw
 
-    prepare(settings)
+    prepare(settings, "webui")
     with log.stored(settings, "webui") as logs, wiring.open_stores(settings, create=True) as stores:
 
         async def main() -> None:

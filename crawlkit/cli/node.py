@@ -21,8 +21,11 @@ from crawlkit.cli.limits import with_limits
         help="Result workers to start.")  # fmt: skip
 @sink_option
 @with_limits
+@option("--until-done", is_flag=True, help="End, with code 0, when nothing is left to do in any project that runs.")
 @click.pass_context
-def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, **limits: Any) -> int:
+def node(
+    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, until_done: bool, **limits: Any
+) -> int:
     """Start the workers of this host, for a scheduler on another one, and start again what dies.
 
     Give the database and the message queue that the scheduler uses. The workers' own options come from the
@@ -31,4 +34,4 @@ def node(ctx: click.Context, /, fetcher_num: int, processor_num: int, result_wor
     from crawlkit.cli.together import run_node
 
     counts = {"fetcher": fetcher_num, "processor": processor_num, "result_worker": result_worker_num}
-    return run_node(settings_of(ctx), counts, limits)
+    return run_node(settings_of(ctx), counts, limits, until_done=until_done)

@@ -52,10 +52,12 @@ def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool =
         lock.release()
 
 
-def run_node(settings: Settings, counts: Mapping[str, int], limits: Mapping[str, Any]) -> int:
+def run_node(
+    settings: Settings, counts: Mapping[str, int], limits: Mapping[str, Any], *, until_done: bool = False
+) -> int:
     """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code.
 
-    ``limits``: options of each fetcher and processor.
+    ``limits``: options of each fetcher and processor. ``until_done``: ends when nothing is left to do.
     """
     _sinks(settings)
     log.configure(settings)
@@ -76,7 +78,7 @@ def run_node(settings: Settings, counts: Mapping[str, int], limits: Mapping[str,
                 " scheduler uses with --database (or CRAWLKIT_DATABASE), and its queues with --message-queue"
             )
     with log.stored(settings, "supervisor"):
-        return asyncio.run(_supervise(settings, specs, None, kinds))
+        return asyncio.run(_supervise(settings, specs, None, kinds, until_done=until_done))
 
 
 def _sinks(settings: Settings) -> int:
@@ -87,8 +89,14 @@ def _sinks(settings: Settings) -> int:
 
 
 async def _supervise(
-    settings: Settings, specs: list[ChildSpec], server: LocalServer | ManagerServer | None, kinds: Sequence[str]
+    settings: Settings,
+    specs: list[ChildSpec],
+    server: LocalServer | ManagerServer | None,
+    kinds: Sequence[str],
+    *,
+    until_done: bool = False,
 ) -> int:
+    from crawlkit.cli.drained import when_drained
     from crawlkit.cli.reach import reach
     from crawlkit.supervisor import Supervisor
 
@@ -99,11 +107,14 @@ async def _supervise(
         supervisor = Supervisor(specs)
         if any(map(settings.is_here, kinds)):
             logger.info("data is in %s", settings.data_path.absolute())
-        greeting = asyncio.create_task(_greet(settings, supervisor, specs))
+        beside = [asyncio.create_task(_greet(settings, supervisor, specs))]
+        if until_done:
+            beside.append(asyncio.create_task(when_drained(settings, supervisor.stop)))
         try:
             return await supervisor.run()
         finally:
-            greeting.cancel()
+            for task in beside:
+                task.cancel()
     finally:
         if server is not None:
             await server.close()

@@ -17,7 +17,7 @@ from crawlkit.fetcher.fetch import Fetcher
 from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.errors import BadMessage, QueueError
+from crawlkit.libs.errors import BadMessage, OtherVersion, QueueError, UsageError
 from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, decode, encode
 from crawlkit.libs.task import NO_FETCH, host_of
 from crawlkit.message_queue.base import Delivery, MessageQueue
@@ -74,6 +74,7 @@ class FetcherService:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._said: set[str] = set()
+        self._foreign = ""  # a scheduler of another version sends what this fetcher cannot read
         self.stats: dict[str, float] = {"fetched": 0, "errors": 0, "bytes": 0, "status_dropped": 0, "unreadable": 0}
 
     def _attempts(self) -> list[tuple[str, str, int, int]]:
@@ -147,6 +148,8 @@ class FetcherService:
             misses = 0
             for delivery in deliveries:
                 self._start(delivery)
+            if self._foreign:
+                await self._refuse()
 
     async def _next(self, room: int) -> list[Delivery]:
         """The next tasks; none when the stop comes first."""
@@ -164,11 +167,19 @@ class FetcherService:
             task: Dispatch = decode(delivery.body, Dispatch)
         except BadMessage as error:
             self.stats["unreadable"] += 1
+            if isinstance(error, OtherVersion):
+                self._foreign = f"{self._inqueue.name}: {error}"
             self._rejects.append((delivery.id, str(error)))
             return
         self._held[delivery.id] = task
         self._presence.took()
         self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
+
+    async def _refuse(self) -> None:
+        """A scheduler of another version has taken over: what it sends is put aside, and this fetcher ends."""
+        with contextlib.suppress(QueueError):  # then it comes to somebody else
+            await self._reject()
+        raise UsageError(self._foreign)
 
     async def _reject(self) -> None:
         while self._rejects:

@@ -46,6 +46,10 @@ class BadMessage(CrawlkitError):
     """A queue message that nobody can read: put it aside with its reason and go on."""
 
 
+class OtherVersion(BadMessage):
+    """A queue message of a crawlkit that speaks otherwise: put it aside, and end, for the next will be the same."""
+
+
 class StoreError(CrawlkitError):
     """Something about a database."""
 

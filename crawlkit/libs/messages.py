@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from crawlkit.libs.errors import BadMessage
+from crawlkit.libs.errors import BadMessage, OtherVersion
 from crawlkit.libs.task import Fetch, Schedule
 
 VERSION = 1
@@ -337,9 +337,10 @@ def decode(data: bytes | memoryview, kind: type[T] | Any) -> T:
     """The message in ``data``; raises :class:`BadMessage` with the reason, whatever the bytes are."""
     if len(data) > MAX_MESSAGE:
         raise BadMessage(f"message of {len(data)} bytes is over the limit of {MAX_MESSAGE}")
-    if not data or data[0] != VERSION:
-        found = data[0] if data else "nothing"
-        raise BadMessage(f"message version {found}, this is version {VERSION}: run the same crawlkit everywhere")
+    if not data:
+        raise BadMessage("an empty message")
+    if data[0] != VERSION:
+        raise OtherVersion(f"message version {data[0]}, this is version {VERSION}: run the same crawlkit everywhere")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)

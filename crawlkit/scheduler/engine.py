@@ -22,6 +22,7 @@ from crawlkit.scheduler import (
     kinds,
     metrics,
     nodes,
+    notices,
     outcomes,
     overview,
     projects,
@@ -125,6 +126,7 @@ class Engine:
         self._finish(turn)
         sending.send(state, turn)
         nodes.write(state, turn)
+        notices.tell(state, turn, self.snapshot["drained"])
         self._keep_house(turn)
         writes = turn.finish()
         if writes:
@@ -155,6 +157,7 @@ class Engine:
         state.last_ticks = self.taskdb.last_ticks()
         self._load_leases(turn, state)
         nodes.load(state, turn, self.taskdb.nodes())
+        notices.load(state, turn, stored)
         for (name, entry), text in stored.items():
             if entry == actions.ENTRY:
                 actions.load(state, name, text)

@@ -143,6 +143,8 @@ class State:
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it
+    said_drained: bool = False  # as it stands in the taskdb's state
+    idle_turns: int = 0
     seq: int = 0
     sent: int = 0  # tasks handed out in this life
     rotation: int = 0

@@ -26,6 +26,7 @@ from crawlkit.wiring.process import (
     unsealer,
     user_environment,
 )
+from crawlkit.wiring.protocol import check_protocol
 from crawlkit.wiring.services import (
     broker,
     build_fetcher,
@@ -74,6 +75,7 @@ __all__ = [
     "build_scheduler",
     "build_sinks",
     "build_webui",
+    "check_protocol",
     "clock",
     "connect_stores",
     "control_client",

@@ -137,3 +137,41 @@ def test_an_address_of_another_host_is_not_served(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "the address is of another host: run `crawlkit node` here" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_until_done_nodes_end_with_0_when_everything_has_drained(site: Site, tmp_path: Path) -> None:
+    """A page that fails for good and a cron do not keep them; a page that is tried again does."""
+    script(
+        tmp_path,
+        f"for n in range(40): self.crawl('{site.base}/page/%d' % n, callback=self.page)\n"
+        f"self.crawl('{site.base}/status/404', callback=self.page, retries=0)\n"
+        f"self.crawl('{site.base}/once', callback=self.page, retries=3)",
+        head="# rate: unlimited\n",
+    )
+    text = (tmp_path / "job.py").read_text()
+    text = text.replace("import time\n", "from crawlkit import every\nimport time\n").replace(
+        "    def broken(", "    @every(minutes=24 * 60)\n    def daily(self):\n        pass\n\n    def broken("
+    )
+    text = text.replace("class Handler(BaseHandler):\n", "class Handler(BaseHandler):\n    retry_delay = {'': 3}\n\n")
+    (tmp_path / "job.py").write_text(text)
+    data = str(tmp_path / "d")
+    at = ("--message-queue", f"manager://127.0.0.1:{free_port()}", "--data-path", data)
+    control = (*at, "all", "--no-webui", "--fetcher-num", "0", "--processor-num", "0", "--result-worker-num", "0")
+    with running(tmp_path / "control", *control):
+        for words in (("put", "job.py", "--status", "RUNNING"), ("run", "job")):
+            assert crawlkit("project", *words, "--data-path", data, cwd=tmp_path).returncode == 0
+        with contextlib.ExitStack() as stack:
+            nodes = []
+            for name in ("a", "b"):
+                (tmp_path / name).mkdir()
+                line = (*at, "node", "--until-done", "--result-worker-num", "1" if name == "a" else "0")
+                nodes.append(stack.enter_context(started(*line, cwd=tmp_path / name, env=QUIET)))
+            for node in nodes:
+                assert node.wait(60) == 0
+        done = crawlkit("results", "job", "--data-path", data, cwd=tmp_path)
+        assert len(lines(done.stdout)) == 41
+        assert site.count()["/once"] == 2
+        assert crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0
+        for name in ("a", "b"):
+            assert "everything has drained: stopping" in (tmp_path / name / "said.txt").read_text()

@@ -1,0 +1,38 @@
+"""Refuses, before anything starts, to work with a crawlkit that speaks otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.settings import Settings
+from crawlkit.wiring.process import clock
+from crawlkit.wiring.stores import open_store
+
+if TYPE_CHECKING:
+    from crawlkit.database.base import TaskStore
+
+
+def check_protocol(settings: Settings, name: str) -> None:
+    """Raises :class:`UsageError` in one line. ``name``: the component that is about to start.
+
+    A taskdb that is not there says nothing: whoever needs it waits for it, or says so.
+    """
+    from crawlkit.libs.protocol import PROTOCOL, check_component, check_scheduler
+
+    if settings.is_here("taskdb") and not (settings.data_path / "task.db").exists():
+        return
+    try:
+        taskdb: TaskStore = open_store(settings, "taskdb")
+    except StoreUnavailable:
+        return
+    try:
+        said = taskdb.state_of(*PROTOCOL)
+        if name == "scheduler":
+            check_scheduler(said, taskdb.nodes(), clock().time())
+        else:
+            check_component(said, name)
+    except StoreUnavailable:
+        return
+    finally:
+        taskdb.close()
