@@ -29,6 +29,7 @@ log = logging.getLogger("crawlkit.fetcher")
 
 TAKE_WAIT = 1.0  # seconds a take waits for work before it looks whether to stop
 BACK_OFF = (0.1, 0.5, 1.0, 2.0)  # seconds between tries when a broker or a store does not answer
+FOREIGN = 10  # messages of another version in a row after which it is no accident
 MAX_ENDED = 10_000  # FetchEnded that wait for the status queue; they are advice, so the oldest go first
 
 
@@ -74,7 +75,7 @@ class FetcherService:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._said: set[str] = set()
-        self._foreign = ""  # a scheduler of another version sends what this fetcher cannot read
+        self._foreign, self._foreign_words = 0, ""  # messages of another version since the last readable one
         self.stats: dict[str, float] = {"fetched": 0, "errors": 0, "bytes": 0, "status_dropped": 0, "unreadable": 0}
 
     def _attempts(self) -> list[tuple[str, str, int, int]]:
@@ -148,7 +149,7 @@ class FetcherService:
             misses = 0
             for delivery in deliveries:
                 self._start(delivery)
-            if self._foreign:
+            if self._foreign >= FOREIGN:
                 await self._refuse()
 
     async def _next(self, room: int) -> list[Delivery]:
@@ -168,9 +169,11 @@ class FetcherService:
         except BadMessage as error:
             self.stats["unreadable"] += 1
             if isinstance(error, OtherVersion):
-                self._foreign = f"{self._inqueue.name}: {error}"
+                self._foreign += 1
+                self._foreign_words = f"{self._inqueue.name}: {FOREIGN} messages in a row: {error}"
             self._rejects.append((delivery.id, str(error)))
             return
+        self._foreign = 0
         self._held[delivery.id] = task
         self._presence.took()
         self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
@@ -179,7 +182,7 @@ class FetcherService:
         """A scheduler of another version has taken over: what it sends is put aside, and this fetcher ends."""
         with contextlib.suppress(QueueError):  # then it comes to somebody else
             await self._reject()
-        raise UsageError(self._foreign)
+        raise UsageError(self._foreign_words)
 
     async def _reject(self) -> None:
         while self._rejects:

@@ -7,11 +7,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from crawlkit.database.registry import connect_blobdb
 from crawlkit.fetcher.service import FetcherService, FetcherSettings
 from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
-from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, decode_status, encode
 from crawlkit.libs.task import Fetch
 from crawlkit.message_queue.memory import MemoryQueue
@@ -193,6 +195,18 @@ async def test_unreadable_messages_are_put_aside() -> None:
         dead = await one.inqueue.dead()
         assert {letter.body for letter in dead} == {b"", b"\xffrubbish", b"\x01\x90"}
         assert all(letter.reason for letter in dead)
+
+
+@in_loop
+async def test_a_scheduler_of_another_version_ends_the_fetcher_in_words() -> None:
+    one = Ring()
+    foreign = [b"\x63" + bytes([n]) for n in range(12)]
+    await one.inqueue.put_many(foreign)
+    with pytest.raises(UsageError, match="10 messages in a row: message version 99, this is version 1"):
+        await asyncio.wait_for(one.service.run(), 20)
+    dead = await one.inqueue.dead()
+    assert {letter.body for letter in dead} >= set(foreign[:10])
+    assert all("message version 99" in letter.reason for letter in dead)
 
 
 @in_loop
