@@ -18,7 +18,7 @@ from typing import Any
 
 from crawlkit.message_queue.amqp_ledger import Ledger
 from crawlkit.message_queue.amqp_link import AmqpChannel, AmqpLink, answer, until
-from crawlkit.message_queue.amqp_trouble import LostError
+from crawlkit.message_queue.amqp_trouble import LostError, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,10 @@ class Consumer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(task)
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise LostError(Trouble("the connection was closed here"))
+        return task.result()
 
     async def _opened(self) -> AmqpChannel:
         if self._channel is not None and self._channel.is_open:

@@ -17,7 +17,7 @@ import trustme
 
 from crawlkit.libs.errors import QueueFull, QueueUnavailable, UsageError
 from crawlkit.message_queue.amqp import AmqpBroker
-from crawlkit.message_queue.amqp_queue import MAX_DELIVERIES, AmqpQueue
+from crawlkit.message_queue.amqp_queue import AmqpQueue
 from tests.message_queue.test_contract import bodies_of
 from tests.servers import OwnRabbitMQ, amqp_url, free_port, fresh_amqp, own_rabbitmq
 
@@ -93,6 +93,27 @@ def test_who_leaves_in_order_gives_back_at_once():
         play(scene(url))
 
 
+def test_who_waits_when_we_leave_is_told():
+    async def scene(url: str) -> None:
+        broker = AmqpBroker(url, max_messages=1)
+        await broker.connect()
+        full, empty = broker.queue("work"), broker.queue("newtask_queue")
+        await full.put_many([b"1"])
+        waiting = [
+            asyncio.create_task(full.put_many([b"2"])),
+            asyncio.create_task(empty.get_many(1)),
+            asyncio.create_task(empty.get_many(1, 60)),
+        ]
+        await until(lambda: _true(empty._consumer._waiting == 2 and full._full))
+        await broker.close()
+        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+        assert [type(end) for end in ends] == [QueueUnavailable] * 3
+        assert all("was closed here" in str(end) for end in ends)
+
+    with fresh_amqp("work") as url:
+        play(scene(url), 20)
+
+
 def test_what_a_consumer_does_not_fetch_goes_to_another():
     async def scene(url: str) -> None:
         async with connected(url) as idle, connected(url) as eager:
@@ -106,19 +127,19 @@ def test_what_a_consumer_does_not_fetch_goes_to_another():
         play(scene(url))
 
 
-def test_what_comes_back_too_often_is_put_aside():
+def test_what_comes_back_too_often_is_put_aside(monkeypatch):
+    monkeypatch.setattr("crawlkit.message_queue.amqp_queue.MAX_DELIVERIES", 3)
+
     async def scene(url: str) -> None:
         async with connected(url) as broker:
             queue = broker.queue("work")
             await queue.put_many([b"poison"])
-            for times in range(MAX_DELIVERIES + 1):
+            for times in range(4):
                 taken = await queue.get_many(1, 5)
                 assert [d.redelivered for d in taken] == [times]
                 await queue.nack([d.id for d in taken])
             assert await queue.get_many(1, 0.5) == []
-            assert await queue.dead() == [
-                (b"poison", f"it came back {MAX_DELIVERIES + 1} times without being acknowledged")
-            ]
+            assert await queue.dead() == [(b"poison", "it came back 4 times without being acknowledged")]
 
     with fresh_amqp("work") as url:
         play(scene(url))
@@ -142,6 +163,39 @@ def test_a_producer_is_woken_by_consumers_elsewhere():
 
 async def _true(value: object) -> bool:
     return bool(value)
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+def test_what_the_server_itself_refuses_is_put_again(queue_type, monkeypatch):
+    """The last wall, behind bounds that know of one producer only."""
+    monkeypatch.setattr("crawlkit.message_queue.amqp_queue.WALL", 10_000)
+
+    async def scene(url: str) -> None:
+        async with connected(f"{url}&queue_type={queue_type}", max_messages=0) as broker:
+            queue = broker.queue("work")
+            queue.ledger.max_bytes = 2**30
+            bodies = [b"%03d" % n + b"x" * 997 for n in range(60)]
+
+            async def fill() -> None:
+                for _ in range(10):  # a quorum queue says so a little later
+                    await queue.put_many(bodies, 1)
+                    await queue.size()
+
+            with pytest.raises(QueueFull) as full:
+                await fill()
+            taken = (await queue.size()).messages
+            assert taken < 600
+            assert taken % 60 == full.value.args[1] % 60
+            await queue.purge()
+            putting = asyncio.create_task(queue.put_many(bodies))
+            got: list[bytes] = []
+            while len(got) < 60:
+                got += await bodies_of(queue, 7)
+            await putting
+            assert sorted(got) == bodies
+
+    with fresh_amqp("work") as url:
+        play(scene(url), 30)
 
 
 def test_two_crawls_share_a_broker():
