@@ -166,6 +166,12 @@ class Machines:
             if program.poll() is not None
         ]
 
+    def ui_answers(self) -> bool:
+        """Whether the web UI answers to somebody on its own host."""
+        url = f"http://{self.lan['ui'].address}:{UI_PORT}/health"
+        look = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=5).read())"
+        return "ok" in self.lan["ui"].run(["python3", "-c", look]).stdout
+
     def until_new_page(self, timeout: float) -> float:
         """Seconds until the site is asked for one more page."""
         seen = self.site.count()

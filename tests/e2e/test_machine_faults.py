@@ -96,6 +96,7 @@ def test_each_host_is_cut_off_in_turn(pair: str, manual_paths: frozenset[str], t
             until(lambda at=cut_at: time.monotonic() - at > CUT, CUT + 5, "the time is over")  # type: ignore[misc]
             if name in ("ui", *WORKERS):
                 assert machines.site.count() > seen + CUT, "the others went on"
+            assert machines.ui_answers(), f"the web UI answers while {name} is away"
             host.join()
             crawled.back(f"{name} cut off for {CUT:g} s")
         crawled.end(manual_paths)
@@ -111,6 +112,17 @@ def test_a_host_that_is_lost_for_good_takes_nothing_with_it(
         machines.lan["work1"].cut()
         crawled.back("work1 lost for good")
         crawled.end(manual_paths, gone=("work1",))
+
+
+def test_the_scheduler_is_started_anew_on_another_host(manual_paths: frozenset[str], tmp_path: Path) -> None:
+    with Crawled(tmp_path, "redis-postgres", 15) as crawled:
+        machines = crawled.machines
+        machines.lan["control"].kill()
+        machines.lan["control"].cut()
+        machines.start("ui", "scheduler")
+        crawled.back("the scheduler runs on another host")
+        machines.say("ping", host="work1")
+        crawled.end(manual_paths, gone=("control",))
 
 
 RESTARTS: list[tuple[str, Callable[[Machines], Service | None], int, float]] = [
