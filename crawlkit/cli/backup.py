@@ -145,7 +145,7 @@ def restore(ctx: click.Context, /, file: str, overwrite: bool, as_json: bool) ->
     The crawl goes on from there. Pages that came after the backup are fetched again; no result is there twice.
     """
     from crawlkit.cli.carrying import Display
-    from crawlkit.cli.places import standing_still
+    from crawlkit.cli.places import check_idle, standing_still
     from crawlkit.moving import backup as moving
     from crawlkit.moving import targets
 
@@ -158,14 +158,11 @@ def restore(ctx: click.Context, /, file: str, overwrite: bool, as_json: bool) ->
         stack.callback(display.close)
         stack.enter_context(standing_still([place], "crawlkit restore"))
         _check_key(settings, checked.secret_key)
+        check_idle(place)
         stores = {}
         for kind in checked.manifest.stores:
             stores[kind] = place.open(kind, read_only=False)
             stack.callback(stores[kind].close)
-        if not place.urls["taskdb"].startswith("sqlite"):
-            from crawlkit.cli.places import check_idle
-
-            check_idle(stores["taskdb"], place.said)
         from crawlkit.moving.archive import Reader
 
         with targets.read(file) as stream:

@@ -113,10 +113,11 @@ def _carry(here: Place, there: Place, kinds: list[str], display: Display) -> tup
                 stack.callback(stores[kind].close)
             return stores
 
+        if "taskdb" in kinds:
+            check_idle(there)
+            if not here.urls["taskdb"].startswith("sqlite"):  # a file is only read; its data path has a lock
+                check_idle(here)
         old, new = opened(here, read_only=True), opened(there, read_only=False)
-        for stores, place in ((old, here), (new, there)):
-            if "taskdb" in stores and not place.urls["taskdb"].startswith("sqlite"):
-                check_idle(stores["taskdb"], place.said)
         pairs: list[tuple[Carrier, Carrier, Note]] = []
         both = [(carrier_of(old[kind], kind), carrier_of(new[kind], kind)) for kind in kinds]
         ended = [note for _, carrier in both if (note := copying.read_note(carrier)) is not None and note.verified]
@@ -126,6 +127,8 @@ def _carry(here: Place, there: Place, kinds: list[str], display: Display) -> tup
         for source, target, note in pairs:
             copying.copy(source, target, note, display.tell)
             problems += copying.differences(source, target, note)
+            if copying.digest(source) != note.source and not note.verified:
+                problems.append(f"{source.kind} {source.where} has changed meanwhile: does something run on it?")
         audited = _books(old, new, problems)
         if not problems:
             for _, target, note in pairs:

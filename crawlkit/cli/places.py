@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from crawlkit.settings import Settings
 KINDS = ("taskdb", "resultdb", "projectdb", "accountdb", "blobdb", "logdb")
 FILES = {"accountdb": "project.db", **{f"{name}db": f"{name}.db" for name in ("task", "result", "project", "blob",
                                                                             "log")}}  # fmt: skip
-RECENT = 30.0  # seconds since a node was seen, within which it may be running
 
 
 @dataclass(frozen=True)
@@ -151,12 +149,13 @@ def _folders(place: Place) -> list[Path]:
     return [folder for folder in beside if (folder / datapath.SCHEDULER_LOCK).exists()]
 
 
-def check_idle(taskdb: Any, where: str) -> None:
-    """Raises :class:`UsageError` when a crawl goes on in a taskdb. What was killed counts as running for 30 s."""
-    now = time.time()
-    for node in taskdb.nodes():
-        if node.alive and abs(now - node.seen) < RECENT:
-            raise UsageError(
-                f"{where}: {node.role} {node.node} was seen {max(0, now - node.seen):.0f} s ago: stop the crawl first"
-                f" (after a kill, wait {RECENT:.0f} s)"
-            )
+def check_idle(place: Place) -> None:
+    """Raises :class:`UsageError` when a scheduler has the taskdb, wherever it runs. For a dead one it waits seconds."""
+    from crawlkit import wiring
+    from crawlkit.scheduler.ownership import Ownership
+
+    taskdb = place.open("taskdb", read_only=False)
+    try:
+        Ownership(taskdb, wiring.clock()).claim()
+    finally:
+        taskdb.close()

@@ -35,12 +35,11 @@ def import_pyspider(old: list[str] | Path, target: str, *, as_json: bool) -> int
             stores = pyspider.open_folder(old) if isinstance(old, Path) else pyspider.open_urls(old)
             for store in stores.values():
                 stack.callback(store.close)
+            check_idle(there)
             new = {}
             for kind in KINDS:
                 new[kind] = there.open(kind, read_only=False)
                 stack.callback(new[kind].close)
-            if not there.urls["taskdb"].startswith("sqlite"):
-                check_idle(new["taskdb"], there.said)
             importer = Importer(
                 stores, new["taskdb"], new["resultdb"], new["projectdb"], time.time(), display.tell
             )  # fmt: skip

@@ -9,17 +9,22 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from crawlkit import datapath
+from crawlkit.database.base import TaskStore
 from crawlkit.database.carrying import unfinished
 from crawlkit.libs.rows import ProjectRow, Queue, TaskRow, Writes
 from crawlkit.libs.secrets import new_key
+from crawlkit.settings import Settings
+from crawlkit.wiring.stores import connect_stores
 from tests.cli.site import Site, crawlkit, lines, script, started, until
 from tests.moving.full import contents, fill, opened
+from tests.servers import fresh_database
 
 
 @pytest.fixture
@@ -100,6 +105,39 @@ def test_killed_again_and_again_it_ends_with_everything(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["projects"] == {"p": True}
     with closing(opened(tmp_path / "old")) as ours, closing(opened(tmp_path / "new")) as theirs:
         assert contents(theirs) == contents(ours)
+
+
+@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+def test_to_a_server_and_back_again(old: Path, tmp_path: Path, server: str) -> None:
+    (old / datapath.SECRET_KEY).write_text(new_key())
+    with fresh_database(server) as url:
+        with closing(connect_stores(Settings(database=url), ("taskdb",), create=True)) as stores:
+            stores.taskdb.own("elsewhere pid 1 other", 60.0)
+            renewing = threading.Event()
+            renewer = threading.Thread(target=renew, args=(stores.taskdb, renewing))
+            renewer.start()
+            try:
+                refused = crawlkit("migrate", "old", url, cwd=tmp_path)
+            finally:
+                renewing.set()
+                renewer.join()
+            assert refused.returncode == 2
+            assert "a scheduler has this taskdb already (on elsewhere, pid 1): stop it first" in refused.stderr
+        done = crawlkit("migrate", "old", url, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (
+            "open only with the key in old/secret.key: give it to all components as CRAWLKIT_SECRET_KEY" in done.stderr
+        )
+        back = crawlkit("migrate", url, "back", cwd=tmp_path)
+        assert back.returncode == 0, back.stderr
+    with closing(opened(old)) as ours, closing(opened(tmp_path / "back")) as theirs:
+        assert contents(theirs) == contents(ours)
+
+
+def renew(taskdb: TaskStore, ended: threading.Event) -> None:
+    """What a scheduler on another host does."""
+    while not ended.wait(0.5):
+        taskdb.own("elsewhere pid 1 other", 60.0)
 
 
 def test_refusals_in_words(old: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from crawlkit.database.carrying import carrier_of, holdings, unfinished
 from crawlkit.database.memory import MemoryTaskStore
 from crawlkit.libs.errors import UsageError
-from crawlkit.libs.rows import ResultSet, TaskRow, Writes
+from crawlkit.libs.rows import ProjectRow, ResultSet, TaskRow, Writes
 from crawlkit.moving import copying, pages
 from crawlkit.wiring.stores import Stores
 from tests.moving.full import KINDS, contents, fill, opened
@@ -145,9 +145,11 @@ def test_a_column_that_an_older_version_did_not_have_gets_its_default(new: Store
     carrier = carrier_of(new.projectdb, "projectdb")
     carrier.set_note("begun")
     shape = next(shape for shape in carrier.shapes() if shape.name == "projects")
+    new.projectdb.put(ProjectRow("p"))
+    (row,) = carrier.page("projects", None, 9)
+    carrier.clear("projects")
+    values = dict(zip(shape.columns, row, strict=True))
     columns = [name for name in shape.columns if name != "pin"]
-    values = {"name": "p", "group": "", "status": "TODO", "script": "", "comments": "", "rate": None, "burst": 1.0,
-              "rate_set": False, "updatetime": 1.0, "version": ""}  # fmt: skip
     carrier.put("projects", columns, [tuple(values[name] for name in columns)], "n")
     assert new.projectdb.all()[0].pin == ""
     with pytest.raises(UsageError, match="needs group"):

@@ -27,12 +27,16 @@ NOTES = sa.Table(
     sa.Column("note", LongText, nullable=False),
 )
 AT_ONCE = 100  # keys in one query
+OF_A_MOMENT = frozenset({"owners"})  # who has the store now is nothing to carry
+#: Of these the target keeps its own rows too: its open stores find themselves in them. What is carried is one row, the
+#: largest number.
+_MARKS = "writers"
 
 
 def tables_of(kind: str) -> dict[str, sa.Table]:
     """The tables of a store by name. The accounts lie beside the projects."""
     what = "projectdb" if kind == "accountdb" else kind
-    tables = {table.name: table for table in METADATA[what].sorted_tables}
+    tables = {table.name: table for table in METADATA[what].sorted_tables if table.name not in OF_A_MOMENT}
     accounts = {name for name in tables if name.startswith(("account_", "audit_"))}
     return {name: table for name, table in tables.items() if (name in accounts) == (kind == "accountdb")}
 
@@ -62,7 +66,15 @@ class SqlCarrier:
             with self._database.translated():
                 yield self._held
 
+    def _mark(self) -> list[Row]:
+        writers = self._tables[_MARKS]
+        with self._read() as connection:
+            largest = connection.execute(sa.select(sa.func.max(writers.c.seq))).scalar()
+        return [("", 0, int(largest))] if largest else []
+
     def page(self, table: str, after: Row | None, limit: int) -> list[Row]:
+        if table == _MARKS:
+            return self._mark() if after is None else []
         source = self._tables[table]
         key = list(source.primary_key)
         query = sa.select(source).order_by(*key).limit(limit)
@@ -82,6 +94,8 @@ class SqlCarrier:
         return sa.and_(key[0] >= typed[0], sa.or_(*steps))
 
     def rows(self, table: str, keys: Sequence[Row]) -> dict[Row, Row]:
+        if table == _MARKS:
+            return {row[:1]: row for row in self._mark()}
         source = self._tables[table]
         key, shape = list(source.primary_key), shape_of(source)
         found: dict[Row, Row] = {}
@@ -97,7 +111,11 @@ class SqlCarrier:
 
     @cached_property
     def _upserts(self) -> dict[str, Prepared]:
-        return {name: upsert(table, self._database.engine.dialect) for name, table in self._tables.items()}
+        dialect = self._database.engine.dialect
+        return {
+            name: upsert(table, dialect, greatest=("seq",) if name == _MARKS else ())
+            for name, table in self._tables.items()
+        }
 
     def put(self, table: str, columns: Sequence[str], rows: Sequence[Row], note: str) -> None:
         target = self._tables.get(table)
@@ -119,6 +137,8 @@ class SqlCarrier:
             raise UsageError(f"{self.kind} {self.where}: rows of {table} from {key} on: {error.orig}") from error
 
     def counts(self, table: str) -> dict[str, int]:
+        if table == _MARKS:
+            return {"": 1} if self._mark() else {}
         source = self._tables[table]
         owner = shape_of(source).owner
         with self._read() as connection:
@@ -130,8 +150,9 @@ class SqlCarrier:
             return {name: int(count) for name, count in connection.execute(query)}
 
     def clear(self, table: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(sa.delete(self._tables[table]))
+        if table != _MARKS:
+            with self._database.write() as connection:
+                connection.execute(sa.delete(self._tables[table]))
 
     def note(self) -> str | None:
         with self._database.read() as connection:
