@@ -89,12 +89,10 @@ def queue_url(kind: str, url: str) -> Iterator[str]:
 
 def remove_queues(kind: str, url: str, name: str) -> None:
     if kind == "redis":
-        import redis
-
-        client = redis.Redis.from_url(url)
-        for key in client.scan_iter(match=f"*{name}*", count=1_000):
-            client.delete(key)
-        client.close()
+        client = ["redis-cli", "-u", url]
+        keys = subprocess.run([*client, "--scan", "--pattern", f"{{{name}}}:*"], capture_output=True, text=True).stdout
+        for key in keys.split():
+            subprocess.run([*client, "DEL", key], capture_output=True, check=True)
         return
     found = subprocess.run(["rabbitmqctl", "-q", "list_queues", "name"], capture_output=True, text=True).stdout
     for queue in found.split():

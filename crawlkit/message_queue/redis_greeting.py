@@ -19,7 +19,16 @@ from crawlkit.message_queue.redis_url import RedisURL
 log = logging.getLogger(__name__)
 
 OLDEST = (6, 2)  # XAUTOCLAIM's, and of XPENDING with an open start
+MOVES = 3  # nodes that a cluster may send us on to
 PATIENCE = 3.0  # seconds for a connection and for its first words
+
+
+class _MovedError(Exception):
+    """The keys are on another node of the cluster."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.place = (host, port)
 
 
 async def open_connection(
@@ -27,9 +36,14 @@ async def open_connection(
 ) -> RedisConnection:
     """A connection on which scripts can be called. Raises ``OSError`` or ``QueueUnavailable``."""
     trouble: Exception = OSError("no address")
-    for host, port in url.hosts or ((url.path, 0),):
+    places = list(url.hosts or ((url.path, 0),))
+    for host, port in places:
         try:
             return await _open(url, host, port, tls, name, scripts)
+        except _MovedError as moved:
+            trouble = OSError(f"{host}:{port} says that {moved.place[0]}:{moved.place[1]} has the keys")
+            if len(places) < len(url.hosts) + MOVES:
+                places.append(moved.place)
         except socket.gaierror as error:
             trouble = OSError(f"the name {host} does not resolve: {error.strerror}")
         except OSError as error:
@@ -60,6 +74,8 @@ async def _open(
         raise OSError(_hang_up(url, str(error) or (lost[0] if lost else ""))) from None
     except ReplyError as error:
         connection.abort("refused")
+        if moved := re.match(r"MOVED \d+ (.*):(\d+)$", str(error)):
+            raise _MovedError(moved[1] or host, int(moved[2])) from None
         raise meaning(url, str(error)) from None
     except ssl.SSLError as error:
         raise _tls_trouble(url, error) from None
@@ -83,6 +99,8 @@ async def _introduce(connection: RedisConnection, url: RedisURL, name: str) -> N
         raise QueueUnavailable(f"Redis at {url.where} is version {version}: crawlkit needs 6.2 or newer")
     if info.get("loading") == "1":
         raise OSError("it is loading its data")
+    if info.get("cluster_enabled") == "1":
+        await connection.ask("EXISTS", f"{{{url.prefix}}}:epoch")  # raises MOVED where it is not
     if info.get("role") == "slave":
         raise QueueUnavailable(f"Redis at {url.where} is a read-only replica: name its primary in --message-queue")
     if info.get("maxmemory", "0") != "0" and info.get("maxmemory_policy", "").startswith("allkeys"):

@@ -18,6 +18,8 @@ import trustme
 from crawlkit.libs.errors import CrawlkitError, QueueFull, QueueUnavailable
 from crawlkit.message_queue.memory import MAX_DEATHS
 from crawlkit.message_queue.redis import RedisBroker
+from crawlkit.message_queue.redis_greeting import meaning
+from crawlkit.message_queue.redis_url import parse_redis_url
 from tests.message_queue.test_contract import bodies_of
 from tests.servers import ask_redis, free_port, own_redis, redis_space
 
@@ -441,6 +443,32 @@ def test_scripts_that_were_flushed_are_loaded_again(tmp_path):
         play(scene(server))
 
 
+def test_R30_a_cluster_is_asked_which_node_has_the_queues(tmp_path):
+    async def scene(first: Any, second: Any) -> None:
+        url = f"redis://127.0.0.1:{free_port()},127.0.0.1:{first.port},127.0.0.1:{second.port}/0"
+        found = set()
+        for prefix in "abcdef":
+            async with connected(f"{url}?prefix={prefix}") as broker:
+                await broker.queue("q").put_many([b"1"])
+                assert await bodies_of(broker.queue("q")) == [b"1"]
+                assert (await broker.flows())["q"].put == 1
+            found |= {n for n, server in enumerate((first, second)) if server.ask("KEYS", f"{{{prefix}}}:*")}
+        assert found == {0, 1}
+
+    one, two = ({"cluster-enabled": "yes", "cluster-node-timeout": 1000, "cluster-port": free_port()} for _ in "12")
+    (tmp_path / "2").mkdir()
+    with own_redis(tmp_path, one) as first, own_redis(tmp_path / "2", two) as second:
+        first.ask("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
+        second.ask("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
+        first.ask("CLUSTER", "MEET", "127.0.0.1", second.port, two["cluster-port"])
+        asyncio.run(until(lambda: _formed(first, second), 30))
+        play(scene(first, second))
+
+
+async def _formed(*servers: Any) -> bool:
+    return all(b"cluster_state:ok" in server.ask("CLUSTER", "INFO") for server in servers)
+
+
 # What is said when it cannot be.
 
 
@@ -474,6 +502,15 @@ def test_passwords_databases_and_replicas(tmp_path):
         (tmp_path / "replica").mkdir()
         with own_redis(tmp_path / "replica", {"replicaof": f"127.0.0.1 {server.port}", "masterauth": "richtig"}) as two:
             assert "read-only replica: name its primary" in refused(two.url)
+
+
+def test_what_an_old_redis_answers():
+    said = meaning(
+        parse_redis_url("redis://:geheim@db/0"), "ERR unknown command `HELLO`, with args beginning with: `3`"
+    )
+    assert isinstance(said, QueueUnavailable)
+    assert "is too old" in str(said)
+    assert "6.2 or newer" in str(said)
 
 
 async def _round_trip(url: str) -> None:
