@@ -148,7 +148,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_it_is_on_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """R-10: the file, then its name, then the folders that were made for it."""
+    """The folders that are made for it, the file, then its name: what R-09 asks of a power cut."""
     done: list[str] = []
     real_fsync, real_replace = os.fsync, Path.replace
 

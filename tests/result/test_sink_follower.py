@@ -272,6 +272,7 @@ def test_two_resultdbs_never_use_the_same_names(tmp_path: Path) -> None:
 
 
 def test_an_answer_of_the_resultdb_that_is_lost_does_no_harm(resultdb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-10, for sinks."""
     kept = Kept()
     one = follower(resultdb, URL, sink=kept)
     save(resultdb, 1, 2)

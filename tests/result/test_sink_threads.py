@@ -26,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_resultdb_that_is_away_is_said_once_and_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R-22: the crawl goes on, and so do the sinks, when it is back."""
+    """The crawl goes on, and so do the sinks, when it is back."""
     caplog.set_level("INFO", logger="crawlkit.sinks")
     store, kept = MemoryResultStore(), Kept()
     real, calls = store.newest, [0]

@@ -174,7 +174,8 @@ def check(files: Iterator[tuple[str, bytes]], total: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kills", "workers", "backend"), [(20, 1, "sqlite"), (5, 2, "sqlite"), (3, 2, "postgresql"), (2, 2, "mariadb")]
+    ("kills", "workers", "backend"),
+    [(20, 1, "sqlite"), (5, 2, "sqlite"), (3, 2, "postgresql"), pytest.param(4, 2, "mariadb", marks=pytest.mark.slow)],
 )
 def test_every_file_is_whole_and_every_result_in_one_of_them(
     kills: int, workers: int, backend: str, tmp_path: Path
