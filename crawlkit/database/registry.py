@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from crawlkit.database.base import AccountStore, BlobStore, LogStore, ProjectStore, ResultStore, TaskStore
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import SERVERS, masked, parse_server
+from crawlkit.libs import plugins
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import UsageError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from crawlkit.database.sqlalchemy.engine import Database
 
 TYPES = ("taskdb", "projectdb", "resultdb", "blobdb", "logdb")
+OURS = {"sqlite", "memory", "local", *SERVERS}
 _GONE = {"mongodb", "redis", "elasticsearch", "es", "couchdb"}
 Store = TaskStore | ProjectStore | ResultStore | BlobStore | LogStore
 _EXAMPLE = "sqlite:////var/lib/crawlkit/{type}.db"
@@ -80,6 +82,8 @@ def connect_accountdb(url: str, *, read_only: bool = False) -> AccountStore:
         from crawlkit.database.memory import MemoryAccountStore
 
         return MemoryAccountStore()
+    if parts.engine not in OURS:
+        return cast(AccountStore, _brought(parts._replace(type="accountdb"), read_only))
     database = _open(parts, read_only)
     from crawlkit.database.sqlalchemy.accountstore import SqlAccountStore
 
@@ -95,7 +99,10 @@ def check(url: str, kind: str) -> StoreURL:
     parts = _of_type(url, kind)
     if parts.engine in SERVERS:
         parse_server(parts.engine, parts.driver, parts.rest, url)
-    elif parts.engine not in ("sqlite", "memory") and not (parts.engine == "local" and kind == "projectdb"):
+    elif parts.engine in OURS:
+        if parts.engine == "local" and kind != "projectdb":
+            raise _refusal(parts)
+    elif parts.engine not in plugins.names(_group(parts)):
         raise _refusal(parts)
     return parts
 
@@ -127,7 +134,32 @@ def _connect(url: StoreURL, read_only: bool, clock: Clock | None) -> Store:
         return _memory(url.type, clock)
     if url.engine == "local":
         return _local(url)
+    if url.engine not in OURS:
+        return cast(Store, _brought(url, read_only, clock))
     return _sql(url, read_only, clock)
+
+
+def _brought(url: StoreURL, read_only: bool, clock: Clock | None = None) -> object:
+    """A store of another package."""
+    options = {"read_only": read_only} | ({"clock": clock} if url.type in ("projectdb", "blobdb") else {})
+    found = plugins.connect(_group(url), url.engine, url.url, **options)
+    if found is None:
+        raise _refusal(url)
+    plugins.check(found, _methods(url.type), _group(url), url.engine)
+    return found
+
+
+def _group(url: StoreURL) -> str:
+    """The entry points of other packages: ``crawlkit.taskdbs`` and so on."""
+    return f"crawlkit.{url.type}s"
+
+
+def _methods(kind: str) -> list[str]:
+    protocol = {
+        "taskdb": TaskStore, "projectdb": ProjectStore, "resultdb": ResultStore, "blobdb": BlobStore,
+        "logdb": LogStore, "accountdb": AccountStore,
+    }[kind]  # fmt: skip
+    return [name for name in vars(protocol) if not name.startswith("_") and callable(getattr(protocol, name))]
 
 
 def _in_memory(url: StoreURL) -> bool:
@@ -137,10 +169,16 @@ def _in_memory(url: StoreURL) -> bool:
 
 def _refusal(url: StoreURL) -> UsageError:
     where = f"database URL {masked(url.url)!r} for the {url.type}"
+    brought = ", ".join(plugins.names(_group(url)))
+    or_else = f" (or {brought}, which other packages bring)" if brought else ""
     if url.engine in _GONE:
-        return UsageError(f"{where}: {url.engine} is not supported by crawlkit: use {_instead(url)}")
+        return UsageError(
+            f"{where}: {url.engine} is not supported by crawlkit itself, and no package here brings it: use"
+            f" {_instead(url)}{or_else}"
+        )
     return UsageError(
-        f"{where}: unknown engine {url.engine!r}: use sqlite, postgresql, mysql or memory, for instance {_instead(url)}"
+        f"{where}: unknown engine {url.engine!r}: use sqlite, postgresql, mysql or memory, for instance"
+        f" {_instead(url)}{or_else}"
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from crawlkit.libs import plugins
 from crawlkit.libs.errors import UsageError
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
@@ -10,6 +13,7 @@ KNOWN = (
     "memory://, local://PATH, manager://:KEY@host:port, redis://host:port/db, amqp://USER:PASSWORD@host:port/VHOST, "
     "kombu+TRANSPORT://..."
 )
+PLUGINS = "crawlkit.message_queues"  # entry points of other packages
 
 
 def connect_broker(
@@ -52,7 +56,17 @@ def connect_broker(
         except ImportError as error:
             raise _extra(scheme, "kombu", error) from None
         return KombuBroker(url, max_messages=max_messages, max_bytes=max_bytes, name=name)
-    raise UsageError(f"message queue {scheme}:// is unknown; this version of crawlkit has {KNOWN}")
+    return _brought(scheme, url, max_messages=max_messages, max_bytes=max_bytes, name=name)
+
+
+def _brought(scheme: str, url: str, **options: Any) -> Broker:
+    """A backend of another package."""
+    found = plugins.connect(PLUGINS, scheme, url, **options)
+    if found is None:
+        brought = "".join(f", {name}://" for name in plugins.names(PLUGINS))
+        raise UsageError(f"message queue {scheme}:// is unknown; there are {KNOWN}{brought}")
+    plugins.check(found, ("queue", "connect", "epoch", "flows", "close"), PLUGINS, scheme)
+    return cast(Broker, found)
 
 
 def _extra(scheme: str, extra: str, error: ImportError) -> UsageError:
