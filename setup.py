@@ -88,7 +88,10 @@ setup(
     },
     install_requires=BASE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["crawlkit = crawlkit.cli:main"]},
+    entry_points={
+        "console_scripts": ["crawlkit = crawlkit.cli:main"],
+        "pytest11": ["crawlkit.contract.plugin = crawlkit.contract.plugin"],
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Framework :: Flask",

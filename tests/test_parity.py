@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawlkit.processor.project_loader import load_project
+from tests.test_repository import contract_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"
@@ -32,13 +33,15 @@ def lines(page: str) -> list[Line]:
 
 @functools.cache
 def named_in(file: Path) -> frozenset[str]:
-    """The names of test functions and test classes in a file."""
-    return frozenset(
+    """The names of test functions and test classes in a file, and in those of the contract that it takes over."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    own = frozenset(
         node.name
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes
         if (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"))
         or (isinstance(node, ast.ClassDef) and node.name.startswith("Test"))
     )
+    return own.union(*(named_in(contract) for node in nodes if (contract := contract_of(node))))
 
 
 def problems(page: str, ids: list[str]) -> list[str]:

@@ -120,7 +120,17 @@ def functions(file: Path) -> set[str]:
             found.add(node.name)
         elif isinstance(node, ast.Assign):  # TestMachine = SomeStateMachine.TestCase
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif contract := contract_of(node):
+            found |= functions(contract)
     return found
+
+
+def contract_of(node: ast.AST) -> Path | None:
+    """The file of the contract whose tests this import makes those of its module."""
+    if not isinstance(node, ast.ImportFrom) or node.names[0].name != "*":
+        return None
+    module = node.module or ""
+    return (ROOT / module.replace(".", "/")).with_suffix(".py") if module.startswith("crawlkit.contract.") else None
 
 
 def promises() -> list[str]:

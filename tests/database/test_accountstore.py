@@ -278,5 +278,5 @@ def test_an_older_projectdb_gets_its_tables(tmp_path: Path) -> None:
 def test_a_folder_of_scripts_keeps_no_accounts() -> None:
     with pytest.raises(UsageError, match="keeps no accounts"):
         connect_accountdb("local+projectdb://*.py")
-    with pytest.raises(UsageError, match="not available in this version"):
-        connect_accountdb("postgresql+projectdb://h/d")
+    with pytest.raises(UsageError, match="for the accountdb: mongodb is not supported"):
+        connect_accountdb("mongodb+projectdb://h/d")

@@ -18,11 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from crawlkit.contract.rows import attempt, lease, results, waiting, writes
 from crawlkit.database.base import ProjectRow, Queue, TaskStore, Writes
 from crawlkit.database.registry import connect_blobdb, connect_projectdb, connect_resultdb, connect_taskdb
 from crawlkit.libs.errors import StoreUnavailable
-
-from .stores import attempt, lease, results, waiting, writes
 
 ROWS = 50
 

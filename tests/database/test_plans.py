@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from crawlkit.contract.rows import attempt, lease, progress, results, task, waiting, writes
 from crawlkit.database.base import Queue, ResultStore, TaskStore, Writes
 from crawlkit.database.registry import connect_resultdb, connect_taskdb
 from crawlkit.database.sqlalchemy import statements, tables
 from crawlkit.libs.task import Status
 
-from .stores import attempt, lease, progress, results, task, url_of, waiting, writes
+from .stores import url_of
 
 
 class Plans:

@@ -11,12 +11,11 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from crawlkit.contract.rows import attempt, lease, tick
 from crawlkit.database.base import Progress, Queue, ResultSet, TaskRow, Writes
 from crawlkit.database.memory import MemoryResultStore, MemoryTaskStore
 from crawlkit.database.registry import connect_resultdb, connect_taskdb
 from crawlkit.libs.task import Fetch, Process, Schedule, Status
-
-from .stores import attempt, lease, tick
 
 SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no waiting for a disk
 PROJECTS = ("p", "q", "ж")

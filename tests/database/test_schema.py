@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crawlkit.contract.rows import waiting, writes
 from crawlkit.database import registry
 from crawlkit.database.base import Queue
 from crawlkit.database.registry import connect_database, connect_projectdb, connect_taskdb
 from crawlkit.database.sqlalchemy import schema, tables
 from crawlkit.libs.errors import StoreMismatch, UsageError
-
-from .stores import waiting, writes
 
 HEAD = tables.HEADS["taskdb"]
 NEXT = f"{int(HEAD) + 1:04}"

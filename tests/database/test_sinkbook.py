@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from crawlkit.contract.rows import results
 from crawlkit.database.base import SinkProgress, SinkRow
 from crawlkit.database.registry import connect_resultdb
 
-from .stores import BACKENDS, results, url_of
+from .stores import BACKENDS, url_of
 
 ROW = SinkRow("s" * 64, "jsonl:///x", "abcd1234", holder="a", until=5.0, made=1.0)
 
