@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from crawlkit.contract.plugin import KINDS
 from tests.plugins import ROOT, install, install_dirqueue
 
 STORES = """
@@ -105,3 +106,28 @@ def test_a_crawl_goes_through_the_example(tmp_path: Path) -> None:
             until(lambda: crawlkit("audit", "--data-path", "d", cwd=tmp_path).returncode == 0, "balanced books")
     finally:
         site.close()
+
+
+PAGE = (ROOT / "docs" / "plugins.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    (project,) = blocks("toml")
+    assert project == (ROOT / "examples" / "dirqueue" / "pyproject.toml").read_text()
+    options = set(re.findall(r"--crawlkit-(\w+)", PAGE))
+    assert options == set(KINDS)
+
+
+def test_the_suite_of_the_page_passes(tmp_path: Path) -> None:
+    (suite,) = blocks("python")
+    (tmp_path / "test_mine.py").write_text(suite)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "crawlkit.contract.plugin", "-q", "-c", os.devnull, "test_mine.py"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert count(done.stdout, "passed") > 15, done.stdout
+    assert not count(done.stdout, "failed") + count(done.stdout, "error"), done.stdout

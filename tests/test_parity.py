@@ -57,7 +57,7 @@ def problems(page: str, ids: list[str]) -> list[str]:
             wrong.append(f"{name}: {state!r} is no state with a reason")
         if state.startswith(("same", "better")) and not test:
             wrong.append(f"{name}: names no test")
-        if test and not TEST.fullmatch(test):
+        if test and not all(map(TEST.fullmatch, test.split(", "))):
             wrong.append(f"{name}: {test!r} is no test")
         wrong += [f"{name}: {problem}" for problem in missing_tests(test)]
     return wrong

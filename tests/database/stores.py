@@ -9,8 +9,23 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from crawlkit.contract.rows import DONE, attempt, lease, progress, results, task, tick, waiting, writes
 from tests.servers import fresh_database
 
+__all__ = [
+    "BACKENDS",
+    "DONE",
+    "SQL",
+    "attempt",
+    "lease",
+    "progress",
+    "results",
+    "task",
+    "tick",
+    "url_of",
+    "waiting",
+    "writes",
+]
 BACKENDS = ("memory", "sqlite", "postgresql", "mariadb")
 SQL = BACKENDS[1:]
 _SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}  # backend -> its name among the servers of tests
