@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from crawlkit.cli.reach import reach
 from crawlkit.libs.errors import ServiceUnreachable
 from crawlkit.settings import Settings
 from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
+from tests.cli.test_nodes import HoldsFirst
 from tests.servers import free_port
 
 KEY = "a-key-that-nobody-guesses"
@@ -175,3 +177,43 @@ def test_until_done_nodes_end_with_0_when_everything_has_drained(site: Site, tmp
         assert crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0
         for name in ("a", "b"):
             assert "everything has drained: stopping" in (tmp_path / name / "said.txt").read_text()
+
+
+@pytest.mark.timeout(150)
+def test_a_node_killed_as_a_whole_is_dead_within_15_s_and_its_tasks_come_round_again(tmp_path: Path) -> None:
+    site = HoldsFirst()
+    script(
+        tmp_path, f"for n in range(12): self.crawl('{site.base}/page/%d' % n, callback=self.page)",
+        head="# rate: unlimited\n",
+    )  # fmt: skip
+    data = str(tmp_path / "d")
+    at = ("--message-queue", f"manager://127.0.0.1:{free_port()}", "--data-path", data)
+    none = ("--fetcher-num", "0", "--processor-num", "0", "--result-worker-num", "0")
+
+    def states() -> dict[int, str]:
+        found = crawlkit("nodes", "--all", "--json", "--data-path", data, cwd=tmp_path).stdout
+        return {one["pid"]: one["state"] for one in lines(found) if one["role"] != "scheduler"}
+
+    def count() -> int:
+        return len(lines(crawlkit("results", "job", "--data-path", data, cwd=tmp_path).stdout))
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(site.close)
+        stack.enter_context(running(tmp_path / "control", *at, "all", "--no-webui", *none))
+        node = stack.enter_context(running(tmp_path / "a", *at, "node"))
+        for words in (("put", "job.py", "--status", "RUNNING"), ("run", "job")):
+            assert crawlkit("project", *words, "--data-path", data, cwd=tmp_path).returncode == 0
+        until(lambda: count() == 11, "all but the page that hangs", 40)
+        until(lambda: list(states().values()) == ["alive"] * 3, "three of the node")
+        family = [node, *node.children(recursive=True)]
+        stack.enter_context(running(tmp_path / "b", *at, "node"))
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        killed = time.monotonic()
+        pids = {one.pid for one in family}
+        until(lambda: [state for pid, state in states().items() if pid in pids] == ["dead"] * 3, "their death", 15)
+        assert time.monotonic() - killed < 15
+        until(lambda: count() == 12, "the page by the other node", 15)
+        assert site.count()["/page/7"] == 2
+        assert crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0

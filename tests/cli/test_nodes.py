@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from tests.cli.site import Site, crawlkit, lines, script, started, until
 from tests.cli.test_all import count, everything
+from tests.servers import own_redis
 
 
 def nodes(folder: Path, *words: str) -> list[dict[str, Any]]:
@@ -67,6 +69,7 @@ def test_a_stopped_fetcher_is_dead_within_15_s_and_alive_when_it_goes_on(tmp_pat
         assert count(tmp_path) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_who_is_killed_with_its_whole_group_is_dead_within_15_s(site: Site, tmp_path: Path) -> None:
     with everything(tmp_path):
@@ -86,6 +89,47 @@ def test_who_is_killed_with_its_whole_group_is_dead_within_15_s(site: Site, tmp_
         (dead,) = nodes(tmp_path, "--state", "dead")
         assert (dead["pid"], dead["role"], dead["cpu"]) == (process.pid, "processor", None)
     assert len(nodes(tmp_path, "--all")) == 6  # everything was killed: the database still tells
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(180)
+def test_an_outage_of_the_broker_makes_nobody_dead(tmp_path: Path) -> None:
+    """Away for twice the time after which a silent node is dead, and frozen for as long."""
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(own_redis(tmp_path))
+        line = ("--message-queue", redis.url, "--data-path", "../d")
+        for role in ("scheduler", "fetcher", "result_worker"):
+            (tmp_path / role).mkdir()
+            stack.enter_context(started(*line, role, cwd=tmp_path / role))
+        until(lambda: len(nodes(tmp_path)) == 3, "three processes", 40)
+        before = {one["node"] for one in nodes(tmp_path)}
+        for begin, end in ((redis.stop, redis.start), (redis.freeze, redis.thaw)):
+            begin()
+            away = time.monotonic()
+            until(lambda away=away: time.monotonic() - away > 20, "20 s of it", 30)  # type: ignore[misc]
+            assert not nodes(tmp_path, "--state", "dead")
+            end()
+            back = time.monotonic()
+
+            def settled(back: float = back) -> bool:
+                there = {one["node"] for one in nodes(tmp_path, "--state", "alive")}
+                return there == before and time.monotonic() - back > 14
+
+            until(settled, "that all are heard again", 40)
+        said = "".join((tmp_path / role / "said.txt").read_text() for role in ("scheduler", "fetcher"))
+        assert "counts as dead" not in said
+
+
+@pytest.mark.timeout(60)
+def test_watching_shows_them_anew(tmp_path: Path) -> None:
+    with everything(tmp_path):
+        until(lambda: len(nodes(tmp_path)) == 5, "five processes", 30)
+        (tmp_path / "w").mkdir()
+        said = tmp_path / "w" / "said.txt"
+        with started("nodes", "--watch", "--role", "scheduler", "--data-path", "../d", cwd=tmp_path / "w") as process:
+            until(lambda: said.read_text().count("NAME") >= 2, "two looks", 20)
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(10) in (0, 1)
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:

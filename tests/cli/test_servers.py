@@ -133,6 +133,33 @@ def test_a_project_from_its_put_to_its_end(
     assert "no project 'shop'" in words("project", "show", "shop", code=2, err=True)
 
 
+def test_nodes_and_page_budgets_of_a_server(
+    all_running: Running, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_token(all_running.client(), monkeypatch)
+    words = said_by(capsys)
+    there, here = ("--server", all_running.url), ("--data-path", str(folder / "data"))
+
+    def names(*line: str) -> list[tuple[str, str, str]]:
+        found = [json.loads(one) for one in words("nodes", "--json", "--sort", "-name", *line).splitlines()]
+        return [(one["node"], one["role"], one["state"]) for one in found]
+
+    until(lambda: len(names(*there)) == 5 and names(*there) == names(*here), 40)
+    assert {role for _, role, _ in names(*there)} == {"scheduler", "fetcher", "processor", "result_worker", "webui"}
+    assert names("--state", "dead", *there) == []
+    ((_, role, state),) = names("--role", "fetcher", *there)
+    assert (role, state) == ("fetcher", "alive")
+    assert words("nodes", *there).splitlines()[0].split()[:3] == ["NAME", "HOST", "ROLE"]
+    (folder / "shop.py").write_text("# max_pages: 7\n" + SCRIPT.format(base="http://127.0.0.1:9"))
+    words("project", "put", "shop.py", *there)
+    assert json.loads(words("project", "show", "shop", "--json", *there))["max_pages"] == 7
+    assert "page budget 1,234" in words("project", "set", "shop", "--max-pages", "1234", *there, err=True)
+    assert json.loads(words("project", "show", "shop", "--json", *here))["max_pages"] == 1234
+    assert "no page budget" in words("project", "set", "shop", "--max-pages", "unlimited", *there, err=True)
+    assert json.loads(words("project", "show", "shop", "--json", *here))["max_pages"] is None
+    assert "set them there, without --server" in words("project", "set", "shop", "key", "v", *there, code=2, err=True)
+
+
 def test_without_a_scheduler_nothing_here_is_touched(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
