@@ -63,6 +63,7 @@ EXTRAS["test"] = [
     "pyftpdlib>=2.0",
     "moto[server]>=5.0",
     "s3fs>=2024.12",
+    "redis>=6.4",  # for a transport of kombu
     "types-PyYAML",
     "types-six",
     "build>=1.2",
