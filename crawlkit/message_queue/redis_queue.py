@@ -181,7 +181,11 @@ class RedisQueue:
             except TimeoutError:
                 return self.room()
             except ReplyError as error:
-                raise self._broker.refusal(error) from None
+                if not self._broker.short_of_memory(error):
+                    raise self._broker.refusal(error) from None
+                if deadline is not None and loop.time() + NO_MEMORY_PAUSE >= deadline:
+                    return 0
+                await asyncio.sleep(NO_MEMORY_PAUSE)
             finally:
                 if waiter in self._putters:
                     self._putters.remove(waiter)

@@ -443,6 +443,7 @@ def test_scripts_that_were_flushed_are_loaded_again(tmp_path):
         play(scene(server))
 
 
+@pytest.mark.slow  # two nodes take their time to become one cluster
 def test_R30_a_cluster_is_asked_which_node_has_the_queues(tmp_path):
     async def scene(first: Any, second: Any) -> None:
         url = f"redis://127.0.0.1:{free_port()},127.0.0.1:{first.port},127.0.0.1:{second.port}/0"
