@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.e2e.commands import RUN, results, until
-from tests.e2e.hosts import Host, Lan
+from tests.e2e.hosts import NAMESPACES, Host, Lan
 from tests.e2e.services import Service
 from tests.e2e.site import Site
 
@@ -60,7 +60,8 @@ class Machines:
                 "CRAWLKIT_DATABASE": self.database.url,
                 "CRAWLKIT_MESSAGE_QUEUE": self.queue_url,
                 "CRAWLKIT_SECRET_KEY": SECRET,
-                "CRAWLKIT_SCHEDULER_XMLRPC_HOST": "0.0.0.0",  # it finds out by which address others reach it
+                # on hosts of their own it finds out by which address others reach it
+                "CRAWLKIT_SCHEDULER_XMLRPC_HOST": "0.0.0.0" if self.lan.kind == NAMESPACES else control,
                 "CRAWLKIT_SCHEDULER_XMLRPC_PORT": str(SCHEDULER_PORT),
                 "CRAWLKIT_WEBUI_HOST": self.lan["ui"].address,
                 "CRAWLKIT_WEBUI_PORT": str(UI_PORT),

@@ -47,7 +47,8 @@ def test_the_manual_is_crawled_by_several_hosts_each_page_once(
             assert found[site.base + path] == expected(site, path)
         machines.say("audit")
         assert not machines.alive()
-        assert site.clients() == {machines.lan[name].address for name in WORKERS}, "each worker has had its part"
+        if machines.lan.kind == NAMESPACES:  # else all have the same address
+            assert site.clients() == {machines.lan[name].address for name in WORKERS}, "each worker has had its part"
 
 
 @pytest.mark.slow
