@@ -70,7 +70,7 @@ def test_one_store_to_another_by_their_urls(old: Path, tmp_path: Path) -> None:
 def test_killed_again_and_again_it_ends_with_everything(tmp_path: Path) -> None:
     with closing(opened(tmp_path / "old")) as stores:
         stores.projectdb.put(ProjectRow("p", script="a = 1\n"))
-        for start in range(0, 60_000, 10_000):
+        for start in range(0, 30_000, 10_000):
             writes = Writes()
             for seq in range(start + 1, start + 10_001):
                 writes.insert.append(TaskRow("p", f"t{seq:08}", f"http://h/{seq}", "h", queue=Queue.READY, seq=seq))
@@ -95,7 +95,7 @@ def test_killed_again_and_again_it_ends_with_everything(tmp_path: Path) -> None:
                 kills += 1
                 seen = arrived()
     assert kills
-    assert 0 < seen < 60_000
+    assert 0 < seen < 30_000
     script(tmp_path, "pass")
     refused = crawlkit("one", "job.py", "--data-path", "new", cwd=tmp_path)
     assert refused.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,22 @@ def test_pages_are_of_bytes_not_of_rows(new: Stores) -> None:
     sizes = [pages.size_of(rows) for rows in pages.pages(carrier, shape)]
     assert len(sizes) > 5
     assert max(sizes[1:]) <= pages.PAGE_BYTES * 1.1
+
+
+def test_memory_does_not_grow_with_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own, at its peak while copying: of 4,000 tasks as of 16,000."""
+    monkeypatch.setattr(pages, "MOST", 500)
+    peaks = []
+    for number in (4_000, 16_000):
+        old, new = opened(tmp_path / f"old{number}"), opened(tmp_path / f"new{number}")
+        old.taskdb.commit(Writes(insert=[TaskRow("p", f"t{n:06}", f"http://h/{n}", seq=n) for n in range(number)]))
+        source, target = carrier_of(old.taskdb, "taskdb"), carrier_of(new.taskdb, "taskdb")
+        note = copying.begin(source, target)
+        tracemalloc.start()
+        copying.copy(source, target, note, ignore)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert new.taskdb.count("p") == number
+        old.close()
+        new.close()
+    assert peaks[1] < peaks[0] * 1.3
