@@ -1,19 +1,23 @@
 """A folder of handler scripts as a projectdb [R18]: ``local+projectdb://scripts/*.py,more/*.py``. Read only.
 
 A project is called like its file, is RUNNING, and has changed when its file has. ``# rate: 1.0`` and ``# burst: 3``
-on lines of their own set its speed.
+on lines of their own set its speed. A file that breaks the rules is a project that is stopped, and the log says why.
 """
 
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from crawlkit.database.base import ProjectRow, SettingRow, VersionRow
-from crawlkit.database.rules import check_project, version_of
+from crawlkit.database.rules import check_project, later, version_of
 from crawlkit.libs.errors import InvalidProject, UsageError
+from crawlkit.libs.task import check_project_name
+
+log = logging.getLogger("projectdb")
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(rate|burst|max_pages)[ \t]*:[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
 _READ_ONLY = "this projectdb is a folder of scripts: edit the file instead"
@@ -27,7 +31,7 @@ class LocalProjectStore:
         if not patterns:
             raise UsageError("local+projectdb://: give one or more patterns of script files, such as scripts/*.py")
         self._patterns = patterns
-        self._cache: dict[Path, tuple[tuple[int, int], ProjectRow]] = {}  # (mtime, size) -> row
+        self._cache: dict[Path, tuple[tuple[int, int, int], ProjectRow | None]] = {}  # (mtime, size, inode)
 
     def put(self, row: ProjectRow, author: str = "", message: str = "") -> ProjectRow:
         """Always raises :class:`UsageError`."""
@@ -44,8 +48,8 @@ class LocalProjectStore:
             for name in sorted(glob.glob(pattern, recursive=True)):
                 path = Path(name)
                 row = self._row(path)
+                seen.add(path)
                 if row is not None:
-                    seen.add(path)
                     rows.setdefault(row.name, row)
         self._cache = {path: known for path, known in self._cache.items() if path in seen}
         return [rows[name] for name in sorted(rows)]
@@ -53,14 +57,18 @@ class LocalProjectStore:
     def _row(self, path: Path) -> ProjectRow | None:
         try:
             stat = path.stat()
+            state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             known = self._cache.get(path)
-            if known is not None and known[0] == (stat.st_mtime_ns, stat.st_size):
+            if known is not None and known[0] == state:
                 return known[1]
             script = path.read_bytes().decode("utf-8-sig", "replace")
         except OSError:
             return None  # a directory, gone since it was listed, or not for us to read
-        row = project_of(path.stem, script, stat.st_mtime)
-        self._cache[path] = ((stat.st_mtime_ns, stat.st_size), row)
+        row = _row_of(path, script, stat.st_mtime)
+        if row is not None and known is not None and known[1] is not None:
+            # A file that was put back, or copied with its time, has changed as well.
+            row.updatetime = later(row.updatetime, known[1].updatetime)
+        self._cache[path] = (state, row)
         return row
 
     def changed_since(self, updatetime: float) -> list[ProjectRow]:
@@ -95,6 +103,21 @@ class LocalProjectStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _row_of(path: Path, script: str, updatetime: float) -> ProjectRow | None:
+    """The project of a file; stopped when the file breaks the rules, ``None`` when that is its name."""
+    try:
+        return project_of(path.stem, script, updatetime)
+    except InvalidProject as error:
+        log.warning("%s: %s", path, error)
+        try:
+            check_project_name(path.stem)
+        except InvalidProject:
+            return None
+        row = ProjectRow(name=path.stem, status="STOP", script=script, comments=str(error), updatetime=updatetime)
+        row.version = version_of(script)
+        return row
 
 
 def project_of(name: str, script: str, updatetime: float) -> ProjectRow:

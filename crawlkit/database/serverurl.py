@@ -65,7 +65,8 @@ class ServerURL(NamedTuple):
 
 def masked(url: str) -> str:
     """The URL with stars for the password, to be shown to people."""
-    url = re.sub(r"(?is)^([^:]*://[^:@/?]*):.*@", r"\1:***@", url)
+    account = r"(?is)^([^:]*://[^:@/?]*):.*@" if "://" in url else r"(?is)^([^:@]*):.*@"
+    url = re.sub(account, r"\1:***@", url)
     return re.sub(r"(?i)([?&](?:password|passwd|pass|key)=)[^&]*", r"\1***", url)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from crawlkit.result.sink_threads import SinkThreads
     from crawlkit.scheduler.service import SchedulerService
     from crawlkit.scheduler.settings import EngineSettings
+
+LOCAL_POLL = 1.0  # seconds between two looks at a folder of scripts
 
 
 def memory_broker(settings: Settings) -> Broker:
@@ -92,6 +95,7 @@ def build_scheduler(
     ``patient``: while another scheduler has the taskdb this waits; else it raises :class:`UsageError`.
     ``logs``, here and below: takes log lines, and says what this process is called.
     """
+    from crawlkit.database.local import LocalProjectStore
     from crawlkit.libs import messages
     from crawlkit.scheduler.engine import Engine
     from crawlkit.scheduler.ownership import Ownership
@@ -104,6 +108,8 @@ def build_scheduler(
 
     ownership = Ownership(stores.taskdb, clock())
     ownership.claim(patient=patient)  # before the engine reads what is there
+    if isinstance(stores.projectdb, LocalProjectStore):  # nobody says that a file was saved
+        settings = dataclasses.replace(settings, project_poll=min(LOCAL_POLL, settings.project_poll))
     engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
     return SchedulerService(
         engine,

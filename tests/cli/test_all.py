@@ -164,3 +164,29 @@ def test_children_get_global_options_by_environment(tmp_path: Path, monkeypatch:
         assert (spec.env["CRAWLKIT_QUEUE_MAXSIZE"], spec.env["CRAWLKIT_DEBUG"]) == ("7", "1")
         assert "CRAWLKIT_TASKDB" not in spec.env
         assert str(Path(together.crawlkit.__file__).parents[1]) in spec.env["PYTHONPATH"].split(os.pathsep)
+
+
+def test_a_saved_file_is_live_within_two_seconds(site: Site, tmp_path: Path) -> None:
+    """Scripts in a folder (R18): nothing is told to anybody, the file is just saved."""
+    (tmp_path / "scripts").mkdir()
+
+    def save(word: str) -> None:
+        call = f"self.crawl('{site.base}/page/1', callback=self.page, age=0, force_update=True)"
+        path = script(tmp_path / "scripts", call, head="# rate: unlimited\n")
+        path.write_text(path.read_text().replace("response.doc('title').text()", repr(word)))
+
+    def titles() -> list[str]:
+        found = crawlkit("results", "job", "--data-path", "d", cwd=tmp_path)
+        return [line["result"]["title"] if "result" in line else line["title"] for line in lines(found.stdout)]
+
+    def run() -> None:
+        assert crawlkit(*place, "project", "run", "job", "--data-path", "d", cwd=tmp_path).returncode == 0
+
+    place = ("--projectdb", f"local+projectdb://{tmp_path}/scripts/*.py")
+    save("first")
+    with everything(tmp_path, *place):
+        until(lambda: titles() == ["first"] or run(), "the first result", 60)
+        save("second")
+        time.sleep(2.0)  # what is promised
+        run()
+        until(lambda: titles() == ["second"], "the second result", 30)

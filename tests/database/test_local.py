@@ -74,3 +74,33 @@ def test_read_only(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(UsageError, match="patterns"):
         LocalProjectStore([])
+
+
+def test_a_file_that_breaks_the_rules_stops_its_project_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.py").write_text("# rate: fast\n")
+    (tmp_path / "b.py").write_text("1")
+    (tmp_path / "not a name.py").write_text("1")
+    store = LocalProjectStore([f"{tmp_path}/*.py"])
+    rows = {row.name: row for row in store.all()}
+    assert {name: row.status for name, row in rows.items()} == {"a": "STOP", "b": "RUNNING"}
+    assert "'# rate: fast' is not a number" in rows["a"].comments
+    store.all()
+    assert sum("# rate: fast" in line for line in caplog.messages) == 1  # not at every look
+    assert sum("not a name" in line for line in caplog.messages) == 1
+    (tmp_path / "a.py").write_text("# rate: 2\n")
+    row = store.get("a")
+    assert row is not None
+    assert (row.status, row.rate) == ("RUNNING", 2)
+
+
+def test_an_older_file_put_back_is_a_change(tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    script.write_text("new")
+    os.utime(script, (2000, 2000))
+    store = LocalProjectStore([f"{tmp_path}/*.py"])
+    assert [row.script for row in store.changed_since(0)] == ["new"]
+    script.write_text("old")
+    os.utime(script, (1000, 1000))
+    assert [row.script for row in store.changed_since(2000)] == ["old"]
