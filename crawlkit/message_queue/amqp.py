@@ -57,7 +57,7 @@ class AmqpBroker:
         self._queues: dict[str, AmqpQueue] = {}
         self._asking_epoch = asyncio.Lock()
         self._epoch_known = ("", 0)  # and the number of the connection that read it
-        self._news = News(self._take_link, f"{self.address.prefix}.news", self._reports)
+        self._news = News(self._put_link, self._take_link, f"{self.address.prefix}.news", self._reports)
         for link in (self._put_link, self._take_link):
             link.on_up = link.on_unblocked = self._up
 

@@ -40,16 +40,20 @@ class _Says(msgspec.Struct, array_like=True):
 
 
 class News:
-    """``now()`` is what this connection has to say."""
+    """``now()`` is what this connection has to say. The link that takes puts nothing, lest a server that is short of
+    memory stops listening to its acknowledgements."""
 
-    def __init__(self, link: AmqpLink, exchange: str, now: Callable[[], dict[str, Report]]) -> None:
-        self._link = link
+    def __init__(
+        self, put_link: AmqpLink, take_link: AmqpLink, exchange: str, now: Callable[[], dict[str, Report]]
+    ) -> None:
+        self._put_link = put_link
+        self._take_link = take_link
         self._exchange = exchange
         self._now = now
         self._me = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
-        self._channel: AmqpChannel | None = None
-        self._listens = False
+        self._telling: AmqpChannel | None = None
+        self._listening: AmqpChannel | None = None
         self._others: dict[str, tuple[float, dict[str, Report]]] = {}  # client -> (when, what)
         self._put: dict[str, int] = {}  # by others, since we listen
 
@@ -63,16 +67,16 @@ class News:
 
     async def listen(self) -> None:
         """From now on :meth:`others` knows; raises :class:`LostError`."""
-        if self._listens and self._channel is not None and self._channel.is_open:
+        if self._listening is not None and self._listening.is_open:
             return
-        self._listens = True
-        channel = await self._opened()
+        channel = await self._opened(self._take_link)
         frame = await channel.ask(
             channel.raw.queue_declare, queue="", exclusive=True, arguments={"x-max-length": WAITING_REPORTS}
         )
         queue = frame.method.queue
         await channel.ask(channel.raw.queue_bind, queue=queue, exchange=self._exchange)
         await channel.ask(channel.raw.basic_consume, queue=queue, auto_ack=True, on_message_callback=self._heard)
+        self._listening = channel
 
     def others(self) -> dict[str, Report]:
         """The sums over all other connections, by queue; ``mean`` is the largest."""
@@ -87,12 +91,10 @@ class News:
                 )
         return found
 
-    async def _opened(self) -> AmqpChannel:
-        if self._channel is None or not self._channel.is_open:
-            channel = await self._link.channel()
-            await channel.ask(channel.raw.exchange_declare, exchange=self._exchange, exchange_type="fanout")
-            self._channel = channel
-        return self._channel
+    async def _opened(self, link: AmqpLink) -> AmqpChannel:
+        channel = await link.channel()
+        await channel.ask(channel.raw.exchange_declare, exchange=self._exchange, exchange_type="fanout")
+        return channel
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
@@ -101,11 +103,15 @@ class News:
         while True:
             await asyncio.sleep(LOOK)
             now = self._now()
-            if (now == said and loop.time() - when < REPEAT) or not self._link.connected:
+            if (now == said and loop.time() - when < REPEAT) or not self._put_link.connected:
+                continue
+            if self._put_link.blocked:
                 continue
             said, when = now, loop.time()
             try:
-                channel = await self._opened()
+                if self._telling is None or not self._telling.is_open:
+                    self._telling = await self._opened(self._put_link)
+                channel = self._telling
                 body = msgspec.msgpack.encode(_Says(self._me, now))
                 channel.tell(channel.raw.basic_publish, exchange=self._exchange, routing_key="", body=body)
             except LostError as error:

@@ -439,6 +439,7 @@ def test_a_server_short_of_memory_makes_producers_wait_and_consumers_go_on(tmp_p
         async with connected(server.url) as broker:
             queue = broker.queue("work")
             await queue.put_many([b"%d" % n for n in range(4)])
+            await until(lambda: _true(broker._news._telling))
             await in_thread(server.control, "set_vm_memory_high_watermark", "0.00001")
             with pytest.raises(QueueFull):  # the broker says so when it is given the next one
                 await queue.put_many([b"4"], 1)
@@ -447,6 +448,7 @@ def test_a_server_short_of_memory_makes_producers_wait_and_consumers_go_on(tmp_p
             assert queue.room() == 0
             assert await bodies_of(queue, 2) == [b"0", b"1"]
             assert (await queue.size()).messages == 2
+            assert not broker._take_link.blocked  # it put nothing: acknowledgements are listened to
             putting = asyncio.create_task(queue.put_many([b"6"]))
             await in_thread(server.control, "set_vm_memory_high_watermark", "0.9")
             await asyncio.wait_for(putting, 10)
