@@ -249,3 +249,28 @@ def test_nobody_outlives_a_killed_supervisor(tmp_path):
     os.kill(parent.process.pid, signal.SIGKILL)
     parent.process.wait()
     wait_until(lambda: all(gone(pid) for pid in parent.pids()), 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_child_is_ready_when_it_says_so_and_not_after_its_death():
+    code = (
+        "import os, signal, sys; sys.path.insert(0, os.environ['HOME_OF_CRAWLKIT']);"
+        "from crawlkit.supervisor import tell_ready; signal.signal(signal.SIGUSR1, lambda *_: tell_ready());"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True)\n"
+        "while True: signal.pause()"
+    )
+    child = ChildSpec("child", [sys.executable, "-c", code], {"HOME_OF_CRAWLKIT": str(ROOT)})
+    supervisor = Supervisor([child])
+
+    async def scene() -> None:
+        await until(lambda: supervisor.status()[0].pid is not None)
+        pid = supervisor.status()[0].pid or 0
+        assert supervisor.unready() == ["child"]
+        await until(lambda: any("SigCgt" in line and int(line.split()[1], 16) >> 9 & 1
+                                for line in Path(f"/proc/{pid}/status").read_text().splitlines()))  # fmt: skip
+        os.kill(pid, signal.SIGUSR1)
+        await until(lambda: supervisor.unready() == [])
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: supervisor.unready() == ["child"])
+
+    play(supervisor, scene)

@@ -44,7 +44,7 @@ async def _try(step: Callable[[], Awaitable[None]], deadline: float) -> None:
             return await step()
         except (QueueUnavailable, StoreUnavailable) as error:
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= 0 or "password" in str(error):  # that one waiting does not mend
                 raise ServiceUnreachable(str(error)) from None
             if not said:
                 said = True

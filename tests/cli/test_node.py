@@ -17,7 +17,7 @@ from crawlkit.libs.errors import ServiceUnreachable
 from crawlkit.settings import Settings
 from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
 from tests.cli.test_nodes import HoldsFirst
-from tests.servers import free_port
+from tests.servers import free_port, own_redis
 
 KEY = "a-key-that-nobody-guesses"
 QUIET = {"PYTHONUNBUFFERED": "1", "CRAWLKIT_SECRET_KEY": "uIoFyEYSVb2P3ZvuvYFcI0s1EIZyXQnKr9C5Tk0Rr4k="}
@@ -120,6 +120,18 @@ def test_without_a_control_node_a_node_waits_a_while_and_says_so(tmp_path: Path)
             await reach(Settings(message_queue=url), [], queues=True, within=0.7)
 
     asyncio.run(scene())
+
+
+def test_a_wrong_password_is_said_at_once(tmp_path: Path) -> None:
+    with own_redis(tmp_path, {"requirepass": "right"}) as server:
+        url = f"redis://:wrong@127.0.0.1:{server.port}/0"
+
+        async def scene() -> None:
+            with pytest.raises(ServiceUnreachable, match="refuses the password") as caught:
+                await reach(Settings(message_queue=url), [], queues=True, within=300)
+            assert "wrong" not in str(caught.value)
+
+        asyncio.run(asyncio.wait_for(scene(), 30))
 
 
 def test_a_node_without_a_database_to_work_with_is_refused(tmp_path: Path) -> None:
