@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import socket
 from functools import partial
 from typing import Any
 
-from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.message_queue import redis_scripts as scripts
 from crawlkit.message_queue.base import QueueFlow
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES, UNBOUNDED
@@ -83,7 +84,7 @@ class RedisBroker:
         return queue
 
     async def connect(self) -> None:
-        """Connects; raises ``QueueUnavailable`` after ``patience`` seconds, or at once for what waiting does not mend.
+        """Connects; raises ``QueueUnavailable`` after ``patience`` seconds, or ``UsageError``, as for a password.
 
         From then on the broker stays connected.
         """
@@ -98,7 +99,7 @@ class RedisBroker:
                 break
             except OSError as error:
                 if loop.time() + delay > deadline:
-                    words = error.strerror or error
+                    words = os.strerror(error.errno) if error.errno and error.errno > 0 else error
                     raise QueueUnavailable(
                         f"no Redis answers at {self.where} ({words}): start it, or mend --message-queue"
                     ) from None
@@ -260,7 +261,7 @@ class RedisBroker:
                         break
                     except OSError as error:
                         log.debug("Redis at %s: %s; next try in %.2f s", self.where, error, delay)
-                    except QueueUnavailable as error:
+                    except (QueueUnavailable, UsageError) as error:
                         self._say(str(error))
                     await asyncio.sleep(delay)
                     delay = min(LAST_DELAY, delay * 2)
@@ -269,7 +270,7 @@ class RedisBroker:
             await self._down.wait()
 
     async def _connect(self) -> None:
-        """One attempt; raises ``OSError``, or ``QueueUnavailable`` for what waiting does not mend."""
+        """One attempt; raises as :func:`open_connection` does."""
         all_scripts = (*SCRIPTS, GREET, BEAT, LEAVE)
         name = f"crawlkit-{self.name or 'client'}"
         connection = await open_connection(self.url, self._tls, name, all_scripts)

@@ -1,6 +1,6 @@
 """The first words with a Redis server: who we are, whether it will do, and the scripts it shall know.
 
-What waiting may mend is an ``OSError``; what it does not (a password, a version) is said in words that tell what to do.
+What waiting may mend is an ``OSError``; what it does not (a password, a version) is a ``UsageError`` with what to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 
-from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.message_queue.redis_connection import LostError, RedisConnection, ReplyError, Script
 from crawlkit.message_queue.redis_url import RedisURL
 
@@ -34,7 +34,10 @@ class _MovedError(Exception):
 async def open_connection(
     url: RedisURL, tls: ssl.SSLContext | None, name: str, scripts: Sequence[Script]
 ) -> RedisConnection:
-    """A connection on which scripts can be called. Raises ``OSError`` or ``QueueUnavailable``."""
+    """A connection on which scripts can be called.
+
+    Raises ``OSError``; ``UsageError`` for what waiting does not mend, and ``QueueUnavailable`` for a replica.
+    """
     trouble: Exception = OSError("no address")
     places = list(url.hosts or ((url.path, 0),))
     for host, port in places:
@@ -96,7 +99,7 @@ async def _introduce(connection: RedisConnection, url: RedisURL, name: str) -> N
     version = info.get("redis_version", "0.0")
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
-        raise QueueUnavailable(f"Redis at {url.where} is version {version}: crawlkit needs 6.2 or newer")
+        raise UsageError(f"Redis at {url.where} is version {version}: crawlkit needs 6.2 or newer")
     if info.get("loading") == "1":
         raise OSError("it is loading its data")
     if info.get("cluster_enabled") == "1":
@@ -115,28 +118,28 @@ async def _introduce(connection: RedisConnection, url: RedisURL, name: str) -> N
 def meaning(url: RedisURL, error: str) -> Exception:
     """What an error of the first words stands for."""
     if error.startswith(("WRONGPASS", "ERR AUTH", "ERR invalid password")):
-        return QueueUnavailable(f"Redis at {url.where} refuses the password: mend it in --message-queue")
+        return UsageError(f"Redis at {url.where} refuses the password: mend it in --message-queue")
     if error.startswith("NOAUTH"):
-        return QueueUnavailable(
+        return UsageError(
             f"Redis at {url.where} wants a password: write it as redis://:PASSWORD@HOST:PORT/DB in --message-queue"
         )
     if error.startswith("NOPERM"):
-        return QueueUnavailable(f"Redis at {url.where} does not let this user work: {error}; see docs/queues.md")
+        return UsageError(f"Redis at {url.where} does not let this user work: {error}; see docs/queues.md")
     if "DB index is out of range" in error or "invalid DB index" in error or "SELECT is not allowed" in error:
-        return QueueUnavailable(f"Redis at {url.where} has no database {url.db}: use /0, or raise its databases")
+        return UsageError(f"Redis at {url.where} has no database {url.db}: use /0, or raise its databases")
     if "unknown command" in error:
-        return QueueUnavailable(f"Redis at {url.where} is too old ({error}): crawlkit needs 6.2 or newer")
+        return UsageError(f"Redis at {url.where} is too old ({error}): crawlkit needs 6.2 or newer")
     return OSError(error)
 
 
 def _tls_trouble(url: RedisURL, error: ssl.SSLError) -> Exception:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return QueueUnavailable(
+        return UsageError(
             f"Redis at {url.where} shows a certificate that is not trusted ({error.verify_message}): name its"
             " authority with ?ssl_ca_certs=FILE in --message-queue"
         )
     words = (error.reason or str(error)).replace("_", " ").lower()
-    return QueueUnavailable(
+    return UsageError(
         f"no TLS with Redis at {url.where} ({words}): use redis:// for a port without TLS, and ssl_certfile,"
         " ssl_keyfile where the server asks for a certificate"
     )

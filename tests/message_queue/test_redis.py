@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from crawlkit.libs.errors import CrawlkitError, QueueFull, QueueUnavailable
+from crawlkit.libs.errors import CrawlkitError, QueueFull, QueueUnavailable, UsageError
 from crawlkit.message_queue.memory import MAX_DEATHS
 from crawlkit.message_queue.redis import RedisBroker
 from crawlkit.message_queue.redis_greeting import meaning
@@ -488,7 +488,7 @@ def refused(url: str) -> str:
 
 
 def test_nobody_there():
-    assert "no Redis answers at redis://127.0.0.1" in refused(f"redis://:geheim@127.0.0.1:{free_port()}/0")
+    assert "(Connection refused): start it" in refused(f"redis://:geheim@127.0.0.1:{free_port()}/0")
     assert "the name no-such-host.invalid does not resolve" in refused("redis://no-such-host.invalid")
     assert "no Redis answers at /no/such.sock" in refused("redis+unix:///no/such.sock")
 
@@ -509,7 +509,7 @@ def test_what_an_old_redis_answers():
     said = meaning(
         parse_redis_url("redis://:geheim@db/0"), "ERR unknown command `HELLO`, with args beginning with: `3`"
     )
-    assert isinstance(said, QueueUnavailable)
+    assert isinstance(said, UsageError)
     assert "is too old" in str(said)
     assert "6.2 or newer" in str(said)
 
