@@ -18,7 +18,7 @@ def names(group: str) -> list[str]:
     return sorted({found.name for found in entry_points(group=group)})
 
 
-def connect(group: str, scheme: str, url: str, /, **options: Any) -> Any | None:
+def connect(group: str, scheme: str, url: object, /, **options: Any) -> Any | None:
     """What the plug-in for ``scheme`` makes of ``url``; None when no package brings one.
 
     Raises :class:`UsageError` that names the package when it does not load, or fails with something else than an error

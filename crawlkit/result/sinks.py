@@ -6,10 +6,10 @@ the sink has them is durable after :meth:`Sink.write` returned. A crash in betwe
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from crawlkit.libs import plugins
 from crawlkit.libs.errors import UsageError
 from crawlkit.libs.result_values import load_result
 from crawlkit.libs.rows import ResultRow
@@ -84,25 +84,11 @@ def open_sink(url: SinkURL) -> Sink:
         from crawlkit.result.file_sink import FileSink
 
         return FileSink(url)
-    entry = _entry_point(url)
-    try:
-        sink = entry.load()(url)
-    except UsageError:
-        raise
-    except Exception as error:  # somebody else's module: whatever it raises is said in one line
-        raise UsageError(f"sink {url.shown}: {type(error).__name__}: {error}") from error
-    if not callable(getattr(sink, "write", None)):
-        raise UsageError(f"sink {url.shown}: {type(sink).__name__} has no method write(batch)")
-    return sink  # type: ignore[no-any-return]
-
-
-def _entry_point(url: SinkURL) -> importlib.metadata.EntryPoint:
-    found = importlib.metadata.entry_points(group=GROUP)
-    entry = next((entry for entry in found if entry.name == url.format), None)
-    if entry is None:
-        known = ", ".join(dict.fromkeys([*FILES, *sorted(found.names)]))
-        raise UsageError(f"sink {url.shown}: there is no sink {url.format}; there are {known}")
-    return entry
+    sink: Sink | None = plugins.connect(GROUP, url.format, url)
+    if sink is None:
+        raise _unknown(url)
+    plugins.check(sink, ("write",), GROUP, url.format)
+    return sink
 
 
 def limits_of(sink: Sink, url: SinkURL) -> Limits:
@@ -115,5 +101,10 @@ def check_sink(url: SinkURL) -> None:
     """Raises :class:`UsageError` for one that cannot be opened here. Of somebody else's, only its name is looked up."""
     if url.format in FILES:
         open_sink(url)
-    else:
-        _entry_point(url)
+    elif url.format not in plugins.names(GROUP):
+        raise _unknown(url)
+
+
+def _unknown(url: SinkURL) -> UsageError:
+    known = ", ".join([*FILES, *plugins.names(GROUP)])
+    return UsageError(f"sink {url.shown}: there is no sink {url.format}; there are {known}")
