@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
+from crawlkit import wiring
+from crawlkit.settings import Settings
 from crawlkit.webui.accounts import Accounts
 from crawlkit.webui.api import rooms
 from crawlkit.webui.api.registry import PREFIX
@@ -96,6 +98,9 @@ def routes(running: Running) -> Iterator[tuple[str, str]]:
 
 def add_users(running: Running) -> Running:
     """An admin, an editor and a viewer."""
-    for name, role in (("ada", "admin"), ("bob", "editor"), ("eve", "viewer")):
-        accounts_of(running).add_user(ME, name, f"password of {name}", role)
+    settings = Settings(data_path=running.data_path)
+    with wiring.open_stores(settings, ()) as stores:
+        accounts = running.server.gatekeeper.accounts if running.server else wiring.accounts(settings, stores)
+        for name, role in (("ada", "admin"), ("bob", "editor"), ("eve", "viewer")):
+            accounts.add_user(ME, name, f"password of {name}", role)
     return running

@@ -14,6 +14,7 @@ from crawlkit import wiring
 from crawlkit.cli import cli
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.settings import Settings
+from tests.webui.access import add_users
 from tests.webui.servers import Client, Running, everything, until
 
 SCRIPT = """
@@ -43,6 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             put(ProjectRow("held", group="beta", status="RUNNING", script=SCRIPT % 1, rate=5, burst=9, rate_set=True))
             put(ProjectRow("plain", group="", status="TODO", script=SCRIPT % 1))
             put(ProjectRow("doomed", group="beta", status="STOP", script=SCRIPT % 1))
+        add_users(running)
         scheduler = wiring.control_client(Settings(data_path=running.data_path))
         scheduler.update_project()
         until(lambda: len(scheduler.dashboard()["projects"]) == 4)
@@ -320,11 +322,10 @@ def test_axe_finds_nothing_serious(new_page: Any, site: Running, api: Client, pa
 
 
 def test_a_viewer_sees_and_changes_nothing(site: Running, api: Client, new_page: Any) -> None:
-    api.api("POST", "/users", {"name": "vera", "password": "a long enough word", "role": "viewer"})
     page = new_page(site, enter=False, watch=False)
     page.goto(site.url + "/login")
-    page.locator('[name="name"]').fill("vera")
-    page.locator('[name="password"]').fill("a long enough word")
+    page.locator('[name="name"]').fill("eve")
+    page.locator('[name="password"]').fill("password of eve")
     page.keyboard.press("Enter")
     page.wait_for_selector("#projects tbody tr")
     assert page.locator(".editable").count() == 0
