@@ -206,8 +206,13 @@ class Store:
         place = self._at(name)
         self._make_folder(place)
         if not self._has_folders:
-            with self._fs.open(place, "wb") as target:
+            target = self._fs.open(place, "wb")
+            try:
                 yield target
+            except BaseException:
+                _give_up(target)
+                raise
+            target.close()
             return
         draft = f"{place.rpartition('/')[0]}/.crawlkit-{beginning}{uuid.uuid4().hex}.tmp"
         try:
@@ -323,6 +328,14 @@ class Store:
         with self._writing(name) as target:
             for piece in pieces:
                 self._read(piece, target.write)
+
+
+def _give_up(target: Any) -> None:
+    """Ends a half-written object without showing it: closing it would."""
+    with contextlib.suppress(Exception):
+        target.discard()
+    with contextlib.suppress(AttributeError):
+        target.closed = True  # else it is closed, and shown, when it is collected
 
 
 def _mergeable(sizes: Sequence[int]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import io
 import os
 import sys
 import threading
@@ -33,6 +35,27 @@ def test_an_object_is_put_replaced_and_removed(store: Store) -> None:
 def test_an_object_is_created_once(store: Store) -> None:
     assert [store.create("locks/one", data) for data in (b"mine", b"yours")] == [True, False]
     assert store.get("locks/one") == b"mine"
+
+
+class Broken(io.BytesIO):
+    """Gives one piece, then fails as a disk does."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise OSError(5, "the disk is broken")
+        return super().read(1000)
+
+
+@pytest.mark.parametrize("kind", ["s3", "file"])
+def test_what_fails_half_way_is_not_shown(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    store = Store(request.getfixturevalue("s3_url") if kind == "s3" else f"file://{tmp_path}/files")
+    store.put("p/kept", b"old")
+    for name in ("p/new", "p/kept"):
+        with pytest.raises((OSError, StoreUnavailable), match="disk is broken"):
+            store.upload(Broken(b"x" * 5000), name)
+    gc.collect()
+    assert store.names("p") == ["kept"]
+    assert store.get("p/kept") == b"old"
 
 
 def test_names_that_are_no_patterns(store: Store) -> None:
