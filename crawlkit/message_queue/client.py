@@ -234,6 +234,8 @@ class QueueClient:
         except BaseException:
             connection.close()
             raise
+        if connection.closed:  # before anything here would have been told
+            raise OSError("it hung up after the greeting")
         self.generation += 1
         self._epoch = welcome.epoch
         self._connection = connection

@@ -322,6 +322,45 @@ def test_a_server_that_comes_back_with_another_key_is_said_once(caplog):
     run(scene)
 
 
+def test_a_server_that_dies_right_after_its_welcome_is_tried_again():
+    """The end comes together with the welcome, before the client has taken the connection as its own."""
+
+    async def scene():
+        url = url_of()
+        greeted = 0
+
+        async def dying(reader, writer):
+            nonlocal greeted
+            nonce = b"n" * wire.NONCE
+            writer.write(wire.frame(wire.Challenge(wire.PROTOCOL, nonce)))
+            (length,) = struct.unpack(">I", await reader.readexactly(4))
+            hello = wire.read_to_server(await reader.readexactly(length))
+            assert isinstance(hello, wire.Hello)
+            proof = wire.proof(KEY.encode(), b"server", nonce, hello.nonce)
+            writer.write(wire.frame(wire.Welcome("e" * 32, proof)))
+            writer.close()
+            greeted += 1
+
+        first = ManagerServer(url)
+        await first.start()
+        broker = ManagerBroker(url)
+        await broker.connect()
+        old = await broker.epoch()
+        await first.close()
+        other = await asyncio.start_server(dying, "127.0.0.1", address_of(url).port)
+        await until(lambda: greeted >= 2)
+        other.close()
+        await other.wait_closed()
+        second = ManagerServer(url)
+        await second.start()
+        await broker.queue("q").put_many([b"x"], 10)
+        assert await broker.epoch() not in (old, "e" * 32)
+        await broker.close()
+        await second.close()
+
+    run(scene)
+
+
 # A host that vanishes.
 
 
