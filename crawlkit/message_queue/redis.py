@@ -117,7 +117,7 @@ class RedisBroker:
                 await self._beat(deadline - loop.time())
                 return self._epoch
             except LostError:
-                continue
+                await asyncio.sleep(0)
 
     async def flows(self) -> dict[str, QueueFlow]:
         """What every queue under the prefix holds, may hold and was given."""
@@ -205,7 +205,7 @@ class RedisBroker:
             try:
                 return await asyncio.wait_for(asked, max(0.01, deadline - loop.time()))
             except LostError:
-                continue
+                await asyncio.sleep(0)
             except TimeoutError:
                 raise self.unavailable() from None
             except ReplyError as error:
@@ -286,6 +286,8 @@ class RedisBroker:
         except BaseException:
             connection.abort("given up")
             raise
+        if connection.lost:  # the reply and the end came together: its end was told to nobody
+            raise OSError("it hung up after the greeting")
         connection.on_lost = self._lost
         connection.on_push = self._push
         self._connection = connection

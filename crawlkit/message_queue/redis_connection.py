@@ -62,6 +62,11 @@ class RedisConnection(asyncio.BufferedProtocol):
         self._lost = False
         self._reason = ""
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended: perhaps in the callback that brought the last reply."""
+        return self._lost
+
     def send(self, on_reply: OnReply, *words: Word) -> None:
         """Sends a command. ``on_reply`` gets the reply, a ``ReplyError`` or a :class:`LostError`, as a value."""
         if self._lost:

@@ -177,6 +177,7 @@ class RedisQueue:
                     return self.room()
                 await _until(waiter, deadline)
             except LostError:
+                await asyncio.sleep(0)
                 continue
             except TimeoutError:
                 return self.room()
@@ -283,6 +284,7 @@ class RedisQueue:
                 with contextlib.suppress(TimeoutError):
                     await _until(waiter, deadline)
             except LostError:
+                await asyncio.sleep(0)
                 continue
             except TimeoutError:
                 raise broker.unavailable() from None
@@ -355,6 +357,7 @@ class RedisQueue:
         except TimeoutError:
             return []
         except LostError:
+            await asyncio.sleep(0)
             return None
         except ReplyError as error:
             raise broker.refusal(error) from None

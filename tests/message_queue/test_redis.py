@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -545,6 +546,53 @@ def test_tls_and_sockets(tmp_path):
         assert "certificate that is not trusted" in refused(f"rediss://127.0.0.1:{port}/0")
         assert "a port without TLS wants redis://" in refused(f"rediss://127.0.0.1:{server.port}/0?{ca}")
         assert "a port with TLS wants rediss://" in refused(f"redis://127.0.0.1:{port}/0")
+
+
+def test_a_server_that_hangs_up_in_one_breath_with_its_greeting(tmp_path):
+    """Over TLS the reply and the end come in one callback: that connection is dead before it is used."""
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    made = 0
+
+    async def scene(url: str) -> None:
+        real = parse_redis_url(url)
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal made
+            made += 1
+            cuts, greeted = made == 1, asyncio.Event()
+            back, there = await asyncio.open_connection(*real.hosts[0])
+
+            async def answers() -> None:
+                while data := await back.read(2**16):
+                    writer.write(data)
+                    if cuts and greeted.is_set():
+                        break
+                writer.close()
+
+            answering = asyncio.create_task(answers())
+            while data := await reader.read(2**16):
+                if b"SUBSCRIBE" in data:  # goes out together with the greeting
+                    greeted.set()
+                there.write(data)
+            there.close()
+            await answering
+
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0, ssl=tls)
+        port = server.sockets[0].getsockname()[1]
+        place = f"127.0.0.1:{port}/{real.db}?prefix={real.prefix}&ssl_ca_certs={tmp_path / 'ca.pem'}"
+        async with connected(f"rediss://{place}") as broker:
+            assert made == 2
+            assert broker._connection is not None
+            assert not broker._connection.lost
+            await broker.queue("q").put_many([b"1"], 5)
+            assert await bodies_of(broker.queue("q")) == [b"1"]
+        server.close()
+
+    with redis_space() as url:
+        play(scene(url))
 
 
 def test_a_user_of_the_access_lists_needs_what_the_docs_say(tmp_path):
