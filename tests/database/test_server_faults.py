@@ -266,3 +266,61 @@ def test_a_row_that_the_server_would_not_take(server: OwnDatabase, store: TaskSt
     assert row is not None
     assert row.save is not None
     assert len(row.save) == 20_000_002
+
+
+STANDING = """
+import sys
+from crawlkit.database.base import Writes
+from crawlkit.database.registry import connect_taskdb
+from crawlkit.database.sqlalchemy import mariadb, postgresql
+from crawlkit.libs.errors import NotOwner, StoreUnavailable
+postgresql.ABANDONED = mariadb.ABANDONED = 1
+store = connect_taskdb(sys.argv[1])
+assert store.own("frozen", 0) is None
+writes = Writes(state={("p", "late"): "1"})
+try:
+    with store._database.write() as connection:
+        if sys.argv[2] == "wrote":
+            connection.exec_driver_sql("INSERT INTO state (project, name, text) VALUES ('p', 'half', '1')")
+        print("in it", flush=True)
+        sys.stdin.readline()
+        connection.exec_driver_sql("SELECT 1")
+except StoreUnavailable as error:
+    print("unavailable:", error, flush=True)
+try:
+    store.commit(writes)
+except NotOwner as error:
+    print("not owner:", error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("did", ["locked", "wrote"])
+def test_one_that_stands_still_in_a_transaction_holds_nobody_up(store: TaskStore, url: str, did: str) -> None:
+    words = [sys.executable, "-c", STANDING, url, did]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "in it\n"
+            child.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            assert store.own("next", 60) is None
+            assert time.monotonic() - began < 4
+            child.send_signal(signal.SIGCONT)
+            said = child.communicate("\n", 30)[0].splitlines()
+        finally:
+            child.kill()
+    assert [line.partition(":")[0] for line in said] == ["unavailable", "not owner"], said
+    assert "next has it now" in said[1]
+    assert store.state() == {}
+
+
+def test_a_snapshot_may_stand_as_long_as_its_reader_likes(server: OwnDatabase, store: TaskStore) -> None:
+    database = store._database  # type: ignore[attr-defined]
+    asked = "SELECT current_setting('idle_in_transaction_session_timeout')"
+    if isinstance(server, OwnMariaDB):
+        asked = "SELECT @@idle_transaction_timeout"
+    for _ in range(2):
+        with database.read() as connection:
+            assert connection.exec_driver_sql(asked).scalar() in (10, "10s")
+        with database.read(snapshot=True) as connection:
+            assert connection.exec_driver_sql(asked).scalar() in (0, "0")

@@ -83,11 +83,12 @@ class Database:
             if not snapshot:
                 yield connection
                 return
-            self._begin_snapshot(connection)
             try:
+                self._begin_snapshot(connection)
                 yield connection
             finally:
                 connection.rollback()
+                self._snapshot_ended(connection)
 
     def now(self, connection: Connection) -> float:
         """Unix time by the clock that all who use this database share."""
@@ -100,7 +101,11 @@ class Database:
         """Undoes what ``wait`` changed in :meth:`_begin`."""
 
     def _begin_snapshot(self, connection: Connection) -> None:
+        """It holds nobody up, so it may last as long as its reader likes."""
         raise NotImplementedError
+
+    def _snapshot_ended(self, connection: Connection) -> None:
+        """Undoes what :meth:`_begin_snapshot` changed of the connection."""
 
     @contextmanager
     def translated(self) -> Iterator[None]:

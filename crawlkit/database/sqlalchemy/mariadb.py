@@ -15,12 +15,11 @@ from sqlalchemy.engine import Connection, Engine
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import ServerURL
 from crawlkit.database.sqlalchemy.engine import Conflict, Database, version_table
-from crawlkit.database.sqlalchemy.servers import CONNECT_TIMEOUT, server_engine, watch
+from crawlkit.database.sqlalchemy.servers import ABANDONED, CONNECT_TIMEOUT, server_engine, watch
 from crawlkit.libs.errors import StoreUnavailable, UsageError
 
 TOO_LARGE = 1153  # the server's own number for it
 UNKNOWN_DATABASE = 1049
-ABANDONED = 10  # seconds after which a transaction that nobody goes on with is ended by the server
 _CONFLICTS = (1213, 1020)  # deadlock, record changed since last read
 _MODE = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
 _WORDS = {
@@ -91,8 +90,17 @@ class MariaDatabase(Database):
         connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {max(1, int(self._busy_timeout))}")
 
     def _begin_snapshot(self, connection: Connection) -> None:
+        self._let_stand(connection, 0)
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+
+    def _snapshot_ended(self, connection: Connection) -> None:
+        self._let_stand(connection, ABANDONED)
+
+    def _let_stand(self, connection: Connection, seconds: int) -> None:
+        """How long a transaction may wait for its next statement; MySQL, which is not asked, waits for ever."""
+        if getattr(connection.dialect, "is_mariadb", False) and not self.read_only and not connection.invalidated:
+            connection.exec_driver_sql(f"SET SESSION idle_transaction_timeout = {seconds}")
 
     @contextmanager
     def migration(self, wait: float) -> Iterator[Connection]:
@@ -225,9 +233,10 @@ def _set_up(connection: _Connection, read_only: bool, busy_timeout: float) -> No
         cursor.execute("SELECT @@max_allowed_packet, @@version")
         largest, version = cursor.fetchone()
         connection.largest = int(largest)
-        if "MariaDB" in version:
-            # One that was cut off in the middle of a transaction holds its locks until the server ends it.
-            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {ABANDONED}")
+        if "MariaDB" in version and not read_only:
+            # One that was cut off or stands still in the middle of a transaction holds its locks until the server ends
+            # it. The time for those that write does not hold for one that only has its lock so far.
+            cursor.execute(f"SET SESSION idle_transaction_timeout = {ABANDONED}")
 
 
 def _socket_of(connection: Any) -> int:

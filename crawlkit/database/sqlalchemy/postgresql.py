@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import ServerURL
 from crawlkit.database.sqlalchemy.engine import Conflict, Database
-from crawlkit.database.sqlalchemy.servers import CONNECT_TIMEOUT, UNHEARD, server_engine
+from crawlkit.database.sqlalchemy.servers import ABANDONED, CONNECT_TIMEOUT, UNHEARD, server_engine
 from crawlkit.database.sqlalchemy.tables import HEADS
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable
 
@@ -25,6 +25,7 @@ _WORDS = {
     "53200": "the server is out of memory",
     "53300": "the server has too many connections: raise its max_connections",
     "25006": "the server is read-only, perhaps a standby: name the primary in the URL",
+    "25P03": f"this process stood still for over {ABANDONED} s in a transaction: nothing of that was kept",
     "55P03": "another process holds its lock for too long",
     "42501": "the user may not do this: GRANT it the rights, or make it the owner of the database",
     "58": "the server fails to read or write its files: look at its log",
@@ -64,7 +65,8 @@ class PostgresDatabase(Database):
         connection.exec_driver_sql(begin)  # in one message, without values
 
     def _begin_snapshot(self, connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        connection.exec_driver_sql(f"{begin}; SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
         code = str(getattr(error, "sqlstate", "") or "")
@@ -127,6 +129,8 @@ def _setup(read_only: bool, durable: bool, busy_timeout: float) -> bytes:
         f"SET tcp_keepalives_count = {UNHEARD - 3}",
         f"SET tcp_user_timeout = {UNHEARD * 1000}",
     ]
+    # Also one whose client is there, but stands still: else nobody could write until it goes on.
+    orders.append(f"SET idle_in_transaction_session_timeout = {0 if read_only else ABANDONED * 1000}")
     if read_only:
         orders.append("SET default_transaction_read_only = on")
     elif durable:

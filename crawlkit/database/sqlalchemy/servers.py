@@ -19,6 +19,7 @@ from crawlkit.libs.errors import UsageError
 
 CONNECT_TIMEOUT = 3.0  # seconds
 UNHEARD = 5  # seconds after which a server that answers nothing at all is given up
+ABANDONED = 10  # seconds after which a transaction that nobody goes on with is ended by the server, with its locks
 POOL, OVERFLOW = 2, 14  # connections a store keeps, and those it opens beside them for a while
 
 
