@@ -41,7 +41,9 @@ def secret_key(path: Path, given: str | None = None, *, make: bool = False) -> s
     :class:`UsageError` in words.
     """
     if given:
-        return given
+        from crawlkit.libs.secrets import checked
+
+        return checked(given)
     file = path / SECRET_KEY
     try:
         if make and not file.exists():

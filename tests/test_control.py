@@ -166,3 +166,30 @@ def test_a_project_is_not_removed_under_a_scheduler_elsewhere(
     assert "runs on another and answers there only" in capsys.readouterr().err
     say(host(tmp_path, "elsewhere"), None)
     assert run([*at, "project", "rm", "p", "--yes"]) == 0
+
+
+def test_another_secret_key_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    def ask(settings: Settings) -> None:
+        for name in ("fetcher", "processor"):
+            wiring.check_protocol(settings, name)
+            wiring.check_protocol(host(tmp_path, "elsewhere", None), name)  # it opens no setting, and says so
+            with pytest.raises(UsageError, match=f"{name}: the secret key here is not that of the scheduler"):
+                wiring.check_protocol(host(tmp_path, "elsewhere", SECRET.replace("u", "v")), name)
+        wiring.check_secret_key(settings, "project shop")
+        for other in (None, SECRET.replace("u", "v")):  # what they sealed nobody would open
+            with pytest.raises(UsageError, match="project shop: the secret key here is not that of the scheduler"):
+                wiring.check_secret_key(host(tmp_path, "elsewhere", other), "project shop")
+
+    with_scheduler(tmp_path, ask)
+
+
+def test_the_scheduler_of_another_taskdb_is_not_asked(tmp_path: Path) -> None:
+    other = Settings(data_path=tmp_path / "scheduler", taskdb=f"sqlite:///{tmp_path}/other.db", secret_key=SECRET)
+
+    def ask(_: Settings) -> None:
+        assert (other.data_path / "scheduler.json").exists()
+        with pytest.raises(ServiceUnreachable, match="no scheduler has said in the taskdb where it is"):
+            wiring.control_client(other)
+        assert wiring.control_client(host(tmp_path, "scheduler")).size() == 0
+
+    with_scheduler(tmp_path, ask)

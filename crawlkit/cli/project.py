@@ -353,6 +353,7 @@ def set_setting(
         if old is None and len(known) >= MAX_SETTINGS:
             raise UsageError(f"project {name} has {len(known)} settings already; put some into one, as JSON")
         secret = secret if secret is not None else (old is None or old.secret)
+        wiring.check_secret_key(settings, f"project {name}")
         box = wiring.secret_box(settings, make=not known)
         if box is None:
             raise UsageError(f"project {name} has settings, but {wiring.NO_KEY}")

@@ -14,6 +14,7 @@ from crawlkit.libs.messages import VERSION
 from crawlkit.libs.rows import NodeRow
 
 PROTOCOL = ("", "protocol")  # in the state of the taskdb: JSON {"version": of messages, "crawlkit": of the package}
+SECRET = ("", "secret")  # fingerprint of the secret key of the scheduler's host
 DRAINED = ("", "drained")  # "1": nothing is to be done in any project that runs
 RECENT = 60.0  # seconds for which a node that was heard may still be there
 
@@ -25,6 +26,15 @@ def check_component(said: str | None, name: str) -> None:
         raise UsageError(
             f"{name}: this is crawlkit {__version__} with message version {VERSION}, the scheduler is crawlkit"
             f" {package} with message version {version}: run the same crawlkit on both, see docs/upgrades.md"
+        )
+
+
+def check_secret(said: str | None, mine: str | None, name: str) -> None:
+    """Raises :class:`UsageError` when the secret key is not that of the scheduler, by their fingerprints."""
+    if said is not None and mine is not None and said != mine:
+        raise UsageError(
+            f"{name}: the secret key here is not that of the scheduler: give every host the same CRAWLKIT_SECRET_KEY,"
+            " or copy the file secret.key of the scheduler's data path"
         )
 
 

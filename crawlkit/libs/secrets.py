@@ -5,11 +5,15 @@ Pure: where the key comes from and where the text goes is for others to say. Not
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 
 from crawlkit.libs.errors import UsageError, WrongKey
 
-LOOKS = "44 characters of URL-safe base64, as `crawlkit project set` makes them"
+MIN_SECRET = 16  # characters
+SAMPLE = "change-me"
 
 
 def new_key() -> str:
@@ -19,6 +23,32 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
+def checked(secret: str) -> str:
+    """``secret`` without blanks round it; raises :class:`UsageError`, which does not show it, when it is too easy."""
+    secret = secret.strip()
+    if len(secret) < MIN_SECRET or SAMPLE in secret.lower():
+        raise UsageError(
+            f"the secret key is too easy to guess: give {MIN_SECRET} characters or more, the same on every host;"
+            " `openssl rand -hex 32` makes a good one"
+        )
+    return secret
+
+
+def fingerprint(secret: str) -> str:
+    """Tells one secret from another, and nothing of it."""
+    return hmac.digest(secret.encode(), b"crawlkit secret key", hashlib.sha256).hex()[:16]
+
+
+def _fernet_key(secret: str) -> bytes:
+    """Those that :func:`new_key` makes are used as they are, every other text by its digest."""
+    with_digest = base64.urlsafe_b64encode(hmac.digest(secret.encode(), b"crawlkit settings", hashlib.sha256))
+    try:
+        made = len(secret) == 44 and len(base64.urlsafe_b64decode(secret)) == 32
+    except ValueError:
+        made = False
+    return secret.encode() if made else with_digest
+
+
 class SecretBox:
     """Seals and opens values with one key. A value opens only as the setting it was sealed for."""
 
@@ -26,10 +56,7 @@ class SecretBox:
         """Raises :class:`UsageError` when ``key`` is no key; the message does not show it."""
         from cryptography.fernet import Fernet
 
-        try:
-            self._fernet = Fernet(key.strip().encode("ascii"))
-        except (ValueError, UnicodeEncodeError):
-            raise UsageError(f"the secret key is no key: expected {LOOKS}") from None
+        self._fernet = Fernet(_fernet_key(checked(key)))
 
     def seal(self, project: str, name: str, value: str) -> str:
         """``value`` encrypted, as ASCII text; different each time."""

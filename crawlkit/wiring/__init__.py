@@ -26,7 +26,7 @@ from crawlkit.wiring.process import (
     unsealer,
     user_environment,
 )
-from crawlkit.wiring.protocol import check_protocol
+from crawlkit.wiring.protocol import check_protocol, check_secret_key
 from crawlkit.wiring.services import (
     broker,
     build_fetcher,
@@ -76,6 +76,7 @@ __all__ = [
     "build_sinks",
     "build_webui",
     "check_protocol",
+    "check_secret_key",
     "clock",
     "connect_stores",
     "control_client",

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from crawlkit import datapath
 from crawlkit.libs.errors import ServiceUnreachable, StoreError, UsageError
 from crawlkit.settings import Settings
+from crawlkit.wiring.process import secret_fingerprint
 from crawlkit.wiring.stores import open_store
 
 if TYPE_CHECKING:
@@ -81,16 +82,14 @@ def _named(settings: Settings, rpc: str, timeout: float) -> ControlClient:
 def _found(settings: Settings, timeout: float) -> ControlClient:
     from crawlkit.scheduler.control import ControlClient
 
-    try:
-        client = ControlClient.at(settings.data_path, timeout)
-        if not settings.is_here("taskdb"):
-            client.size()
-    except ServiceUnreachable:
-        if settings.is_here("taskdb"):
-            raise
-    else:
-        return client
+    if settings.is_here("taskdb"):
+        return ControlClient.at(settings.data_path, timeout)
     place = where_in_taskdb(settings)
+    with suppress(ServiceUnreachable):
+        client = ControlClient.at(settings.data_path, timeout)
+        if place is not None and _is_same(client.url, place):  # else it is that of another taskdb
+            client.size()
+            return client
     if place is None:
         raise ServiceUnreachable(
             "no scheduler has said in the taskdb where it is: start one with the same database (`crawlkit all`, or"
@@ -112,6 +111,10 @@ def _found(settings: Settings, timeout: float) -> ControlClient:
         f"the taskdb says that it is there, on {place.host}; start it there, or let the network through"
     )
     return client
+
+
+def _is_same(url: str, place: Place) -> bool:
+    return place.host == socket.gethostname() and urlsplit(url).port == urlsplit(place.url).port
 
 
 def where_in_taskdb(settings: Settings) -> Place | None:
@@ -136,10 +139,11 @@ def where_in_taskdb(settings: Settings) -> Place | None:
 def published(settings: Settings, taskdb: TaskStore, control: ControlServer, url: str) -> Iterator[None]:
     """While it lasts, commands and the UI find this scheduler: in the data path, and by the taskdb at ``url``."""
     from crawlkit.database.base import Writes
+    from crawlkit.libs.protocol import SECRET
 
     control.publish(settings.data_path)
     said = json.dumps({"url": url, "host": socket.gethostname()})
-    taskdb.commit(Writes(state={ENTRY: said}))
+    taskdb.commit(Writes(state={ENTRY: said, SECRET: secret_fingerprint(settings)}))
     try:
         yield
     finally:

@@ -68,6 +68,14 @@ def secret_box(settings: Settings, *, make: bool = False) -> SecretBox | None:
     return SecretBox(key) if key is not None else None
 
 
+def secret_fingerprint(settings: Settings) -> str | None:
+    """Of the secret key; ``None`` without one."""
+    from crawlkit.libs.secrets import fingerprint
+
+    key = datapath.secret_key(settings.data_path, settings.secret_key)
+    return fingerprint(key) if key is not None else None
+
+
 def unsealer(settings: Settings) -> Callable[[str, str, str], str]:
     """Opens settings of projects. The key is looked for when the first one is opened; most runs have none."""
     box: list[SecretBox] = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.settings import Settings
-from crawlkit.wiring.process import clock
+from crawlkit.wiring.process import clock, secret_fingerprint
 from crawlkit.wiring.stores import open_store
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def check_protocol(settings: Settings, name: str) -> None:
 
     A taskdb that is not there says nothing: whoever needs it waits for it, or says so.
     """
-    from crawlkit.libs.protocol import PROTOCOL, check_component, check_scheduler
+    from crawlkit.libs.protocol import PROTOCOL, SECRET, check_component, check_scheduler, check_secret
 
     if settings.is_here("taskdb") and not (settings.data_path / "task.db").exists():
         return
@@ -32,6 +32,26 @@ def check_protocol(settings: Settings, name: str) -> None:
             check_scheduler(said, taskdb.nodes(), clock().time())
         else:
             check_component(said, name)
+            check_secret(taskdb.state_of(*SECRET), secret_fingerprint(settings), name)
+    except StoreUnavailable:
+        return
+    finally:
+        taskdb.close()
+
+
+def check_secret_key(settings: Settings, name: str) -> None:
+    """Raises :class:`UsageError` when the secret key here is another than the scheduler's. ``name``: who needs it."""
+    from crawlkit.libs.protocol import SECRET, check_secret
+
+    if settings.is_here("taskdb"):
+        return  # the key lies beside it
+    mine = secret_fingerprint(settings) or ""
+    try:
+        taskdb: TaskStore = open_store(settings, "taskdb", create=False)
+    except StoreUnavailable:
+        return
+    try:
+        check_secret(taskdb.state_of(*SECRET), mine, name)
     except StoreUnavailable:
         return
     finally:

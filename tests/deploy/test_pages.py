@@ -27,7 +27,9 @@ def commands(page: str) -> list[list[str]]:
 
 def settings() -> JSONDict:
     lines = [line for block in blocks("several-machines", "ini") for line in block.splitlines()]
-    return {f"{number} {line.split('=', 1)[0]}": line.split("=", 1)[1] for number, line in enumerate(lines)}
+    return {
+        f"{number} {line.split('=', 1)[0]}": shlex.split(line.split("=", 1)[1])[0] for number, line in enumerate(lines)
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)

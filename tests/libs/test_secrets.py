@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from crawlkit.libs.errors import UsageError, WrongKey
-from crawlkit.libs.secrets import SecretBox, new_key
+from crawlkit.libs.secrets import SecretBox, fingerprint, new_key
 
 KEY = new_key()
 BOX = SecretBox(KEY)
@@ -42,10 +42,20 @@ def test_a_value_opens_only_where_it_was_sealed_for(project: str, name: str) -> 
         BOX.open(project, name, BOX.seal("shop", "key", "value"))
 
 
-@pytest.mark.parametrize(
-    "key", ["", "hello", "x" * 44, "ключ", KEY[:-2]], ids=["empty", "word", "x", "letters", "short"]
-)
+@pytest.mark.parametrize("key", ["", "hello", "   ", "x" * 15, "ключ", "change-me-change-me"])
 def test_what_is_no_key(key: str) -> None:
-    with pytest.raises(UsageError, match="the secret key is no key") as caught:
+    with pytest.raises(UsageError, match="the secret key is too easy to guess") as caught:
         SecretBox(key)
-    assert not key or key not in str(caught.value)
+    assert not key.strip() or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["0123456789abcdef" * 4, "x" * 44, "ein Schlüssel aus Wörtern", KEY[:-2]], ids=["hex", "x", "words", "short"]
+)
+def test_any_long_secret_is_a_key_of_its_own(key: str) -> None:
+    sealed = SecretBox(key).seal("shop", "key", "value")
+    assert SecretBox(f" {key}\n").open("shop", "key", sealed) == "value"
+    for other in (KEY, key + "x"):
+        with pytest.raises(WrongKey):
+            SecretBox(other).open("shop", "key", sealed)
+    assert len({fingerprint(one) for one in (KEY, key, key + "x")}) == 3
