@@ -166,7 +166,9 @@ def restore(ctx: click.Context, /, file: str, overwrite: bool, as_json: bool) ->
         from crawlkit.moving.archive import Reader
 
         with targets.read(file) as stream:
-            done = moving.restore(Reader(stream, checked.where), stores, overwrite=overwrite, tell=display.tell)
+            done = moving.restore(
+                Reader(stream, checked.where), stores, overwrite=overwrite, tell=display.tell, verified=checked
+            )
         balanced = _audit(stores)
     if done.secret_key is not None:
         _put_key(settings, done.secret_key)

@@ -26,6 +26,7 @@ class Shape(NamedTuple):
     columns: tuple[str, ...]
     key: tuple[str, ...]  # of these columns; rows come in its order
     large: bool = False  # its rows hold bodies
+    types: tuple[frozenset[type], ...] = ()  # of the values each column takes; none: whatever comes
 
     def key_of(self, row: Row) -> Row:
         """The key's values in a row."""

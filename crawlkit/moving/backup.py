@@ -96,22 +96,19 @@ def check_target(carriers: Mapping[str, Carrier], *, overwrite: bool) -> None:
             )
 
 
-def restore(reader: Reader, stores: Mapping[str, Any], *, overwrite: bool, tell: Tell) -> Restored:
+def restore(
+    reader: Reader, stores: Mapping[str, Any], *, overwrite: bool, tell: Tell, verified: Reader | None = None
+) -> Restored:
     """Fills open stores with an archive that was verified; a scheduler refuses them until it is done.
 
-    Tables that the archive has are emptied before. Raises :class:`UsageError` for a target with data, see
-    :func:`check_target`, and for an archive of another version.
+    ``verified``: a reader that has come to the end of the same archive; what it saw must fit into the stores.
+    All tables are emptied before. Raises :class:`UsageError` for a target with data, see :func:`check_target`, and for
+    an archive of another version or with something that does not fit: then nothing was changed.
     """
     carriers = {kind: carrier_of(stores[kind], kind) for kind in reader.manifest.stores}
     check_target(carriers, overwrite=overwrite)
-    for kind, contents in reader.manifest.stores.items():
-        if contents.version > carriers[kind].version():
-            raise UsageError(
-                f"{reader.where}: its {kind} has schema {contents.version}, which this version does not know: it was"
-                f" written by crawlkit {reader.manifest.crawlkit}; use that one"
-            )
-    for carrier in carriers.values():
-        carrier.set_note(NOTE)
+    _check_fit(reader, carriers, verified)
+    _mark(reader, carriers)
     for carrier in carriers.values():
         for shape in carrier.shapes():
             carrier.clear(shape.name)
@@ -129,6 +126,51 @@ def restore(reader: Reader, stores: Mapping[str, Any], *, overwrite: bool, tell:
     for kind in sorted(carriers, key=KINDS.index, reverse=True):  # the taskdb last
         carriers[kind].set_note(None)
     return done
+
+
+def _check_fit(reader: Reader, carriers: Mapping[str, Carrier], verified: Reader | None) -> None:
+    """Raises :class:`UsageError` for an archive that these stores cannot take."""
+    if verified is not None and verified.manifest != reader.manifest:
+        raise UsageError(f"{reader.where}: changed since it was verified: nothing was changed; try again")
+    for kind, contents in reader.manifest.stores.items():
+        known = carriers[kind].version()
+        if contents.version > known or len(contents.version) != len(known):
+            raise UsageError(
+                f"{reader.where}: its {kind} has schema {contents.version}, which this version does not know: it was"
+                f" written by crawlkit {reader.manifest.crawlkit}; use that one"
+            )
+        shapes = {shape.name: shape for shape in carriers[kind].shapes()}
+        for table, columns in contents.tables.items():
+            shape = shapes.get(table)
+            if shape is None or not set(columns) <= set(shape.columns) or len(set(columns)) != len(columns):
+                raise UsageError(
+                    f"{reader.where}: its {kind} has a table {table[:80]!r} with columns that this version does not"
+                    " know: nothing was changed; use the crawlkit that wrote it"
+                )
+            takes = dict(zip(shape.columns, shape.types, strict=True)) if shape.types else {}
+            seen = verified.types.get(f"{kind}.{table}", []) if verified is not None else []
+            for column, types in zip(columns, seen, strict=False):
+                wrong = types - takes.get(column, types)
+                if wrong:
+                    what = ", ".join(sorted(each.__name__ for each in wrong))
+                    raise UsageError(
+                        f"{reader.where}: {kind}.{table}.{column} cannot hold {what}: nothing was changed; use another"
+                        " archive"
+                    )
+
+
+def _mark(reader: Reader, carriers: Mapping[str, Carrier]) -> None:
+    """Notes that the stores are being filled; not when a store finds that columns are missing."""
+    before = {kind: carrier.note() for kind, carrier in carriers.items()}
+    try:
+        for kind, carrier in carriers.items():
+            carrier.set_note(NOTE)
+            for table, columns in reader.manifest.stores[kind].tables.items():
+                carrier.put(table, columns, [], NOTE)
+    except UsageError:
+        for kind, carrier in carriers.items():
+            carrier.set_note(before[kind])
+        raise
 
 
 def _compare(reader: Reader, carriers: Mapping[str, Carrier]) -> None:
@@ -158,8 +200,11 @@ def _settle(stores: Mapping[str, Any], carriers: Mapping[str, Carrier], done: Re
 
 def _has_blobs(blobdb: Carrier, text: str) -> bool:
     """Whether all that a waiting callback has seen is there."""
-    parked = msgspec.json.decode(text)
-    wanted = {(blob,) for blob in (parked.get("record"), *parked.get("answers", {}).values()) if blob}
+    try:
+        parked = msgspec.json.decode(text)
+        wanted = {(str(blob),) for blob in (parked.get("record"), *parked.get("answers", {}).values()) if blob}
+    except (msgspec.MsgspecError, ValueError, RecursionError, AttributeError):
+        return False  # nothing that a scheduler could go on with
     return len(blobdb.rows("blobs", list(wanted))) == len(wanted)
 
 

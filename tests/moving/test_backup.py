@@ -17,7 +17,7 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.libs.rows import Queue, ResultSet, TaskRow, Writes
 from crawlkit.libs.task import Status
 from crawlkit.moving import backup as moving
-from crawlkit.moving.archive import Reader
+from crawlkit.moving.archive import Contents, Manifest, Reader, Writer
 from crawlkit.settings import Settings
 from crawlkit.wiring.stores import Stores, connect_stores
 from tests.moving.full import KINDS, contents, fill, opened
@@ -172,4 +172,28 @@ def test_an_archive_of_a_newer_version_is_refused(old: Stores, tmp_path: Path) -
     with closing(opened(tmp_path / "new")) as new:
         with pytest.raises(UsageError, match="its taskdb has schema 9999, which this version does not know"):
             moving.restore(reader, new.opened, overwrite=False, tell=ignore)
+        assert carrier_of(new.taskdb, "taskdb").note() is None
+
+
+@pytest.mark.parametrize("wrong", ["text", "version", "table", "column", "missing"])
+def test_an_archive_that_does_not_fit_changes_nothing(wrong: str, tmp_path: Path) -> None:
+    columns = {"column": ("project", "event", "reason", "n", "odd"), "missing": ("project", "event", "reason")}
+    tables = {"odd" if wrong == "table" else "ledger": columns.get(wrong, ("project", "event", "reason", "n"))}
+    row = {"column": ("p", "e", "r", 1, 2), "missing": ("p", "e", "r")}.get(wrong, ("p", "e", "r", 1))
+    row = ("p", "e", "r", "text") if wrong == "text" else row
+    stream = io.BytesIO()
+    with closing(opened(tmp_path / "new")) as new:
+        version = "" if wrong == "version" else carrier_of(new.taskdb, "taskdb").version()
+        writer = Writer(stream, Manifest("1.0", 1.0, {"taskdb": Contents(version, tables)}))
+        writer.rows("taskdb", next(iter(tables)), [row])
+        writer.close()
+        verified = Reader(io.BytesIO(stream.getvalue()), "a")
+        assert sum(1 for _ in verified.chunks()) == 1
+        books = Writes()
+        books.count("mine", "accepted", "", 7)
+        new.taskdb.commit(books)
+        again = Reader(io.BytesIO(stream.getvalue()), "a")
+        with pytest.raises(UsageError, match=r"cannot hold str|has schema|know|needs n"):
+            moving.restore(again, new.opened, overwrite=True, tell=ignore, verified=verified)
+        assert new.taskdb.ledger("mine") == {("mine", "accepted", ""): 7}
         assert carrier_of(new.taskdb, "taskdb").note() is None

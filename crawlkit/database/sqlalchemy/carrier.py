@@ -27,6 +27,10 @@ NOTES = sa.Table(
     sa.Column("note", LongText, nullable=False),
 )
 AT_ONCE = 100  # keys in one query
+_TYPES: dict[type, frozenset[type]] = {  # of a column -> what it takes
+    int: frozenset({int, bool}), bool: frozenset({bool, int}), float: frozenset({float, int}),
+    str: frozenset({str}), bytes: frozenset({bytes}),
+}  # fmt: skip
 OF_A_MOMENT = frozenset({"owners"})  # who has the store now is nothing to carry
 #: Of these the target keeps its own rows too: its open stores find themselves in them. What is carried is one row, the
 #: largest number.
@@ -219,7 +223,10 @@ def shape_of(table: sa.Table) -> Shape:
     """A table's columns and key."""
     large = any(isinstance(column.type, sa.LargeBinary) for column in table.columns)
     columns = tuple(str(column.name) for column in table.columns)  # without SQLAlchemy's marks for quoting
-    return Shape(table.name, columns, tuple(str(column.name) for column in table.primary_key), large)
+    types = tuple(
+        _TYPES[column.type.python_type] | ({type(None)} if column.nullable else set()) for column in table.columns
+    )
+    return Shape(table.name, columns, tuple(str(column.name) for column in table.primary_key), large, types)
 
 
 def _default(column: sa.Column[Any]) -> Any:
