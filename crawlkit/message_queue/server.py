@@ -29,6 +29,7 @@ MAX_QUEUES = 1_000
 GREETING = 5.0  # seconds a client has for its first frame
 BACKLOG = 128
 TELL_AGAIN = 60.0  # seconds until the same refusal is logged again
+TAKE_AGAIN = 1.0  # seconds until the next try when no client can be taken
 MAX_STRANGERS = 128  # connections that have not greeted yet
 
 
@@ -82,14 +83,23 @@ class QueueServer:
                 sock, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:  # no file handles left: the next client comes when some are free
-                log.error("the queue server cannot take a client: %s", error)
+            except OSError as error:
+                # Mostly no file handles are left. The client still knocks: without a pause the loop turns for it alone.
+                words = error.strerror or str(error)
+                self._tell(logging.ERROR, f"cannot take a client ({words}): allow it more open files (ulimit -n)")
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener.fileno())
+                loop.call_later(TAKE_AGAIN, self._take_again, listener)
                 return
             session = _Session(self, sock, f"a client at {peer[0]}" if isinstance(peer, tuple) else "a client")
             self._sessions.add(session)
             self._strangers[session] = None
             if len(self._strangers) > MAX_STRANGERS:
-                next(iter(self._strangers)).refuse("too many come at once", again=True)
+                next(iter(self._strangers)).refuse("too many come at once", again=True, now=True)
+
+    def _take_again(self, listener: socket.socket) -> None:
+        if listener in self._listeners:  # not closed in the meantime
+            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
 
     def _on_change(self, queue: MemoryQueue) -> None:
         if not self._changed:
@@ -104,13 +114,16 @@ class QueueServer:
 
     def tell_refusal(self, words: str) -> None:
         """Logs it, the same once in a while: who is refused tries again and again."""
+        self._tell(logging.WARNING, f"refused {words}")
+
+    def _tell(self, level: int, words: str) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._refusals.get(words, -TELL_AGAIN) < TELL_AGAIN:
             return
         if len(self._refusals) > MAX_STRANGERS:
             self._refusals.clear()
         self._refusals[words] = now
-        log.warning("the queue server refused %s", words)
+        log.log(level, "the queue server %s", words)
 
     def greeted(self, session: _Session) -> None:
         """A session is no stranger any more, or will not become a guest."""
@@ -216,13 +229,16 @@ class _Session:
         self.connection.on_frame = self._frame
         self.connection.send([wire.frame(wire.Welcome(self.server.epoch_id, shown))])
 
-    def refuse(self, words: str, again: bool = False) -> None:
-        """Ends the connection, with a reason. ``again``: another try may help."""
+    def refuse(self, words: str, again: bool = False, now: bool = False) -> None:
+        """Ends the connection, with a reason. ``again``: another try may help. ``now``: its file handle is needed."""
         self._timer.cancel()
         self.server.greeted(self)
         self.server.tell_refusal(f"{self.name}: {words}")
-        self.connection.send([wire.frame(wire.Refused(words, again))])
-        self.connection.close_soon(words)
+        self.connection.send([wire.frame(wire.Refused(words, again))], now)
+        if now:
+            self.connection.close(words)
+        else:
+            self.connection.close_soon(words)
 
     def _lost(self, reason: str) -> None:
         self._timer.cancel()

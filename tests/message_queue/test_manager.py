@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import resource
 import socket
 import struct
 import subprocess
@@ -43,6 +45,23 @@ async def serving(url: str, clients: int = 1) -> AsyncIterator[tuple[ManagerServ
         for broker in brokers:
             await broker.close()
         await served.close()
+
+
+@contextmanager
+def no_file_handles() -> Iterator[None]:
+    """This process can open nothing, until the end of the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for one in taken:
+            os.close(one)
 
 
 # The URL.
@@ -252,7 +271,10 @@ def test_a_crowd_of_strangers_keeps_nobody_out(monkeypatch):
             guest = ManagerBroker(url, name="guest", patience=0)
             await guest.connect()
             assert "guest" in served.clients()
-            await until(lambda: len(served._strangers) <= 8)
+            assert len(served._strangers) <= 8
+            assert len(served._sessions) <= 8 + 1  # who is sent away holds no file handle either
+            said = await asyncio.wait_for(crowd[0][0].read(), 3)
+            assert b"too many come at once" in said
             await guest.close()
             for _, writer in crowd:
                 writer.close()
@@ -271,6 +293,39 @@ def test_noise_is_turned_away_and_the_others_go_on(noise):
             await asyncio.wait_for(reader.read(), 3)
             writer.close()
             await broker.queue("q").put_many([b"x"], 5)
+
+    run(scene)
+
+
+def test_without_file_handles_the_server_waits_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(server, "TAKE_AGAIN", 0.1)
+    tries: list[float] = []
+
+    class Counted(ManagerServer):
+        def _accept(self, listener: socket.socket) -> None:
+            tries.append(asyncio.get_running_loop().time())
+            super()._accept(listener)
+
+    async def scene():
+        url = url_of()
+        served = Counted(url)
+        await served.start()
+        (listener,) = served._listeners
+        with socket.socket() as knocking:
+            with no_file_handles():
+                knocking.connect(("127.0.0.1", served.address.port))
+                await until(lambda: len(tries) >= 4)
+            assert tries[3] - tries[0] >= 0.25  # the loop does not turn for it alone
+            told = [r.getMessage() for r in caplog.records if "cannot take a client" in r.getMessage()]
+            assert told == [
+                "the queue server cannot take a client (Too many open files): allow it more open files (ulimit -n)"
+            ]
+            broker = ManagerBroker(url)
+            await broker.connect()
+            await broker.queue("q").put_many([b"x"], 5)
+            await broker.close()
+        await served.close()
+        served._take_again(listener)  # closed during a pause: it stays closed
 
     run(scene)
 
