@@ -489,3 +489,14 @@ class TestOwn:
         store.commit(one)
         store.commit(one)
         assert store.ledger("p") == {("p", "accepted", ""): 1}
+
+    def test_the_owner_and_who_never_asked_may_remove(self, store: TaskStore) -> None:
+        for owned in (False, True):
+            if owned:
+                assert store.own("n", 60) is None
+            store.commit(writes(insert=[waiting("a", 1)], attempts=[attempt("a", ended=1.0)], ticks=[tick("m", 1)]))
+            assert store.prune_attempts(9.0) == 1
+            assert store.prune_ticks(9.0) == 0
+            assert store.prune_nodes(9.0) == 0
+            assert store.drop_some("p", 10) == 1
+            assert store.drop("p").tasks == 0

@@ -97,9 +97,9 @@ class TaskStore(Protocol):
         """Makes this store the only one that may commit, for ``ttl`` seconds from now; again, to go on being it.
 
         Returns ``None``, or who has it. Nobody else's time must be left, unless it is ``over`` to the last field: who
-        has seen that nobody renews it may take it before. From then on a commit by whoever had it raises
-        :class:`NotOwner`, which is checked in the transaction of the commit. One that was lost does not come back.
-        ``node`` is what people are told. A store that never asks may commit at any time.
+        has seen that nobody renews it may take it before. From then on a commit, a prune and a drop by whoever had it
+        raise :class:`NotOwner`, which is checked in their transaction. One that was lost does not come back.
+        ``node`` is what people are told. A store that never asks may do all that at any time.
         """
 
     def disown(self) -> None:

@@ -301,10 +301,11 @@ class Engine:
         if name is None:
             return
         action = state.actions.pop(name)
+        more = self._drop_chunk(name)  # first: it is refused to one who lost the taskdb to another scheduler
         if not action.named:
             self.projectdb.drop(name)  # a crash may have come between the order and this
             action.named = True
-        if self._drop_chunk(name):
+        if more:
             state.actions[name] = action  # behind the others
             turn.writes.state[name, actions.ENTRY] = actions.text_of(action)
             return

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from crawlkit.libs.errors import NotOwner
 from crawlkit.libs.messages import CronSpec, ProjectInfo
+from crawlkit.libs.rows import Writes
 from crawlkit.libs.task import Schedule, Status, Task
 from crawlkit.scheduler import actions
 from crawlkit.scheduler.settings import EngineSettings
@@ -378,13 +380,25 @@ class TestDrop:
         play.engine.drop("p")
         play.project()
         entry = actions.text_of(actions.Action("drop", play.now))
-        from crawlkit.libs.rows import Writes
-
         play.taskdb.commit(Writes(state={("p", actions.ENTRY): entry}))
         play.start()
         play.turn()
         finish(play)
         assert play.projectdb.get("p") is None
+
+    def test_one_who_lost_the_taskdb_leaves_the_project_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        play = running()
+        entry = actions.text_of(actions.Action("drop", play.now))
+        play.taskdb.commit(Writes(state={("p", actions.ENTRY): entry}))
+        play.start()
+
+        def refuse(project: str, limit: int) -> int:
+            raise NotOwner("another has it now")
+
+        monkeypatch.setattr(play.taskdb, "drop_some", refuse)
+        with pytest.raises(NotOwner):
+            play.turn()
+        assert play.projectdb.get("p") is not None
 
 
 def test_what_comes_back_to_a_restarted_project_is_not_lost() -> None:

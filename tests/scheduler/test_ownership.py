@@ -8,18 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from crawlkit.database.base import Owner, TaskStore
+from crawlkit.database.base import NodeRow, Owner, TaskStore
 from crawlkit.database.registry import connect_taskdb
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import NotOwner, UsageError
+from crawlkit.libs.metrics import MINUTE, MetricRow
 from crawlkit.scheduler import ownership
 from crawlkit.scheduler.ownership import Ownership, name_of_process, process_is_gone
-from tests.database.stores import SQL, url_of, waiting, writes
+from tests.database.stores import SQL, attempt, tick, url_of, waiting, writes
 
 TTL, RENEW = 0.6, 0.1
 
@@ -78,6 +79,38 @@ def test_one_that_says_nothing_is_followed_and_cannot_commit_any_more(stores: li
     with pytest.raises(NotOwner):
         asyncio.run(first.keep())
     assert stores[1].max_seq() == 3
+
+
+def test_one_that_lost_it_removes_nothing_any_more(url: str, stores: list[TaskStore]) -> None:
+    """It stood still before it removed old rows or a project; another scheduler has both by now."""
+    lost, has = stores
+    assert lost.own("lost", 0) is None
+    assert has.own("has", 60) is None
+    kept = writes(
+        insert=[waiting("a", 1)], attempts=[attempt("a", ended=1.0)], ticks=[tick("m", 1), tick("m", 2)],
+        nodes=[NodeRow("n", "fetcher", "h", 1, "1", 1.0, 1.0)], metrics=[MetricRow("p", MINUTE, 60)],
+    )  # fmt: skip
+    kept.count("p", "accepted", "", 1)
+    has.commit(kept)
+    calls: list[Callable[[TaskStore], object]] = [
+        lambda store: store.prune_ticks(9),
+        lambda store: store.prune_nodes(9),
+        lambda store: store.prune_attempts(9),
+        lambda store: store.prune_metrics(MINUTE, 900),
+        lambda store: store.drop_some("p", 10),
+        lambda store: store.drop("p"),
+    ]
+    for call in calls:
+        with pytest.raises(NotOwner, match="has has it now"):
+            call(lost)
+    assert len(has.ticks("p")) == 2
+    assert len(has.attempts("p", "a")) == len(has.nodes()) == len(has.metrics("p", 0, 120)) == 1
+    assert has.books("p").tasks == 1
+    assert has.ledger("p") == {("p", "accepted", ""): 1}
+    assert [call(has) for call in calls[:4]] == [1, 1, 1, 1]
+    never = connect_taskdb(url)
+    assert never.drop("p").tasks == 1
+    never.close()
 
 
 def test_a_patient_one_waits_for_the_end_of_the_other(stores: list[TaskStore]) -> None:

@@ -1,4 +1,4 @@
-"""The row that says who alone may commit to a taskdb, and the check of it within each commit."""
+"""The row that says who alone may commit to a taskdb, and the check of it within each transaction."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from crawlkit.libs.errors import NotOwner
 
 PARTITION = 0  # there is one
 _OWNER = sa.select(*(owners.c[name] for name in Owner.__struct_fields__)).where(owners.c.partition == PARTITION)
+_HOLDER = sa.select(owners.c.holder).where(owners.c.partition == PARTITION)
 
 
 class Ownership:
@@ -60,10 +61,18 @@ class Ownership:
         values = {"number": number, "seq": seq, "mine": self._holder, "holder": self._holder}
         signed = connection.exec_driver_sql(self._sign.sql, tuple(values[name] for name in self._sign.names))
         if signed.rowcount != 1:
-            row = connection.execute(_OWNER).one_or_none()
-            who = "nobody" if row is None else row.node
-            raise NotOwner(f"{self._database.here}: {who} has it now; this scheduler stops and leaves everything to it")
+            raise self._lost(connection)
         return True
+
+    def check(self, connection: Connection) -> None:
+        """Raises :class:`NotOwner` in the transaction of one who had it and lost it; others may do what they like."""
+        if self.taken and connection.execute(_HOLDER).scalar() != self._holder:
+            raise self._lost(connection)
+
+    def _lost(self, connection: Connection) -> NotOwner:
+        row = connection.execute(_OWNER).one_or_none()
+        who = "nobody" if row is None else row.node
+        return NotOwner(f"{self._database.here}: {who} has it now; this scheduler stops and leaves everything to it")
 
     def give_back(self, connection: Connection) -> None:
         """Lets others have it at once."""

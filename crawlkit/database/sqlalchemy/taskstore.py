@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -161,9 +161,16 @@ class SqlTaskStore:
         if len(self._kept) > REMEMBERED:
             del self._kept[next(iter(self._kept))]
 
+    @contextmanager
+    def _housekeeping(self) -> Iterator[Connection]:
+        """A transaction that removes rows: not for one who lost the store to another."""
+        with self._database.write() as connection:
+            self._ownership.check(connection)
+            yield connection
+
     def prune_ticks(self, before: float) -> int:
         pruned = 0
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             for (project, method), newest in _last_ticks(connection).items():
                 old = sa.delete(ticks).where(ticks.c.project == project, ticks.c.method == method)
                 old = old.where(ticks.c.reason != QUEUED)
@@ -174,24 +181,24 @@ class SqlTaskStore:
         key = list(attempts.primary_key)
         old = sa.select(*key).where(attempts.c.ended < before).order_by(attempts.c.ended, *key).limit(limit)
         delete = KeyedDelete(attempts, self._database.engine.dialect)
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             keys = [tuple(row) for row in connection.execute(old)]
             _many(connection)(delete, keys)
         return len(keys)
 
     def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             return metricrows.prune(connection, self._unmetric, width, before, limit)
 
     def drop(self, project: str) -> Books:
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             last = _books(connection, project)
             for table in (tasks, leases, attempts, ticks, state, ledger, metrics):
                 connection.execute(sa.delete(table).where(table.c.project == project))
         return last
 
     def drop_some(self, project: str, limit: int) -> int:
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             return taskdrop.drop_some(connection, self._count, project, limit)
 
     # -- reading
@@ -279,7 +286,7 @@ class SqlTaskStore:
             return [NodeRow(*row) for row in connection.execute(sa.select(nodes).order_by(nodes.c.node))]
 
     def prune_nodes(self, before: float) -> int:
-        with self._database.write() as connection:
+        with self._housekeeping() as connection:
             return connection.execute(sa.delete(nodes).where(nodes.c.seen < before)).rowcount
 
     def attempts(self, project: str, taskid: str, limit: int = 20) -> list[AttemptRow]:
