@@ -80,6 +80,7 @@ class KombuBroker:
         self._thread = ThreadPoolExecutor(1, "kombu")
         self._queues: dict[str, KombuQueue] = {}
         self.generation = 0  # number of the connection
+        self._away = False  # and that was logged
         self.closed = False
 
     def queue(self, name: str) -> KombuQueue:
@@ -129,14 +130,20 @@ class KombuBroker:
             if self.closed:
                 raise QueueUnavailable(f"the connection to {self.where} was closed here")
             try:
-                return await loop.run_in_executor(self._thread, self._ask, question)
+                found = await loop.run_in_executor(self._thread, self._ask, question)
+                if self._away:
+                    self._away = False
+                    log.warning("%s answers again", self.where)
+                return found
             except self._errors as error:
                 words = " ".join(str(error).split()) or type(error).__name__
                 if deadline is not None and loop.time() >= deadline:
                     raise QueueUnavailable(
                         f"{self.where} does not answer ({words}): check the URL and the server"
                     ) from None
-                log.debug("%s: %s", self.where, words)
+                if deadline is None and not self._away:  # who has a time limit is told by the error
+                    self._away = True
+                    log.warning("%s does not answer (%s): waiting until it does", self.where, words)
             await asyncio.sleep(AWAY_PAUSE if deadline is None else max(0.0, min(AWAY_PAUSE, deadline - loop.time())))
 
     def _ask(self, question: Callable[[Any], T]) -> T:

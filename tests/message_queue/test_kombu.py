@@ -10,7 +10,7 @@ import pytest
 from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.message_queue.kombu import KombuBroker
 from tests.message_queue.test_contract import bodies_of
-from tests.servers import free_port, redis_space
+from tests.servers import OwnRedis, free_port, own_redis, redis_space
 
 
 def test_it_says_that_nothing_is_promised(tmp_path, caplog):
@@ -43,6 +43,32 @@ def test_two_connections_share_a_queue():
 
     with redis_space() as url:
         asyncio.run(asyncio.wait_for(scene(f"kombu+{url.replace('prefix', 'global_keyprefix')}"), 30))
+
+
+def test_who_waits_for_a_broker_that_is_away_says_so_once(tmp_path, caplog):
+    async def scene(server: OwnRedis) -> None:
+        broker = KombuBroker(f"kombu+redis://127.0.0.1:{server.port}/0")
+        await broker.connect()
+        await asyncio.to_thread(server.stop)
+        getting = asyncio.create_task(broker.queue("q").get_many(1))
+        putting = asyncio.create_task(broker.queue("p").put_many([b"1"]))
+        while not lines("does not answer"):  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.2)  # more attempts, which say nothing
+        await asyncio.to_thread(server.start)
+        await putting
+        await broker.queue("q").put_many([b"2"])
+        assert [d.body for d in await getting] == [b"2"]
+        await broker.close()
+
+    def lines(words: str) -> int:
+        return sum(words in r.getMessage() for r in caplog.records if r.name.startswith("crawlkit"))
+
+    with own_redis(tmp_path) as server:
+        asyncio.run(asyncio.wait_for(scene(server), 40))
+    assert lines("does not answer") == 1
+    assert lines("waiting until it does") == 1
+    assert lines("answers again") == 1
 
 
 def test_nobody_there(caplog):
