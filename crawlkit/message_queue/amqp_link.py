@@ -23,6 +23,7 @@ logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # it logs tracebacks o
 
 FIRST_DELAY = 0.05  # seconds before the second attempt to connect; doubles up to
 LAST_DELAY = 0.5
+SETTLED = 5.0  # seconds after which a connection that was made counts as one that holds
 REACH = 2.0  # seconds for TCP
 HANDSHAKE = 10.0  # seconds for TCP, TLS and the greeting
 FAREWELL = 1.0
@@ -120,6 +121,9 @@ class AmqpLink:
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._since = 0.0  # when the connection was made
+        self._delay = 0.0  # seconds before the next attempt
+        self._said: set[str] = set()  # what was logged since a connection held
 
     @property
     def connected(self) -> bool:
@@ -191,18 +195,28 @@ class AmqpLink:
         loop = asyncio.get_running_loop()
         while True:
             await self._down.wait()
-            lost, delay, said = loop.time(), FIRST_DELAY, ""
+            lost, quiet = loop.time(), self._delay > 0
             while True:
+                await asyncio.sleep(self._delay)
+                self._delay = min(LAST_DELAY, max(FIRST_DELAY, self._delay * 2))
                 try:
                     await self._connect(HANDSHAKE)
                     break
                 except LostError as error:
-                    if error.trouble.words != said and error.trouble.lasting:
-                        said = error.trouble.words
-                        log.warning("%s; trying again until it works", said)
-                await asyncio.sleep(delay)
-                delay = min(LAST_DELAY, delay * 2)
-            log.info("connected to %s again (%s), after %.1f s", self.address.shown, self._purpose, loop.time() - lost)
+                    if error.trouble.lasting:
+                        self._say(f"{error.trouble.words}; trying again until it works")
+                if quiet and loop.time() - lost >= SETTLED:
+                    quiet = False
+                    log.warning("%s is still away: trying again until it works (%s)", self.address.shown, self._purpose)
+            level = logging.DEBUG if quiet else logging.INFO
+            log.log(
+                level, "connected to %s again (%s), after %.1f s", self.address.shown, self._purpose, loop.time() - lost
+            )
+
+    def _say(self, words: str) -> None:
+        if words not in self._said:
+            self._said.add(words)
+            log.warning("%s", words)
 
     async def _connect(self, patience: float) -> None:
         """One attempt; raises :class:`LostError`."""
@@ -213,11 +227,19 @@ class AmqpLink:
         except (OSError, ssl.SSLError) as error:
             self.trouble = trouble_of(error, self.address)
             raise LostError(self.trouble) from None
-        attempt = AsyncioConnection.create_connection(parameters, on_done=answer(done), custom_ioloop=loop)
+
+        def ended(result: Any) -> None:
+            if not done.done():
+                done.set_result(result)
+            elif not isinstance(result, BaseException) and result.is_open:
+                result.close()  # nobody waits for it any more
+
+        AsyncioConnection.create_connection(parameters, on_done=ended, custom_ioloop=loop)
         try:
             result = await done
-        except asyncio.CancelledError:
-            attempt.abort()
+        except asyncio.CancelledError:  # pika cannot abort while it greets: the attempt runs out by itself
+            if not done.cancelled():
+                ended(done.result())
             raise
         if isinstance(result, BaseException):
             self.trouble = trouble_of(result, self.address)
@@ -230,6 +252,7 @@ class AmqpLink:
         self.trouble = Trouble("")
         self._down = asyncio.Event()
         self._connection = result
+        self._since = loop.time()
         self.generation += 1
         self._up.set()
         if self.on_up is not None:
@@ -265,9 +288,12 @@ class AmqpLink:
         self._up.clear()
         self._down.set()
         self.blocked = ""
+        if asyncio.get_running_loop().time() - self._since >= SETTLED:
+            self._delay = 0.0
+            self._said.clear()
         if not self.closed:
             self.trouble = trouble_of(error, self.address)
-            log.warning("%s; connecting again (%s)", self.trouble.words, self._purpose)
+            self._say(f"{self.trouble.words}; connecting again ({self._purpose})")
 
     def _blocked(self, _: Any, frame: Any) -> None:
         self.blocked = str(frame.method.reason or "no reason given")

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 GREET, BEAT, LEAVE = map(Script, (scripts.GREET, scripts.BEAT, scripts.LEAVE))
 FIRST_DELAY = 0.05  # seconds before the second attempt to connect; doubles up to
 LAST_DELAY = 0.5
+SETTLED = 5.0  # seconds after which a connection that was made counts as one that holds
 BETWEEN_BEATS = 1.0  # seconds
 SILENCE = 5.0  # seconds without an answer to a beat after which the connection is given up
 ANSWER = 10.0  # seconds after which a question about a queue is given up
@@ -67,7 +68,9 @@ class RedisBroker:
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._told = ""  # the trouble that was logged last
+        self._since = 0.0  # when the connection was made
+        self._delay = 0.0  # seconds before the next attempt
+        self._told: set[str] = set()  # the troubles that were logged since a connection held
         self._no_memory = False
         self.closed = False
         self._node = f"{name or 'client'}@{socket.gethostname()}:{secrets.token_hex(6)}"
@@ -252,22 +255,23 @@ class RedisBroker:
         """Connects again whenever the connection is lost."""
         loop = asyncio.get_running_loop()
         while True:
-            if self._connection is None:
-                delay = FIRST_DELAY
-                lost = loop.time()
-                while True:
-                    try:
-                        await self._connect()
-                        break
-                    except OSError as error:
-                        log.debug("Redis at %s: %s; next try in %.2f s", self.where, error, delay)
-                    except (QueueUnavailable, UsageError) as error:
-                        self._say(str(error))
-                    await asyncio.sleep(delay)
-                    delay = min(LAST_DELAY, delay * 2)
-                self._told = ""
-                log.info("connected to Redis at %s again, after %.1f s", self.where, loop.time() - lost)
             await self._down.wait()
+            lost, quiet = loop.time(), self._delay > 0
+            while True:
+                await asyncio.sleep(self._delay)
+                self._delay = min(LAST_DELAY, max(FIRST_DELAY, self._delay * 2))
+                try:
+                    await self._connect()
+                    break
+                except OSError as error:
+                    log.debug("Redis at %s: %s; next try in %.2f s", self.where, error, self._delay)
+                except (QueueUnavailable, UsageError) as error:
+                    self._say(str(error))
+                if quiet and loop.time() - lost >= SETTLED:
+                    quiet = False
+                    log.warning("Redis at %s is still away: trying again until it works", self.where)
+            level = logging.DEBUG if quiet else logging.INFO
+            log.log(level, "connected to Redis at %s again, after %.1f s", self.where, loop.time() - lost)
 
     async def _connect(self) -> None:
         """One attempt; raises as :func:`open_connection` does."""
@@ -291,6 +295,7 @@ class RedisBroker:
         connection.on_lost = self._lost
         connection.on_push = self._push
         self._connection = connection
+        self._since = asyncio.get_running_loop().time()
         self._down = asyncio.Event()
         self._up.set()
         for queue in self._queues.values():
@@ -319,6 +324,9 @@ class RedisBroker:
         self._connection = None
         self._up.clear()
         self._down.set()
+        if asyncio.get_running_loop().time() - self._since >= SETTLED:
+            self._delay = 0.0
+            self._told.clear()
         if not self.closed and reason != FORGOTTEN:  # that is said when it is made good
             self._say(f"lost Redis at {self.where} ({reason}): connecting again")
         for queue in self._queues.values():
@@ -330,8 +338,8 @@ class RedisBroker:
             self.queue(name).told(line)
 
     def _say(self, words: str) -> None:
-        if words != self._told:
-            self._told = words
+        if words not in self._told:
+            self._told.add(words)
             log.warning("%s", words)
 
     # The beat.

@@ -17,7 +17,9 @@ import trustme
 
 from crawlkit.libs.errors import QueueFull, QueueUnavailable, UsageError
 from crawlkit.message_queue.amqp import AmqpBroker
+from crawlkit.message_queue.amqp_link import AmqpLink
 from crawlkit.message_queue.amqp_queue import AmqpQueue
+from crawlkit.message_queue.amqp_url import read_address
 from tests.message_queue.test_contract import bodies_of
 from tests.servers import OwnRabbitMQ, amqp_url, free_port, fresh_amqp, own_rabbitmq
 
@@ -320,6 +322,83 @@ def test_no_amqp_there():
     words = asyncio.run(scene())
     assert "does not speak AMQP 0-9-1" in words
     assert "seecret" not in words
+
+
+def test_a_connection_that_is_cut_at_once_is_tried_ever_more_slowly_and_said_once(caplog):
+    async def scene(url: str) -> None:
+        real = read_address(url)
+        loop = asyncio.get_running_loop()
+        ways: list[asyncio.StreamWriter] = []
+        made: list[float] = []
+
+        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(2**16):
+                writer.write(data)
+            writer.close()
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            back, there = await asyncio.open_connection(*real.hosts[0])
+            ways[:] = [writer]
+            await asyncio.gather(pipe(reader, there), pipe(back, writer), return_exceptions=True)
+
+        def up() -> None:
+            made.append(loop.time())
+            if len(made) < 7:
+                ways[0].close()
+
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        link = AmqpLink(real._replace(hosts=(("127.0.0.1", server.sockets[0].getsockname()[1]),)), "test", "puts")
+        link.on_up = up
+        await link.connect(5)
+        await until(lambda: _true(len(made) == 7))
+        assert made[6] - made[1] > 0.05 + 0.1 + 0.2 + 0.4 + 0.5
+        assert (await link.channel()).is_open
+        await link.close()
+        server.close()
+
+    caplog.set_level(logging.INFO)
+    with fresh_amqp() as url:
+        play(scene(url))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("crawlkit")]
+    assert sum("connecting again (puts)" in line for line in said) == 1
+    assert sum("again (puts), after" in line for line in said) == 1
+
+
+def test_an_attempt_can_be_cancelled_at_any_moment():
+    async def scene(url: str) -> None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        address = read_address(url)
+        for turns in (*range(12), 20, 30, 50, 80, 120):
+            link = AmqpLink(address, "test", "puts")
+            attempt = asyncio.create_task(link._connect(5))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            attempt.cancel()
+            (outcome,) = await asyncio.gather(attempt, return_exceptions=True)
+            assert isinstance(outcome, asyncio.CancelledError) != link.connected, outcome
+            await link.close()
+        hangs_up = asyncio.Event()
+
+        async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            hangs_up.set()
+            await asyncio.sleep(10)
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        place = ("127.0.0.1", server.sockets[0].getsockname()[1])
+        link = AmqpLink(address._replace(hosts=(place,)), "test", "puts")
+        attempt = asyncio.create_task(link._connect(0.2))
+        await hangs_up.wait()
+        await asyncio.sleep(0.1)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        server.close()
+        assert complaints == []
+
+    with fresh_amqp() as url:
+        play(scene(url))
 
 
 def test_a_queue_with_other_settings():

@@ -595,6 +595,48 @@ def test_a_server_that_hangs_up_in_one_breath_with_its_greeting(tmp_path):
         play(scene(url))
 
 
+def test_a_connection_that_is_cut_at_once_is_tried_ever_more_slowly_and_said_once(caplog):
+    async def scene(url: str) -> None:
+        real = parse_redis_url(url)
+        loop = asyncio.get_running_loop()
+        made: list[float] = []
+
+        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(2**16):
+                writer.write(data)
+            writer.close()
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            made.append(loop.time())
+            back, there = await asyncio.open_connection(*real.hosts[0])
+            answering = asyncio.create_task(pipe(back, writer))
+            cuts = len(made) < 7
+            while data := await reader.read(2**16):
+                there.write(data)
+                if cuts and b"SUBSCRIBE" in data:  # goes out together with the greeting
+                    loop.call_later(0.02, there.close)
+            there.close()
+            await answering
+
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with connected(f"redis://127.0.0.1:{port}/{real.db}?prefix={real.prefix}") as broker:
+            await until(lambda: _size_is(broker.queue("q"), (0, 0, 0)))
+            while len(made) < 7:  # noqa: ASYNC110 - the proxy has no event to set
+                await asyncio.sleep(0.01)
+            assert made[6] - made[1] > 0.05 + 0.1 + 0.2 + 0.4 + 0.5
+            await broker.queue("q").put_many([b"1"], 5)
+            assert await bodies_of(broker.queue("q")) == [b"1"]
+        server.close()
+
+    caplog.set_level(logging.INFO)
+    with redis_space() as url:
+        play(scene(url))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("crawlkit")]
+    assert sum("lost Redis" in line for line in said) == 1
+    assert sum("connected to Redis" in line for line in said) == 1
+
+
 def test_a_user_of_the_access_lists_needs_what_the_docs_say(tmp_path):
     page = (ROOT / "docs" / "queues.md").read_text()
     rights = page.partition("A user of the access lists needs `")[2].partition("`.")[0].replace("`", "")
