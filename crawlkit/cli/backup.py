@@ -180,7 +180,7 @@ def restore(ctx: click.Context, /, file: str, overwrite: bool, as_json: bool) ->
 
 def _target(settings: Settings, kinds: list[str]) -> Place:
     from crawlkit.cli.places import Place
-    from crawlkit.database.serverurl import masked
+    from crawlkit.libs.url_masking import masked
 
     urls = {kind: settings.store_url(kind) for kind in kinds}
     for kind, url in urls.items():

@@ -45,7 +45,7 @@ class Place:
 def place_of(said: str, *, like: Place | None = None) -> Place:
     """A place in words. ``like``: the other side, which says what a file is that does not exist yet."""
     from crawlkit.database.registry import parse
-    from crawlkit.database.serverurl import masked
+    from crawlkit.libs.url_masking import masked
 
     if "://" not in said:
         return data_path_place(said, Path(said))
@@ -71,14 +71,14 @@ def data_path_place(said: str, folder: Path) -> Place:
 
 def server_place(url: str) -> Place:
     """All stores in one database of a server."""
-    from crawlkit.database.serverurl import masked
+    from crawlkit.libs.url_masking import masked
 
     settings = Settings(taskdb=url, projectdb=url, resultdb=url, logdb=url)
     return Place(masked(url), {kind: settings.store_url(kind) for kind in KINDS})
 
 
 def _one(said: str, kind: str) -> Place:
-    from crawlkit.database.serverurl import masked
+    from crawlkit.libs.url_masking import masked
 
     kinds = ("projectdb", "accountdb") if kind == "projectdb" and not said.startswith("local") else (kind,)
     return Place(masked(said), dict.fromkeys(kinds, said))

@@ -17,6 +17,7 @@ import click
 from crawlkit.cli.base import command, option, say, settings_of
 from crawlkit.libs.errors import UsageError
 from crawlkit.libs.roles import ADMIN, ROLES, VIEWER
+from crawlkit.libs.url_masking import masked
 
 if TYPE_CHECKING:
     from crawlkit.webui.accounts import Accounts
@@ -41,7 +42,9 @@ def _accounts(ctx: click.Context, *, create: bool = False) -> Iterator[Accounts]
     settings = settings_of(ctx)
     url = settings.store_url("accountdb")
     if url.startswith("memory"):
-        raise UsageError(f"database URL {url!r}: users in memory would be gone at once; name another --projectdb")
+        raise UsageError(
+            f"database URL {masked(url)!r}: users in memory would be gone at once; name another --projectdb"
+        )
     with wiring.open_stores(settings, ("accountdb",), create=create) as stores:
         yield wiring.accounts(settings, stores)
 

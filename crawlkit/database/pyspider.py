@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from crawlkit.database.registry import StoreURL, parse
-from crawlkit.database.serverurl import SERVERS, masked, parse_server
+from crawlkit.database.serverurl import SERVERS, parse_server
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import masked
 
 if TYPE_CHECKING:
     from crawlkit.database.sqlalchemy.engine import Database

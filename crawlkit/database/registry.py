@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from crawlkit.database.base import AccountStore, BlobStore, LogStore, ProjectStore, ResultStore, TaskStore
 from crawlkit.database.rules import BUSY_TIMEOUT
-from crawlkit.database.serverurl import SERVERS, masked, parse_server
+from crawlkit.database.serverurl import SERVERS, parse_server
 from crawlkit.libs import plugins
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import hidden, masked
 
 if TYPE_CHECKING:
     from crawlkit.database.sqlalchemy.engine import Database
@@ -243,7 +244,8 @@ def _open_sqlite(url: StoreURL, read_only: bool, durable: bool) -> Database:
     place, _, query = url.rest.partition("?")
     if not place.startswith("/"):
         raise UsageError(
-            f"database URL {masked(url.url)!r}: a file has three slashes, an absolute path four: sqlite:///{place}"
+            f"database URL {masked(url.url)!r}: a file has three slashes, an absolute path four:"
+            f" {masked(f'sqlite:///{place}')}"
         )
     path = place[1:]
     from crawlkit.database.sqlalchemy.sqlite import open_sqlite
@@ -259,7 +261,8 @@ def _timeout(url: StoreURL, query: str) -> float:
     except ValueError:
         timeout = math.nan
     if not 0 <= timeout <= 3600:
-        raise UsageError(f"database URL {masked(url.url)!r}: {query!r}: the only option is timeout=SECONDS, up to 3600")
+        said = hidden(repr(query), url.url)
+        raise UsageError(f"database URL {masked(url.url)!r}: {said}: the only option is timeout=SECONDS, up to 3600")
     return timeout
 
 

@@ -1,6 +1,6 @@
 """Takes the URL of a database server apart: ``postgresql://user:password@host:port/database?option=value``.
 
-Pure. A password is never part of what is said to people: see :func:`masked`.
+Pure. A password is never part of what is said to people: see :func:`~crawlkit.libs.url_masking.masked`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import hidden, masked
 
 DATABASE = "crawlkit"  # when the URL names none
 POSTGRESQL, MARIADB = "postgresql", "mariadb"
@@ -63,17 +64,17 @@ class ServerURL(NamedTuple):
         return float(self.options.get(option, default))
 
 
-def masked(url: str) -> str:
-    """The URL with stars for the password, to be shown to people."""
-    account = r"(?is)^([^:]*://[^:@/?]*):.*@" if "://" in url else r"(?is)^([^:@]*):.*@"
-    url = re.sub(account, r"\1:***@", url)
-    return re.sub(r"(?i)([?&](?:password|passwd|pass|key)=)[^&]*", r"\1***", url)
-
-
 def parse_server(engine: str, driver: str, rest: str, url: str) -> ServerURL:
     """Takes apart what follows ``://``; raises :class:`UsageError` in words. ``url``: all of it, to be shown."""
-    kind, label, port = SERVERS[engine]
     said = f"database URL {masked(url)!r}"
+    try:
+        return _parsed(engine, driver, rest, said)
+    except UsageError as error:
+        raise UsageError(said + hidden(str(error).removeprefix(said), url)) from None
+
+
+def _parsed(engine: str, driver: str, rest: str, said: str) -> ServerURL:
+    kind, label, port = SERVERS[engine]
     if driver not in _DRIVERS[kind]:
         ours = "psycopg" if kind == POSTGRESQL else "pymysql"
         raise UsageError(f"{said}: unknown driver {driver!r}: write {engine}+{ours}://")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from crawlkit.libs.errors import StoreUnavailable, UsageError
+from crawlkit.libs.url_masking import hidden, masked
 
 READ = 4 * 2**20  # bytes at a time
 #: What a store that joins by itself (S3's multipart copy) asks of its pieces: bytes of each but the last, and how many.
@@ -36,19 +37,14 @@ def check_url(url: str) -> None:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{shown(url)}: files at a URL need fsspec: pip install '{EXTRA}'") from None
+        raise UsageError(f"{masked(url)}: files at a URL need fsspec: pip install '{EXTRA}'") from None
     protocol = url.partition("://")[0]
     try:
         fsspec.get_filesystem_class(protocol)
     except ValueError:
-        raise UsageError(f"{shown(url)}: fsspec knows no {protocol}://") from None
+        raise UsageError(f"{masked(url)}: fsspec knows no {protocol}://") from None
     except ImportError as error:
-        raise UsageError(f"{shown(url)}: {error}") from None
-
-
-def shown(url: str) -> str:
-    """The URL without its password."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+        raise UsageError(f"{masked(url)}: {hidden(str(error), url)}") from None
 
 
 class Store:
@@ -69,7 +65,7 @@ class Store:
 
     def url_of(self, name: str) -> str:
         """What a callback, or a message to the operator, says of an object; holds no password."""
-        return f"{shown(self.url).rstrip('/')}/{name}"
+        return f"{masked(self.url).rstrip('/')}/{name}"
 
     # -- single objects ----------------------------------------------------------------------------------------------
 
@@ -151,7 +147,7 @@ class Store:
                 return self._do_alone(work, *args, **kwargs)
         except Exception as error:  # backends raise whatever their libraries raise: translated once, here
             said = " ".join(str(error).split())[:500]
-            raise StoreUnavailable(f"{shown(self.url)}: {type(error).__name__}: {said}") from None
+            raise StoreUnavailable(f"{masked(self.url)}: {type(error).__name__}: {hidden(said, self.url)}") from None
 
     def _do_alone(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._open()  # once more: who had the connection before us may have lost it

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import masked
 
 SCHEME = "local://"
 SOCKET = "queues.sock"
@@ -20,7 +21,9 @@ MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 108 on Linux and 104 on ma
 def data_path_of(url: str) -> Path:
     """The directory of ``local://PATH``; raises :class:`UsageError`. ``local:///abs`` is absolute."""
     if not url.startswith(SCHEME) or not url[len(SCHEME) :]:
-        raise UsageError(f"{url!r}: write local://PATH, with the data path of the crawlkit that serves the queues")
+        raise UsageError(
+            f"{masked(url)!r}: write local://PATH, with the data path of the crawlkit that serves the queues"
+        )
     return Path(url[len(SCHEME) :]).expanduser().absolute()
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import masked
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 HEARTBEAT = 10  # seconds; a connection without a sign of life for twice that is lost
@@ -38,7 +39,7 @@ class AmqpAddress(NamedTuple):
     def shown(self) -> str:
         """For people and logs: without the password."""
         hosts = ",".join(f"{f'[{host}]' if ':' in host else host}:{port}" for host, port in self.hosts)
-        return f"{'amqps' if self.tls else 'amqp'}://{self.user}@{hosts}/{self.vhost.replace('/', '%2F')}"
+        return masked(f"{'amqps' if self.tls else 'amqp'}://{self.user}@{hosts}/{self.vhost.replace('/', '%2F')}")
 
 
 def read_address(url: str) -> AmqpAddress:

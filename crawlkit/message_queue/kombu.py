@@ -23,6 +23,7 @@ from kombu.exceptions import OperationalError
 
 from crawlkit.libs.errors import BadMessage, QueueFull, QueueUnavailable, UsageError
 from crawlkit.libs.messages import QUEUE_NAMES
+from crawlkit.libs.url_masking import hidden, masked
 from crawlkit.message_queue.amqp_ledger import Ledger
 from crawlkit.message_queue.base import DeadLetter, Delivery, QueueFlow, QueueSize
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
@@ -56,6 +57,7 @@ class KombuBroker:
         options: dict[str, Any] = {key: int(v) if v.isdecimal() else v for key, v in parse_qsl(query)}
         self.prefix = str(options.pop("prefix", "crawlkit"))
         self.name = name
+        self._url = url
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         try:
@@ -64,7 +66,8 @@ class KombuBroker:
                 transport_options={**(CONFIRMED if base.startswith(AMQP) else {}), **options},
                 connect_timeout=CONNECT,
             )
-            self.where = f"{SCHEME}{self._connection.as_uri()}"
+            self._connection.as_uri()  # takes the URL apart, and refuses it now if ever
+            self.where = masked(url)
             self._errors = (
                 *self._connection.connection_errors,
                 *self._connection.channel_errors,
@@ -136,7 +139,7 @@ class KombuBroker:
                     log.warning("%s answers again", self.where)
                 return found
             except self._errors as error:
-                words = " ".join(str(error).split()) or type(error).__name__
+                words = hidden(" ".join(str(error).split()), self._url) or type(error).__name__
                 if deadline is not None and loop.time() >= deadline:
                     raise QueueUnavailable(
                         f"{self.where} does not answer ({words}): check the URL and the server"

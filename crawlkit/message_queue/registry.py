@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from crawlkit.libs import plugins
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import hidden, masked
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
 
@@ -27,7 +28,16 @@ def connect_broker(
     """
     scheme, separator, _ = url.partition("://")
     if not separator:
-        raise UsageError(f"message queue {url!r}: write a URL such as {KNOWN}")
+        raise UsageError(f"message queue {masked(url)!r}: write a URL such as {KNOWN}")
+    try:
+        return _broker(url, scheme, max_messages=max_messages, max_bytes=max_bytes, name=name, key=key)
+    except UsageError as error:
+        raise UsageError(hidden(str(error), url)) from None
+    except ValueError as error:  # of a parser of URLs
+        raise UsageError(f"message queue {masked(url)!r} is not understood: {hidden(str(error), url)}") from None
+
+
+def _broker(url: str, scheme: str, *, max_messages: int, max_bytes: int, name: str, key: str) -> Broker:
     if url.rstrip("/") == "memory:":
         from crawlkit.message_queue.memory import MemoryBroker
 

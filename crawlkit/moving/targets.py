@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from crawlkit.files.store import check_url, is_url, shown
+from crawlkit.files.store import check_url, is_url
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import hidden, masked
 
 ENDING = ".tar.gz"
 
@@ -33,7 +34,9 @@ def place_of(said: str, now: float) -> str:
 
 def where_of(place: str) -> str:
     """For people: without a password."""
-    return shown(place) if is_url(place) else place
+    if is_url(place) or ":" in place.rpartition("@")[0]:
+        return masked(place)
+    return place
 
 
 @contextlib.contextmanager
@@ -48,7 +51,7 @@ def written(place: str) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # for its owner only: it holds cookies
     except OSError as error:
-        raise UsageError(f"{place}: {error.strerror}") from None
+        raise UsageError(f"{where_of(place)}: {error.strerror}") from None
     try:
         with os.fdopen(fd, "wb") as file:
             yield file
@@ -98,7 +101,7 @@ def read(place: str) -> Iterator[IO[bytes]]:
         try:
             stream = open(place, "rb")  # noqa: SIM115
         except OSError as error:
-            raise UsageError(f"{place}: {error.strerror}") from None
+            raise UsageError(f"{where_of(place)}: {error.strerror}") from None
     with stream:
         yield stream
 
@@ -117,4 +120,4 @@ def _in_words(url: str) -> Iterator[None]:
         yield
     except Exception as error:  # each store has errors of its own
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{shown(url)}: {said}") from error
+        raise UsageError(f"{masked(url)}: {hidden(said, url)}") from None

@@ -14,10 +14,12 @@ from urllib.parse import parse_qsl, unquote
 from msgspec import Struct
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import masked
 
 FILES = ("jsonl", "csv", "parquet")  # kinds of files: without a transport the place is a folder
 EXAMPLE = "parquet:///data/out or csv+s3://bucket/folder?age=10m"
 _SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+([A-Za-z][A-Za-z0-9+.-]*))?://(.*)", re.DOTALL)
+_ORDINARY = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")  # a host, and no account before it
 _PASSWORD = re.compile(r"(^|://)([^/@:]*):[^/@]*@")
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -42,13 +44,17 @@ class SinkURL(Struct, frozen=True):
     @property
     def shown(self) -> str:
         """For people: no password."""
-        joint = "+" if "://" in self.place else "://"
-        return _shown(f"{self.format}{joint}{self.place}")
+        return masked(self._whole)
 
     @property
     def id(self) -> str:
         """The same for the same kind and place, whatever the options and the password."""
-        return hashlib.sha256(self.shown.encode("utf-8", "replace")).hexdigest()
+        return hashlib.sha256(_identity(self._whole).encode("utf-8", "replace")).hexdigest()
+
+    @property
+    def _whole(self) -> str:
+        joint = "+" if "://" in self.place else "://"
+        return f"{self.format}{joint}{self.place}"
 
     def limits_over(self, usual: Limits) -> Limits:
         """What was said, and ``usual`` for the rest."""
@@ -75,7 +81,7 @@ def parse_sink(text: str) -> SinkURL:
     text = text.strip()
     found = _SHAPE.fullmatch(text)
     if found is None or any(char.isspace() for char in text):
-        raise UsageError(f"sink {_shown(text)!r}: write it like {EXAMPLE}, a blank as %20")
+        raise UsageError(f"sink {masked(text)!r}: write it like {EXAMPLE}, a blank as %20")
     kind, transport, rest = found[1].lower(), found[2], found[3]
     place, _, query = rest.partition("?")
     if transport is not None and (kind not in FILES or transport.lower() != "file"):
@@ -84,7 +90,7 @@ def parse_sink(text: str) -> SinkURL:
         place = os.path.abspath(unquote(place))
     said = SinkURL(kind, place, {}, {})
     if not place:
-        raise UsageError(f"sink {_shown(text)}: it names no place; write it like {EXAMPLE}")
+        raise UsageError(f"sink {masked(text)}: it names no place; write it like {EXAMPLE}")
     options, limits = dict[str, str](), dict[str, float]()
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in options or name in limits or (name == "bytes" and "size" in limits):
@@ -111,8 +117,16 @@ def parse_all(texts: tuple[str, ...] | list[str]) -> list[SinkURL]:
     return list(found.values())
 
 
-def _shown(text: str) -> str:
-    return _PASSWORD.sub(r"\1\2:***@", text)
+def _identity(text: str) -> str:
+    """What a sink is known by: without its password, and with all of its path, whatever is hidden from people."""
+    begin, separator, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    if "@" in host or _ORDINARY.fullmatch(host) is None:
+        account, at, place = host.rpartition("@") if "@" in host else rest.rpartition("@")
+        place = f"{place}{slash}{path}" if "@" in host else place
+        if at and ":" in account:
+            rest = f"{account.partition(':')[0]}:***@{place}"
+    return _PASSWORD.sub(r"\1\2:***@", f"{begin}{separator}{rest}")
 
 
 def _number(url: SinkURL, name: str, text: str, units: dict[str, int] | dict[str, float], least: float) -> float:

@@ -18,7 +18,7 @@ _SECRET_WORD = r"(?:passw(?:or)?d|passwd|pwd|secret|token|api[-_]?key|access[-_]
 _SECRET_HEADER = re.compile(
     rf"(?:proxy-)?authorization2?|cookie2?|set-cookie2?|.*(?:{_SECRET_WORD}|auth|signature).*", re.IGNORECASE
 )
-_USERINFO = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]*://[^/?#@\s:]*):(?P<password>[^/?#\s]*)@", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]*://[^/?#\s:]*):(?P<password>[^/?#\s]*)@", re.IGNORECASE)
 _IN_QUERY = re.compile(rf"(?P<name>[?&;][^&;=#\s]*{_SECRET_WORD}[^&;=#\s]*)=[^&;#\s]*", re.IGNORECASE)
 _IN_FORM = re.compile(rf"(?P<name>[^&=\s]*{_SECRET_WORD}[^&=\s]*)=[^&]*", re.IGNORECASE)
 _IN_JSON = re.compile(rf'(?P<name>"[^"]*{_SECRET_WORD}[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[^\s,}}\]"]+)', re.IGNORECASE)

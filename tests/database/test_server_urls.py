@@ -8,8 +8,9 @@ import pytest
 
 from crawlkit.database.base import ProjectRow
 from crawlkit.database.registry import connect_projectdb, connect_taskdb, parse
-from crawlkit.database.serverurl import ServerURL, masked, parse_server
+from crawlkit.database.serverurl import ServerURL, parse_server
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.url_masking import masked
 
 from .stores import url_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,26 @@ def test_a_password_is_never_shown_and_is_no_other_sink() -> None:
     with pytest.raises(UsageError, match="named twice") as caught:
         parse_all(["csv+sftp://me:secret@host/a", "csv+sftp://me:other@host/a"])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "known_by"),
+    [
+        ("csv+sftp://me:secret@host/a", "csv+sftp://me:***@host/a"),
+        ("csv+sftp://me:secret@host:22/a@b", "csv+sftp://me:***@host:22/a@b"),
+        ("csv+ftp://host:21/x/a@b", "csv+ftp://host:21/x/a@b"),
+        ("csv+ftp://me@host:21/x/a@b", "csv+ftp://me@host:21/x/a@b"),
+        ("csv+ftp://[::1]:21/x/a@b", "csv+ftp://[::1]:21/x/a@b"),
+        ("jsonl:///data/a:b@c", "jsonl:///data/a:b@c"),
+        ("parquet+s3://bucket/a", "parquet+s3://bucket/a"),
+        ("csv+sftp://me@corp:secret@host/a", "csv+sftp://me@corp:***@host/a"),
+        ("csv+sftp://me:sec/ret@host/a", "csv+sftp://me:***@host/a"),
+    ],
+)
+def test_what_a_sink_is_known_by_never_changes(text: str, known_by: str) -> None:
+    """Else a sink would begin anew, and every result would be there twice."""
+    assert parse_sink(text).id == hashlib.sha256(known_by.encode()).hexdigest()
+    assert "sec" not in parse_sink(text).shown
 
 
 @pytest.mark.parametrize(
