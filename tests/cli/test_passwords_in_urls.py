@@ -9,11 +9,11 @@ import pytest
 from crawlkit.cli import run
 
 LINES = [
-    (["--projectdb", "postgresql+foo+projectdb://crawl@corp:S3CRET@127.0.0.1:1/x", "audit"], "crawl@corp:***@127.0.0.1:1/x"),
-    (["--projectdb", "postgresql+projectdb://u:S3?CRET@127.0.0.1:1/x", "audit"], "u:***@127.0.0.1:1/x"),
+    (["--taskdb", "postgresql+foo+taskdb://crawl@corp:S3CRET@127.0.0.1:1/x", "audit"], "crawl@corp:***@127.0.0.1:1/x"),
+    (["--taskdb", "postgresql+taskdb://u:S3?CRET@127.0.0.1:1/x", "audit"], "u:***@127.0.0.1:1/x"),
     (["--database", "mysql+pymysql://crawl@srv:S3CRET@127.0.0.1:1/cr.awl", "audit"], "crawl@srv:***@"),
-    (["--projectdb", "postgresql+projectdb://h/d?sslpassword=S3CRET", "audit"], "unknown option 'sslpassword'"),
-    (["--projectdb", "mysql+projectdb://h/d?passwor%64=S3CRET", "audit"], "passwor%64=***"),
+    (["--taskdb", "postgresql+taskdb://h/d?sslpassword=S3CRET", "audit"], "unknown option 'sslpassword'"),
+    (["--taskdb", "mysql+taskdb://h/d?passwor%64=S3CRET", "audit"], "passwor%64=***"),
     (["--sink", "csv+sftp://u@corp:S3CRET@h/x?rows=zz", "result_worker"], "u@corp:***@h/x: rows=zz"),
     (["--sink", "csv+sftp://u:S3/CRET@h/x?rows=zz", "result_worker"], "u:***@h/x: rows=zz"),
     (["backup", "nonsense://u@corp:S3CRET@127.0.0.1/x.tar.gz"], "u@corp:***@127.0.0.1/x.tar.gz"),
@@ -31,6 +31,7 @@ def test_no_password_is_said(
     line: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir(exist_ok=True)
     assert run(["--data-path", str(tmp_path / "data"), *line]) == 2
     said = capsys.readouterr()
     assert words in said.err
