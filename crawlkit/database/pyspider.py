@@ -70,7 +70,9 @@ class PyspiderStore:
     def rows(self, project: str, after: Mark | None = None, size: int = AT_ONCE) -> Iterator[list[RawRow]]:
         """All rows behind ``after``, those that changed last at the end, streamed."""
         table = self._table(project)
-        time = sa.func.coalesce(table.c.updatetime, 0)
+        time: sa.ColumnElement[Any] = sa.func.coalesce(table.c.updatetime, 0)
+        if self._database.is_sqlite:  # where a column holds whatever was put there; what is no number has no place
+            time = sa.case((sa.func.typeof(table.c.updatetime).in_(("integer", "real")), table.c.updatetime), else_=0)
         query = sa.select(table).order_by(time, table.c.taskid)
         if after is not None:
             query = query.where(sa.or_(time > after[0], sa.and_(time == after[0], table.c.taskid > after[1])))

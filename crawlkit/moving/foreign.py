@@ -22,6 +22,7 @@ from crawlkit.libs.rows import AttemptRow, ProjectRow, TaskRow
 from crawlkit.libs.task import PROJECT_STATUSES, Fetch, Process, Schedule, Status, Task, check_task, convert, host_of
 
 NODE = "pyspider"
+MAX_DEPTH = 200  # of lists and dicts in a part of a task
 OWN_URLS = ("data:,_on_get_info", "data:,_on_cronjob")  # pyspider's own errands: crawlkit runs these itself
 _PARTS: dict[str, tuple[frozenset[str], type]] = {
     "schedule": (SCHEDULE_FIELDS, Schedule),
@@ -55,23 +56,47 @@ def text_of(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def object_of(value: Any) -> dict[str, Any] | None:
-    """A column of JSON as a dict; ``None`` when it holds something else."""
+def object_of(value: Any, endless: list[str] | None = None) -> dict[str, Any] | None:
+    """A column of JSON as a dict; ``None`` when it holds something else, or is nested deeper than any task is.
+
+    A number that is infinite or none is ``None`` in it, and gets into ``endless``.
+    """
     text = text_of(value)
     if not text.strip():
         return {}
     try:
-        found = json.loads(text)
-    except ValueError:
+        strange = [] if endless is None else endless
+        found = json.loads(text, parse_float=lambda n: _finite(n, strange), parse_constant=strange.append)
+    except (ValueError, RecursionError):
+        return None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(found) > MAX_DEPTH:
         return None
     return {} if found is None else found if isinstance(found, dict) else None
+
+
+def _finite(text: str, endless: list[str]) -> float | None:
+    number = float(text)
+    if math.isfinite(number):
+        return number
+    endless.append(text)
+    return None
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and dicts are nested; stops where it is too deep."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        each = [part for part in level if isinstance(part, dict | list)]
+        level = [child for part in each for child in (part.values() if isinstance(part, dict) else part)]
+        depth += bool(each)
+    return depth
 
 
 def number_of(value: Any) -> float:
     """A column's number; 0 for none."""
     try:
         number = float(value or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return number if math.isfinite(number) else 0.0
 
@@ -81,7 +106,7 @@ def task_row(project: str, raw: dict[str, Any], tally: Tally) -> tuple[TaskRow, 
     url, taskid = text_of(raw["url"]), text_of(raw["taskid"])
     try:
         status = Status(int(raw["status"]))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         tally.left["tasks", "a status that pyspider does not have"] += 1
         return None
     if url.startswith(OWN_URLS):
@@ -95,17 +120,11 @@ def task_row(project: str, raw: dict[str, Any], tally: Tally) -> tuple[TaskRow, 
     parts: dict[str, Any] = {}
     retried = 0
     for name in _PARTS:
-        given = object_of(raw[name])
-        if given is None:
-            tally.lost[name, "it is no JSON object"] += 1
-            given = {}
+        given = _object(raw, name, tally)
         if name == "schedule":
-            retried = max(0, int(number_of(given.get("retried"))))
+            retried = min(max(0, int(number_of(given.get("retried")))), 2**31 - 1)
         parts[name] = _part(name, given, tally)
-    track = object_of(raw["track"])
-    if track is None:
-        tally.lost["track", "it is no JSON object"] += 1
-        track = {}
+    track = _object(raw, "track", tally)
     row = TaskRow(
         project=project,
         taskid=taskid,
@@ -124,6 +143,17 @@ def task_row(project: str, raw: dict[str, Any], tally: Tally) -> tuple[TaskRow, 
     if track.get("save"):
         row.save = json.dumps(track["save"], ensure_ascii=False)
     return row, track
+
+
+def _object(raw: dict[str, Any], name: str, tally: Tally) -> dict[str, Any]:
+    endless: list[str] = []
+    found = object_of(raw[name], endless)
+    if found is None:
+        tally.lost[name, "it is no JSON object"] += 1
+        return {}
+    if endless:
+        tally.lost[f"a number in {name}", "it is infinite or none"] += len(endless)
+    return found
 
 
 def _part(name: str, given: dict[str, Any], tally: Tally) -> Any:
@@ -249,10 +279,12 @@ def result_text(value: Any) -> str | None:
     text = text_of(value)
     try:
         msgspec.json.decode(text)
+    except RecursionError:
+        return None
     except msgspec.DecodeError:
         try:
             return json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return text
 

@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crawlkit.database.carrying import carrier_of, holdings
@@ -262,7 +263,9 @@ class Importer:
 def _after(rows: list[dict[str, Any]]) -> list[Any]:
     """The place of the last row in the order of reading."""
     changed = rows[-1]["updatetime"]
-    return [0.0 if changed is None else float(changed), foreign.text_of(rows[-1]["taskid"])]
+    if isinstance(changed, Decimal):
+        changed = float(changed)
+    return [changed if isinstance(changed, int | float) else 0.0, foreign.text_of(rows[-1]["taskid"])]
 
 
 def _tallied(tally: foreign.Tally) -> Counter[tuple[str, str, str]]:

@@ -99,6 +99,26 @@ def test_tasks_that_are_left_out(changes: dict[str, Any], why: str) -> None:
     assert tally.words() == [f"1 tasks left out: {why}"]
 
 
+def test_a_row_with_odd_numbers_or_deep_json_is_kept_without_them() -> None:
+    deep = "[" * 100_000
+    row, _, tally = row_of(fetch='{"timeout":1e400,"headers":5}', schedule='{"a":' * 50_000, track=deep)
+    assert (row.fetch.timeout, row.fetch.headers) == (None, None)
+    said = "\n".join(tally.words())
+    assert "1 times a number in fetch not kept: it is infinite or none" in said
+    assert "1 times fetch.headers not kept" in said
+    assert "1 times schedule not kept: it is no JSON object" in said
+    assert "1 times track not kept: it is no JSON object" in said
+    row, _, tally = row_of(fetch='{"save":' + "[" * 500 + "]" * 500 + "}")
+    assert row.fetch.save is None
+    assert "1 times fetch not kept: it is no JSON object" in tally.words()[0]
+    row, _, _ = row_of(fetch='{"save":[NaN,-Infinity,1.5' + ",[]" * 500 + "]}", schedule='{"retried":1e300}')
+    assert row.fetch.save[:3] == [None, None, 1.5]
+    assert row.retried == 2**31 - 1
+    assert row_of(status=float("inf"))[0] is None
+    assert result_text(deep + "]" * 100_000) is None
+    assert result_text('"\\ud800"' + deep) is None
+
+
 def test_why_a_task_failed() -> None:
     assert reason_of({"fetch": {"ok": False, "status_code": 404}}) == "http_404"
     assert reason_of({"fetch": {"ok": False, "status_code": 599}}) == "fetch"

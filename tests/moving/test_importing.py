@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,28 @@ def test_a_target_with_anything_in_it_is_refused(tmp_path: Path, new: Stores) ->
     with pytest.raises(UsageError, match=r"holds data already \(1 in projects, 1 in versions\)"):
         taken(tmp_path / "old", new)
     assert new.projectdb.names() == ["mine"]
+
+
+def test_times_that_are_none_stop_nothing(tmp_path: Path, new: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite keeps whatever it is given; every task comes once, wherever the import is stopped."""
+    monkeypatch.setattr(pyspider.PyspiderStore.rows, "__defaults__", (None, 2))
+    times = ["abc", b"\xff\x00", None, float("inf"), 7, "", 2.5, -3, "12", 2**62 + 1]
+    tasks = [maker.task("p", f"{BASE}/{n}", 2, number=n) for n in range(len(times))]
+    results = [maker.result(task["url"], {"n": 1}) for task in tasks]
+    folder = maker.make_folder(tmp_path / "old", {"p": (maker.project("p"), tasks, results)})
+    for file, table in (("task", "taskdb_p"), ("result", "resultdb_p")):
+        with closing(sqlite3.connect(folder / f"{file}.db")) as database, database:
+            database.executemany(
+                f"UPDATE {table} SET updatetime = ? WHERE taskid = ?",
+                [(time, task["taskid"]) for time, task in zip(times, tasks, strict=True)],
+            )
+    pick, done, stops = random.Random(5), None, 0
+    while done is None:
+        try:
+            done = taken(folder, new, stop=0.4, pick=pick)
+        except KeyboardInterrupt:
+            stops += 1
+    assert stops
+    assert done.problems == []
+    assert new.taskdb.count("p") == new.resultdb.count("p") == len(times)
+    assert examine(new.taskdb, new.resultdb, "p").problems == []
