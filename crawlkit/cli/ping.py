@@ -77,7 +77,7 @@ def _queues(settings: Settings, timeout: float) -> None:
     from crawlkit import wiring
 
     async def ask() -> None:
-        queues = wiring.broker(settings, "ping")
+        queues = wiring.broker(settings, "ping", patience=timeout / 3)  # its own words come before ours
         try:
             async with asyncio.timeout(timeout):
                 await queues.connect()

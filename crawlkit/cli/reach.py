@@ -26,7 +26,7 @@ async def reach(settings: Settings, kinds: Sequence[str], *, queues: bool, withi
         await asyncio.to_thread(lambda: wiring.open_store(settings, kind).close())
 
     async def broker() -> None:
-        found = wiring.broker(settings, "supervisor", patient=False)
+        found = wiring.broker(settings, "supervisor", patience=0)
         await found.connect()
         await found.close()
 

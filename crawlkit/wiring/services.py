@@ -42,16 +42,15 @@ def memory_broker(settings: Settings) -> Broker:
     return MemoryBroker(settings.queue_maxsize)
 
 
-def broker(settings: Settings, name: str, *, patient: bool = True) -> Broker:
-    """The queues between processes, to be connected. ``name``: what their server calls this process; ``patient``:
-    whether it waits a while for a server that is not there yet."""
-    from crawlkit.message_queue.client import QueueClient
+def broker(settings: Settings, name: str, *, patience: float | None = None) -> Broker:
+    """The queues between processes, to be connected. ``name``: what their server calls this process; ``patience``:
+    seconds that it waits for a server which is not there yet, if not the usual ones."""
     from crawlkit.message_queue.registry import connect_broker
 
     url = settings.queue_url()
     found = connect_broker(url, max_messages=settings.queue_maxsize, name=name, key=queue_key(settings))
-    if isinstance(found, QueueClient) and not patient:
-        found.patience = 0
+    if patience is not None and hasattr(found, "patience"):
+        found.patience = patience
     return found
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from crawlkit.cli.reach import reach
-from crawlkit.libs.errors import ServiceUnreachable
+from crawlkit.libs.errors import ServiceUnreachable, UsageError
 from crawlkit.settings import Settings
 from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
 from tests.cli.test_nodes import HoldsFirst
@@ -127,7 +127,7 @@ def test_a_wrong_password_is_said_at_once(tmp_path: Path) -> None:
         url = f"redis://:wrong@127.0.0.1:{server.port}/0"
 
         async def scene() -> None:
-            with pytest.raises(ServiceUnreachable, match="refuses the password") as caught:
+            with pytest.raises(UsageError, match="refuses the password") as caught:
                 await reach(Settings(message_queue=url), [], queues=True, within=300)
             assert "wrong" not in str(caught.value)
 

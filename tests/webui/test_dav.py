@@ -101,10 +101,10 @@ def test_entities_in_xml_are_refused(dav: Any) -> None:
 def test_roles_and_locked_groups(dav: Any, server: Running, client: Client) -> None:
     """R-72, W61"""
     assert server.server is not None
-    accounts = server.server.services.extra["accounts"]
-    for role in ("viewer", "editor"):
-        accounts.add_user(Identity("local", "admin", "link"), role, f"secret words {role}", role)
     dav("PUT", "/shop.py", SCRIPT)
+    accounts = server.server.services.extra["accounts"]
+    for role in ("admin", "viewer", "editor"):
+        accounts.add_user(Identity("local", "admin", "link"), role, f"secret words {role}", role)
 
     def put(role: str) -> int:
         key = base64.b64encode(f"{role}:secret words {role}".encode()).decode()

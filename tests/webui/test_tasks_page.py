@@ -13,6 +13,7 @@ import pytest
 
 from crawlkit.libs.rows import Queue
 from crawlkit.libs.task import Process, Status
+from tests.webui.access import add_users
 from tests.webui.rows import NOW, SECRETS, attempt, failed, put_project, put_results, put_tasks, secret_task, task
 from tests.webui.servers import Client, Running, in_thread
 
@@ -24,6 +25,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A web UI on stores with 130 tasks and results; there is no scheduler."""
     with in_thread(tmp_path_factory.mktemp("tasks") / "data") as running:
+        add_users(running)
         put_project(running, "shop")
         put_project(running, "other")
         put_tasks(running, *(task(n, url=f"http://shop.test/list/{n}") for n in range(120)))
@@ -353,12 +355,10 @@ def check_axe(results: Any) -> None:
 
 def test_a_viewer_is_offered_no_orders(site: Running, api: Client, new_page: Any) -> None:
     """R-72."""
-    if not [one for one in api.api("GET", "/users")["items"] if one["name"] == "vera"]:
-        api.api("POST", "/users", {"name": "vera", "password": "a long enough word", "role": "viewer"})
     page = new_page(site, enter=False, watch=False)
     page.goto(site.url + "/login")
-    page.locator('[name="name"]').fill("vera")
-    page.locator('[name="password"]').fill("a long enough word")
+    page.locator('[name="name"]').fill("eve")
+    page.locator('[name="password"]').fill("password of eve")
     page.keyboard.press("Enter")
     page.wait_for_selector(".mainnav")
     page.goto(f"{site.url}/task/shop:t401")
