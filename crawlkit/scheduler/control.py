@@ -27,6 +27,9 @@ from crawlkit.libs.task import JSONDict
 from crawlkit.scheduler.service import SchedulerService
 
 MAX_REQUEST = 16 * 2**20
+MAX_STRANGERS = 64  # connections that have not shown the token yet
+BODY_WITHIN = 30.0  # seconds
+IDLE = 60.0  # seconds that a connection may take for the head of its next request
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # then this machine goes by names that nobody here knows
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FILE = "scheduler.json"
@@ -56,7 +59,15 @@ class ControlServer:
         names = None if host in WILDCARDS else LOOPBACK_NAMES | {bracketed(name) for name in (host, *known_as)}
         routes = [(r"/rpc/(\w+)", _Call, {"methods": self._methods, "token": self.token, "hosts": names})]
         application = tornado.web.Application(routes, log_function=lambda handler: None)
-        self._server = tornado.httpserver.HTTPServer(application, max_buffer_size=MAX_REQUEST + 4096)
+        self._server = _Server(
+            application,
+            max_header_size=16 * 2**10,
+            max_body_size=MAX_REQUEST,
+            max_buffer_size=2**20,
+            body_timeout=BODY_WITHIN,
+            idle_connection_timeout=IDLE,
+        )
+        application.settings["greeted"] = self._server.greeted
 
     def start(self) -> None:
         """Binds and listens; raises ``OSError`` when the port is taken."""
@@ -144,24 +155,61 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     return {method.__name__: method for method in methods}
 
 
+class _Server(tornado.httpserver.HTTPServer):
+    """Of those without the token the oldest goes when too many come: a crowd keeps nobody out."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self.strangers: dict[Any, None] = {}  # streams, in the order of coming
+
+    def handle_stream(self, stream: Any, address: Any) -> None:
+        self.strangers[stream] = None
+        super().handle_stream(stream, address)
+        if len(self.strangers) > MAX_STRANGERS:
+            oldest = next(iter(self.strangers))
+            self.greeted(oldest)
+            oldest.close()
+
+    def greeted(self, stream: Any) -> None:
+        self.strangers.pop(stream, None)
+
+    def on_close(self, server_conn: Any) -> None:
+        self.greeted(server_conn.stream)
+        super().on_close(server_conn)
+
+
+@tornado.web.stream_request_body  # the token comes before the body: a stranger's is dropped as it comes
 class _Call(tornado.web.RequestHandler):
     def initialize(self, methods: dict[str, Method], token: str, hosts: frozenset[str] | None) -> None:
         self.methods = methods
         self.token = token
         self.hosts = hosts
+        self.refusal: tuple[int, str] | None = None
+        self.chunks: list[bytes] = []
+
+    def prepare(self) -> None:
+        host = self.request.host.rpartition(":")[0] or self.request.host
+        given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.hosts is not None and host not in self.hosts:
+            self.refusal = 403, "this host name is not served"
+        elif not hmac.compare_digest(given.encode(), self.token.encode()):
+            self.refusal = 401, "wrong token"
+        else:
+            connection: Any = self.request.connection
+            self.settings["greeted"](connection.stream)
+
+    def data_received(self, chunk: bytes) -> None:
+        if self.refusal is None:
+            self.chunks.append(chunk)
 
     async def post(self, name: str) -> None:
-        host = self.request.host.rpartition(":")[0] or self.request.host
-        if self.hosts is not None and host not in self.hosts:
-            return self._answer(403, {"error": "this host name is not served"})
-        given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self.token.encode()):
-            return self._answer(401, {"error": "wrong token"})
+        if self.refusal is not None:  # said behind the body: who still sends would miss it
+            return self._answer(self.refusal[0], {"error": self.refusal[1]})
         method = self.methods.get(name)
         if method is None:
             return self._answer(404, {"error": f"no method {name!r}; there are: {', '.join(sorted(self.methods))}"})
         try:
-            args = msgspec.json.decode(self.request.body or b"{}", type=dict[str, Any])
+            args = msgspec.json.decode(b"".join(self.chunks) or b"{}", type=dict[str, Any])
             return self._answer(200, {"result": await method(args)})
         except KeyError as error:
             return self._answer(400, {"error": f"argument {error} is missing"})

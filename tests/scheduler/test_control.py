@@ -11,6 +11,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from crawlkit.libs.errors import CrawlkitError, InvalidTask, ServiceUnreachable
+from crawlkit.scheduler import control
 from crawlkit.scheduler.control import ControlClient, ControlServer
 from tests.scheduler.rig import Rig, running, task
 
@@ -106,6 +107,55 @@ def test_who_listens_everywhere_goes_by_any_name() -> None:
                 answer = await http.fetch(url, method="POST", body=b"{}", headers=headers, raise_error=False)
                 assert answer.code == code
             await server.stop()
+
+    asyncio.run(play())
+
+
+def test_strangers_fill_no_memory_and_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[C34] Without the token no body is kept, a connection ends, and who has the token gets through."""
+    monkeypatch.setattr(control, "MAX_STRANGERS", 4)
+    monkeypatch.setattr(control, "BODY_WITHIN", 0.5)
+    monkeypatch.setattr(control, "IDLE", 0.5)
+    kept: list[int] = []
+    dropped: list[int] = []
+    plain = control._Call.data_received
+
+    def counted(self: control._Call, chunk: bytes) -> None:
+        plain(self, chunk)
+        (kept if self.chunks else dropped).append(len(chunk))
+
+    monkeypatch.setattr(control._Call, "data_received", counted)
+
+    async def play() -> None:
+        rig = Rig()
+        async with running(rig):
+            server = ControlServer(rig.service)
+            server.start()
+            half = b"POST /rpc/size HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16000000\r\n\r\n" + b"a" * 2**20
+            crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(12)]
+            for _, writer in crowd[8:10]:
+                writer.write(half)
+            await rig.until(lambda: sum(dropped) == 2 * 2**20)
+            assert not kept
+            assert len(server._server.strangers) <= 4
+            loop = asyncio.get_running_loop()
+            client = ControlClient(server.url, server.token)
+            assert await loop.run_in_executor(None, client.size) == 0
+            assert kept
+            for reader, _ in crowd:  # sent away, or over the time for the body or the head
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await loop.run_in_executor(None, client.size) == 0
+            wrong = ControlClient(server.url, "wrong")
+            with pytest.raises(ServiceUnreachable, match="refuses the token"):  # said to who sends much, too
+                await loop.run_in_executor(None, lambda: wrong.call("size", much="a" * 8 * 2**20))
+            large = await loop.run_in_executor(None, lambda: client.call("size", much="a" * 8 * 2**20))
+            assert large == 0
+            client.close()
+            wrong.close()
+            await server.stop()
+            assert not server._server.strangers
+            for _, writer in crowd:
+                writer.close()
 
     asyncio.run(play())
 
