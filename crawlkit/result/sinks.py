@@ -107,4 +107,7 @@ def check_sink(url: SinkURL) -> None:
 
 def _unknown(url: SinkURL) -> UsageError:
     known = ", ".join([*FILES, *plugins.names(GROUP)])
-    return UsageError(f"sink {url.shown}: there is no sink {url.format}; there are {known}")
+    return UsageError(
+        f"sink {url.shown}: there is no sink {url.format}; there are {known}, and entry points of"
+        " the group crawlkit.sinks"
+    )
