@@ -300,6 +300,12 @@ class OwnRabbitMQ:
         shutil.rmtree(self.folder / "data")
         self.start()
 
+    def knows_after_a_kill(self, queue: str) -> bool:
+        """Whether the name of a quorum queue is on the disk: written some time after it was declared, not with it.
+        Of a queue whose name is not there RabbitMQ 3.10 forgets everything when it is killed (docs/queues.md)."""
+        names = next((self.folder / "data").glob("*/quorum/*/names.dets"), None)
+        return names is not None and f"_{queue}".encode() in names.read_bytes()
+
     def control(self, *words: str) -> None:
         """``rabbitmqctl``."""
         subprocess.run([self._tool("rabbitmqctl"), *words], env=self._env, check=True, capture_output=True, timeout=60)

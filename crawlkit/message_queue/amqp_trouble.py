@@ -14,6 +14,8 @@ from pika import exceptions
 
 from crawlkit.message_queue.amqp_url import AmqpAddress
 
+FAILED = 541  # AMQP's reply: something in the server crashed
+
 
 class Trouble(NamedTuple):
     """``lasting``: trying again does not help before somebody has mended something."""
@@ -42,7 +44,8 @@ def trouble_of(error: BaseException, address: AmqpAddress | None = None) -> Trou
         if isinstance(one, exceptions.ConnectionClosedByBroker):
             if code == 530 and "is down" not in text:  # it is while the server starts
                 return Trouble(_vhost(where, address, text), True, code)
-            return Trouble(f"{where} closed the connection ({text or code})", False, code)
+            why = ": its own log says why; a queue without a leader, perhaps (docs/queues.md)" if code == FAILED else ""
+            return Trouble(f"{where} closed the connection ({text or code}){why}", False, code)
     words = " ".join(f"{type(one).__name__} {one}" for one in chain)
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
