@@ -194,7 +194,7 @@ def _create(database: PostgresDatabase, url: ServerURL, refused: StoreUnavailabl
         try:
             with psycopg.connect(**_arguments(url, database.what), dbname=door) as connection:
                 if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (url.database,)).fetchone():
-                    return False
+                    return "does not exist" in str(refused)  # then somebody was faster
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(
                         sql.Identifier(url.database)
