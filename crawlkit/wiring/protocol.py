@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from crawlkit.libs.errors import StoreUnavailable
@@ -22,21 +23,16 @@ def check_protocol(settings: Settings, name: str) -> None:
 
     if settings.is_here("taskdb") and not (settings.data_path / "task.db").exists():
         return
-    try:
-        taskdb: TaskStore = open_store(settings, "taskdb")
-    except StoreUnavailable:
-        return
-    try:
+
+    def look(taskdb: TaskStore) -> None:
         said = taskdb.state_of(*PROTOCOL)
         if name == "scheduler":
             check_scheduler(said, taskdb.nodes(), clock().time())
         else:
             check_component(said, name)
             check_secret(taskdb.state_of(*SECRET), secret_fingerprint(settings), name)
-    except StoreUnavailable:
-        return
-    finally:
-        taskdb.close()
+
+    _ask(settings, look, create=True)
 
 
 def check_secret_key(settings: Settings, name: str) -> None:
@@ -46,12 +42,17 @@ def check_secret_key(settings: Settings, name: str) -> None:
     if settings.is_here("taskdb"):
         return  # the key lies beside it
     mine = secret_fingerprint(settings) or ""
+    _ask(settings, lambda taskdb: check_secret(taskdb.state_of(*SECRET), mine, name), create=False)
+
+
+def _ask(settings: Settings, look: Callable[[TaskStore], None], *, create: bool) -> None:
+    """Shows the taskdb to ``look``, unless it is away."""
     try:
-        taskdb: TaskStore = open_store(settings, "taskdb", create=False)
+        taskdb: TaskStore = open_store(settings, "taskdb", create=create)
     except StoreUnavailable:
         return
     try:
-        check_secret(taskdb.state_of(*SECRET), mine, name)
+        look(taskdb)
     except StoreUnavailable:
         return
     finally:
