@@ -40,11 +40,12 @@ EXTRAS = {
     "redis": ["hiredis>=3.1"],
     "amqp": ["pika>=1.3.2"],
     "kombu": ["kombu>=5.3"],
-    "postgres": ["psycopg[binary]>=3.1.18"],
+    "postgres": ["psycopg[binary]>=3.2"],
     "mysql": ["pymysql>=1.1"],
     "webdav": ["wsgidav>=4.3"],
     "parquet": ["pyarrow>=15"],
     "fsspec": ["fsspec>=2024.12"],
+    "browser": ["playwright>=1.44", "aiohappyeyeballs>=2.4"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["test"] = [
@@ -85,6 +86,7 @@ setup(
     include_package_data=True,
     package_data={
         "crawlkit": ["py.typed", "**/*.py.tmpl", "**/*.mako", "**/*.ini"],
+        "crawlkit.browser": ["*.txt"],
         "crawlkit.webui": ["static/**/*", "templates/**/*.html", "texts/**/*.json"],
     },
     install_requires=BASE,

@@ -25,10 +25,6 @@ Schema = Mapping[str, "Schema | None"]
 
 #: Keys of pyspider's config that mean nothing here, and what to do about them.
 GONE = {
-    "phantomjs_proxy": "PhantomJS is not used",
-    "phantomjs": "PhantomJS is not used",
-    "puppeteer_proxy": "the puppeteer helper is not used",
-    "puppeteer": "the puppeteer helper is not used",
     "beanstalk": "beanstalk is not a message queue of crawlkit",
     "bench": "there is no bench command",
 }
@@ -55,6 +51,8 @@ class Settings:
     debug: bool = False
     add_sys_path: bool = True
     config: Path | None = None
+    phantomjs_proxy: str | None = field(default=None, repr=False)  # pyspider's words for a browser service's address
+    puppeteer_proxy: str | None = field(default=None, repr=False)
     server: str | None = None  # the URL of a web UI that is asked instead of a data path
     given: frozenset[str] = field(default_factory=frozenset)  # names of those that somebody set
 
@@ -227,6 +225,9 @@ def docker_links(env: Mapping[str, str]) -> dict[str, str]:
             f"{env.get('RABBITMQ_PORT_5672_TCP_ADDR', 'rabbitmq')}:{env.get('RABBITMQ_PORT_5672_TCP_PORT', '5672')}"
         )
         found["message_queue"] = f"amqp://guest:guest@{address}/%2F"
+    for name, port in (("PHANTOMJS", 25555), ("PUPPETEER", 22222)):
+        if env.get(f"{name}_NAME") and env.get(f"{name}_PORT_{port}_TCP"):
+            found[f"{name.lower()}_proxy"] = env[f"{name}_PORT_{port}_TCP"].replace("tcp://", "http://")
     return found
 
 

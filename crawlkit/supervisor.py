@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -32,17 +33,23 @@ LAST_WAIT = 1.5  # seconds for the kernel to take away what was killed
 USAGE = 2  # exit code of who cannot start as it was asked to
 FAILED = 1
 LIFELINE = "CRAWLKIT_LIFELINE"  # environment: the descriptor whose end of file means that the supervisor is gone
+DOOR = "CRAWLKIT_DOOR"  # environment: the descriptor of a listening socket
 READY = "CRAWLKIT_READY"  # environment: the descriptor to which a child writes a byte when it does its work
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """A process to keep running. ``env`` is added to the supervisor's own environment."""
+    """A process to keep running. ``env`` is added to the supervisor's own environment.
+
+    With ``door``, a socket that listens, it is started when somebody comes, and again when somebody comes after it has
+    ended; it takes the socket over by :func:`given_door`. Exit code 0 is then no death.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    door: socket.socket | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Supervisor:
 
     def unready(self) -> list[str]:
         """The names of the children that have not said that they are ready."""
-        return [status.name for status in self._status.values() if not status.ready]
+        on_demand = {child.name for child in self.children if child.door is not None}
+        return [one.name for one in self._status.values() if not one.ready and one.name not in on_demand]
 
     def status(self) -> list[ChildStatus]:
         """How every child is doing, in the order of starting."""
@@ -187,12 +195,16 @@ class Supervisor:
         status = self._status[child.name]
         backoff = self._new_backoff()
         while not self._stopping.is_set():
+            if child.door is not None and not await self._knocked(child.door):
+                return
             started = self.clock.monotonic()
             code, pid = await self._run_once(child, status)
             if self._stopping.is_set():
                 return
+            if child.door is not None and code == 0:
+                continue
             death = Death(child.name, pid, code, self.clock.monotonic() - started)
-            if code == USAGE and status.deaths == 0 and death.uptime < SETTLED:
+            if code == USAGE and status.deaths == 0 and death.uptime < SETTLED and child.door is None:
                 log.error("%s cannot start (exit code %d): stopping", child.name, code)
                 self.exit_code = USAGE
                 self.stop()
@@ -204,19 +216,38 @@ class Supervisor:
                         death.uptime, f"in {delay:g} s" if delay else "at once")  # fmt: skip
             if delay:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), delay)
+                    async with asyncio.timeout(delay):
+                        await self._stopping.wait()
+
+    async def _knocked(self, door: socket.socket) -> bool:
+        """Waits until somebody wants to connect; False: the stop came first."""
+        loop = asyncio.get_running_loop()
+        knock = asyncio.Event()
+        loop.add_reader(door, knock.set)
+        waits = {asyncio.create_task(knock.wait()), asyncio.create_task(self._stopping.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loop.remove_reader(door)
+            for one in waits:
+                one.cancel()
+        return not self._stopping.is_set()
 
     async def _run_once(self, child: ChildSpec, status: ChildStatus) -> tuple[int, int]:
         """One life of a child: (exit code, pid)."""
         lifeline, write_end = os.pipe()
         told, tell = os.pipe()
         os.set_blocking(told, False)
+        passed, env = [lifeline, tell], {**os.environ, **child.env, LIFELINE: str(lifeline), READY: str(tell)}
+        if child.door is not None:
+            passed.append(child.door.fileno())
+            env[DOOR] = str(child.door.fileno())
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **child.env, LIFELINE: str(lifeline), READY: str(tell)},
-                pass_fds=(lifeline, tell),
+                env=env,
+                pass_fds=passed,
                 start_new_session=True,  # Ctrl-C is for the supervisor alone, and a group can be killed as a whole
             )
         except OSError as error:
@@ -315,6 +346,15 @@ def tell_ready(environ: MutableMapping[str, str] | None = None) -> None:
         with suppress(OSError):  # nobody listens any more
             os.write(int(descriptor), b"1")
             os.close(int(descriptor))
+
+
+def given_door(environ: MutableMapping[str, str] | None = None) -> socket.socket | None:
+    """The socket that the supervisor listens on for this child; ``None``: it has to make its own."""
+    descriptor = (os.environ if environ is None else environ).pop(DOOR, None)
+    if descriptor is None:
+        return None
+    os.set_inheritable(int(descriptor), False)
+    return socket.socket(fileno=int(descriptor))
 
 
 def _let_the_kernel_kill(descriptor: int) -> bool:

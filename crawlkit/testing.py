@@ -6,6 +6,7 @@ Nothing here is needed by a crawl. :func:`run` reads only the files it is given;
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,10 +101,15 @@ def record(url: str, path: Path, **request: Unpack[FetchArgs]) -> Path:
     from crawlkit.wiring import fetch_once
 
     crawl_args.check_names(request, "record", crawl_args.KNOWN_TO_FETCH)
-    fetched = asyncio.run(fetch_once(task_url(url), crawl_args.parts_of(request)[1] or Fetch()))
+    crawl_args.check_fetch_type(request, {})
+    with tempfile.TemporaryDirectory(prefix="crawlkit-") as folder:  # a screenshot is rendered, and not kept
+        wanted = crawl_args.parts_of(request)[1] or Fetch()
+        fetched = asyncio.run(fetch_once(task_url(url), wanted, folder=folder))
     if fetched.error_kind is not None:
         raise HTTPError(f"{url}: {fetched.error}", Response.of(fetched))
-    head = {"url": fetched.url, "status_code": fetched.status_code, "headers": fetched.headers}
+    head: dict[str, Any] = {"url": fetched.url, "status_code": fetched.status_code, "headers": fetched.headers}
+    if fetched.rendered is not None:
+        head["rendered"] = fetched.rendered
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(fetched.content)
     Path(f"{path}{_HEAD}").write_bytes(msgspec.json.format(msgspec.json.encode(head), indent=1) + b"\n")
@@ -132,7 +138,8 @@ def _fetched(dispatch: Dispatch, page: Page, status: int | None, headers: Mappin
     else:
         said = [("Content-Type", "text/html; charset=utf-8" if isinstance(page, str) else "text/html")]
     status = status or head.get("status_code") or 200
-    return Fetched(dispatch, status, dispatch.url, dispatch.url, said, {}, 0.0, size=len(content), content=content)
+    return Fetched(dispatch, status, dispatch.url, dispatch.url, said, {}, 0.0, size=len(content), content=content,
+                   rendered=head.get("rendered"))  # fmt: skip
 
 
 def _head_of(page: Page) -> dict[str, Any]:

@@ -15,6 +15,7 @@ ORDER = [
     "libs",
     "scheduler",
     "fetcher",
+    "browser",
     "processor",
     "result",
     "database",

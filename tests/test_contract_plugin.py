@@ -29,13 +29,15 @@ class Forgetful(Result):
     def drop(self, project): return 0
 """
 
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
 
 def contract(site: Path, *options: str, folder: Path) -> str:
-    """Runs pytest as somebody with a package of their own would; what it said."""
+    """Runs pytest as somebody with a package of their own would, without plug-ins of others; what it said."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "crawlkit.contract.plugin", "-p", "no:cacheprovider", "-q", "--pyargs",
          "crawlkit.contract", "--rootdir", str(folder), "-c", os.devnull, *options],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=folder, env={**os.environ, **ALONE, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"},
         capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -127,7 +129,8 @@ def test_the_suite_of_the_page_passes(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(suite)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "crawlkit.contract.plugin", "-q", "-c", os.devnull, "test_mine.py"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100,
+        cwd=tmp_path, env={**os.environ, **ALONE, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert count(done.stdout, "passed") > 15, done.stdout
     assert not count(done.stdout, "failed") + count(done.stdout, "error"), done.stdout

@@ -73,7 +73,6 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"webui": 5}, "webui: the options of this command go into an object"),
     ({"taskdb": {"a": 1}}, "taskdb: an option takes a value, not an object"),
     ({"project": {"put": {"speed": 1}}}, "project.put.speed: no such option"),
-    ({"phantomjs_proxy": "h:1"}, "phantomjs_proxy: PhantomJS is not used; remove this key"),
     ({"beanstalk": "h"}, "beanstalk: beanstalk is not a message queue"),
     ({"config": "other.json"}, "config: no such option"),
 ]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -274,3 +275,36 @@ def test_a_child_is_ready_when_it_says_so_and_not_after_its_death():
         await until(lambda: supervisor.unready() == ["child"])
 
     play(supervisor, scene)
+
+
+ON_DEMAND = """
+import os, socket
+door = socket.socket(fileno=int(os.environ["CRAWLKIT_DOOR"]))
+for _ in range(2):
+    end, _ = door.accept()
+    end.sendall(str(os.getpid()).encode())
+    end.close()
+"""
+
+
+def test_a_child_with_a_door_is_started_when_somebody_knocks_and_again_after_its_end() -> None:
+    """Two callers are served by one life of it, the third by a second one; who comes between them waits."""
+    told: list[Death] = []
+    door = socket.create_server(("127.0.0.1", 0))
+    child = ChildSpec("door", [sys.executable, "-I", "-S", "-c", ON_DEMAND], door=door)
+    supervisor = Supervisor([python(LONG), child], on_death=told.append)
+
+    def call() -> str:
+        with socket.create_connection(door.getsockname(), timeout=10) as end:
+            return end.recv(100).decode()
+
+    async def scene() -> None:
+        await asyncio.sleep(0.3)  # time in which it must not start
+        assert [one.pid is None for one in supervisor.status()] == [False, True]
+        assert "door" not in supervisor.unready()
+        seen = [await asyncio.to_thread(call) for _ in range(3)]
+        assert seen[0] == seen[1] != seen[2]
+
+    with door:
+        assert play(supervisor, scene) == 0
+    assert told == [], "an end with code 0 is no death"

@@ -59,6 +59,9 @@ COMMANDS = {
     "processor": "crawlkit.cli.components:processor",
     "result_worker": "crawlkit.cli.components:result_worker",
     "webui": "crawlkit.cli.components:webui",
+    "browser": "crawlkit.cli.browser:browser",
+    "phantomjs": "crawlkit.cli.browser:phantomjs",
+    "puppeteer": "crawlkit.cli.browser:puppeteer",
 }
 EPILOG = (
     "\b\nExample:\n  crawlkit new quotes --url https://quotes.toscrape.com/\n  crawlkit one quotes.py -o quotes.jsonl"
@@ -108,6 +111,10 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         help="Messages a queue holds; 0: no bound.")  # fmt: skip
 @option("--secret-key", metavar="KEY",
         help="What settings of projects are encrypted with.  [default: secret.key in the data path]")  # fmt: skip
+@option("--phantomjs-proxy", envvar="PHANTOMJS_PROXY", metavar="HOST:PORT", hidden=True,
+        help="pyspider's word for the fetcher's --browser-endpoint.")  # fmt: skip
+@option("--puppeteer-proxy", envvar="PUPPETEER_PROXY", metavar="HOST:PORT", hidden=True,
+        help="pyspider's word for the fetcher's --browser-endpoint.")  # fmt: skip
 @option("--logging-config", type=click.Path(path_type=Path), help="A file for logging.config.fileConfig.")
 @option("--debug/--no-debug", envvar="DEBUG", default=False, help="Log more; show tracebacks.")
 @option("--add-sys-path/--not-add-sys-path", default=True, show_default=True,
@@ -143,7 +150,7 @@ def _warn_of_variables(ctx: click.Context) -> None:
     """The commands are loaded, for their options' names, only when there is a variable that may be wrong."""
     ours = {name for name in os.environ if name.startswith(f"{PREFIX}_")}
     ours -= {f"{PREFIX}_{(param.name or '').upper()}" for param in ctx.command.params}
-    ours -= {f"{PREFIX}_SERVER", f"{PREFIX}_TOKEN"}
+    ours -= {f"{PREFIX}_SERVER", f"{PREFIX}_TOKEN", f"{PREFIX}_BROWSER_TOKEN"}
     if ours:
         for words in unknown_variables(ours, schema_of(ctx.command, ctx)):
             say(f"crawlkit: {words}")

@@ -142,7 +142,8 @@ def run_scheduler(
                 await serve(service, queues, "scheduler")
         finally:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(control.stop(), 1)
+                async with asyncio.timeout(1):
+                    await control.stop()
 
     try:
         with log.stored(settings, "scheduler") as logs, wiring.open_stores(settings, create=True) as stores:
@@ -214,6 +215,31 @@ def run_result_worker(settings: Settings, result_cls: str, discard: bool) -> int
             return WithSinks(service, sinks)
 
         return run_on_queues(settings, "result_worker", build)
+
+
+def run_browser(settings: Settings, *, host: str, port: int, quiet: bool, **options: Any) -> int:
+    """A browser service; on the socket of its supervisor when that has one for it."""
+    from crawlkit.supervisor import die_with_parent, given_door
+
+    log.configure(settings, "WARNING" if quiet else "INFO")
+    die_with_parent()
+    door = given_door()
+    token = wiring.browser_token(settings)
+    wiring.check_door(host, token)
+    if door is None:  # a supervisor's goes on: its tasks are told
+        wiring.check_chromium(options)
+    sockets = [door] if door is not None else wiring.listen(host, port)
+    keeps = settings.data_path.is_dir() or not settings.is_here("logdb")
+
+    async def main() -> None:
+        service = wiring.build_browser(options, sockets, token=token, on_demand=door is not None)
+        if door is None:
+            logger.info("browser service at http://%s:%d/", host, sockets[0].getsockname()[1])
+        await serve(service, None, "browser")
+
+    with log.stored(settings, "browser") if keeps else contextlib.nullcontext():
+        asyncio.run(main())
+    return 0
 
 
 def run_webui(

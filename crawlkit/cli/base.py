@@ -249,6 +249,17 @@ def component_options(ctx: click.Context, name: str, *, given_only: bool = False
     return {key: value for key, value in inner.params.items() if not given_only or was_given(inner, key)}
 
 
+def browser_options(ctx: click.Context, with_browser: bool) -> dict[str, Any] | None:
+    """Those of ``crawlkit browser`` for a command that starts one when it is needed; None: it shall not, or fetchers
+    have another one. Whether somebody asked for its port is in ``port_given``."""
+    from crawlkit.wiring.browser import browser_endpoint
+
+    if not with_browser or browser_endpoint(settings_of(ctx), component_options(ctx, "fetcher"))[0] is not None:
+        return None
+    given = component_options(ctx, "browser", given_only=True)
+    return {**component_options(ctx, "browser"), "port_given": "port" in given}
+
+
 def was_given(ctx: click.Context, name: str) -> bool:
     """Whether somebody set the option, in whatever way."""
     return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)

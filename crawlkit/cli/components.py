@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import FilesPath, command, component_options, option, settings_of, sink_option, was_given
+from crawlkit.cli.base import (
+    FilesPath,
+    browser_options,
+    command,
+    component_options,
+    option,
+    settings_of,
+    sink_option,
+    was_given,
+)
 from crawlkit.cli.limits import with_limits
 
 
@@ -21,17 +30,17 @@ from crawlkit.cli.limits import with_limits
         help="Result workers to start; 0: results are counted as discarded.")  # fmt: skip
 @sink_option
 @option("--webui/--no-webui", "with_webui", default=True, show_default=True, help="Start the web UI as well.")
+@option("--browser/--no-browser", default=True, show_default=True,
+        help="Start a browser service when the first page for one comes.")  # fmt: skip
 @option("--run-in", type=click.Choice(["subprocess"]), default="subprocess", hidden=True,
         help="Components are processes; pyspider's threads are not offered.")  # fmt: skip
 @click.pass_context
-def all_command(
-    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, with_webui: bool, run_in: str
-) -> int:
+def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: str, **numbers: int) -> int:
     """Start every component, and start again what dies. This is what `crawlkit` alone does."""
     from crawlkit.cli.together import run_all
 
-    return run_all(settings_of(ctx), {"fetcher": fetcher_num, "processor": processor_num,
-                                      "result_worker": result_worker_num}, with_webui=with_webui)  # fmt: skip
+    counts = {name.removesuffix("_num"): number for name, number in numbers.items()}
+    return run_all(settings_of(ctx), counts, with_webui=with_webui, browser=browser_options(ctx, browser))
 
 
 @command(name="scheduler", example="crawlkit --message-queue local:///var/lib/crawlkit/queues.sock scheduler")
@@ -77,7 +86,9 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
 @option("--files-path", type=FilesPath(), metavar="DIR|URL",
         help="Where downloads go.  [default: files in the data path]")  # fmt: skip
 @option("--splash-endpoint", help="URL of Splash's /execute.")
-@option("--puppeteer-endpoint", help="URL of a browser service.")
+@option("--browser-endpoint", metavar="URL", help="A browser service, like http://127.0.0.1:22222/.")
+@option("--puppeteer-endpoint", hidden=True, help="An older name of --browser-endpoint.")
+@option("--phantomjs-endpoint", hidden=True, help="An older name of --browser-endpoint.")
 @option("--allow-private/--no-allow-private", default=True, show_default=True,
         help="Whether loopback and private addresses may be fetched.")  # fmt: skip
 @with_limits

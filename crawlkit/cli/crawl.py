@@ -26,6 +26,7 @@ from crawlkit.scheduler.books import ACCEPTED, ENDINGS
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
+    from crawlkit.cli.browser_child import ChildOfOne
     from crawlkit.libs.journal import Journal
     from crawlkit.wiring import Stores
 
@@ -54,6 +55,7 @@ class Plan:
     durable: bool = False  # the stores outlive the process
     engine: dict[str, Any] = field(default_factory=dict)
     fetcher: dict[str, Any] = field(default_factory=dict)
+    browser: dict[str, Any] | None = None  # options of a service that is started when it is needed
     processor: dict[str, Any] = field(default_factory=dict)
     result_cls: str = ""
 
@@ -88,6 +90,7 @@ class Crawl:
             stores.resultdb, self.names or None, plan.output, plan.form, self._room, overwrite=plan.overwrite
         )
         self._sinks = wiring.build_sinks(plan.settings, stores.resultdb)
+        self._browser: ChildOfOne | None = None
         self._unwritten = ""  # why results cannot be written out
         self._shown: progress.Progress | None = None
         self._fresh_from = 0.0  # snapshots of the scheduler from before this time are too old to tell the end
@@ -145,8 +148,21 @@ class Crawl:
             "scheduler": self._scheduler,
             "result_worker": wiring.build_result_worker(self._queues, stores.resultdb, plan.result_cls),
             "processor": self._build_processor(),
-            "fetcher": wiring.build_fetcher(self._queues, stores.blobdb, plan.fetcher, settings=plan.settings),
+            "fetcher": wiring.build_fetcher(
+                self._queues, stores.blobdb, self._fetcher_options(), settings=plan.settings
+            ),
         }
+        if self._browser is not None:
+            self._services["browser"] = self._browser
+
+    def _fetcher_options(self) -> dict[str, Any]:
+        """Those that were given, and where the browser service is, whose process is started when a page needs it."""
+        from crawlkit.cli.browser_child import ChildOfOne
+
+        if self.plan.browser is None:
+            return self.plan.fetcher
+        self._browser = ChildOfOne(self.plan.browser, self.plan.settings, stored=self._logs is not None)
+        return {**self.plan.fetcher, "browser_endpoint": self._browser.endpoint}
 
     def _build_processor(self) -> Any:
         plan, stores = self.plan, self.stores
@@ -197,6 +213,8 @@ class Crawl:
                 await self._services["result_worker"].stop()
                 await self._take_leftovers()
                 await self._scheduler.stop()
+                if self._browser is not None:
+                    await self._browser.stop()
                 await asyncio.gather(*services, return_exceptions=True)
         except TimeoutError:
             log.warning("not everything stopped in time; what was on its way comes round again")

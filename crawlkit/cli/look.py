@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from crawlkit.cli.base import command, option, say
+from crawlkit.cli.base import command, component_options, option, say, settings_of
 from crawlkit.libs.errors import UsageError
 
 if TYPE_CHECKING:
     from crawlkit.libs.messages import Fetched
+    from crawlkit.libs.task import Fetch
 
 HEAD = 1_000  # characters of the body that fetch shows
 
@@ -32,19 +35,46 @@ def request_options(function: Any) -> Any:
             option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole fetch."),
             option("--no-redirects", is_flag=True, help="Show a redirect instead of following it."),
             option("--insecure", is_flag=True, help="Do not check the certificate."),
+            option("--browser", is_flag=True, help="Render the page in a browser."),
+            option(
+                "--wait-for",
+                multiple=True,
+                metavar="WHAT",
+                help="In a browser: a CSS selector, seconds, networkidle or a function; may be repeated.",
+            ),
+            option(
+                "--screenshot",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="Write a picture of the whole page to this file (.png or .jpg).",
+            ),
+            option(
+                "--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Write the page as PDF to this file."
+            ),
+            option(
+                "--arg",
+                "args",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Any other argument of self.fetch; VALUE is JSON or a text.",
+            ),
         )
     ):
         function = decorate(function)
     return function
 
 
-@command(name="fetch", example="crawlkit fetch https://example.com/ -H 'Accept-Language: fr'")
+@command(
+    name="fetch",
+    example="crawlkit fetch https://example.com/ -H 'Accept-Language: fr'\n"
+    "crawlkit fetch https://example.com/ --browser --wait-for h1 --screenshot page.png",
+)
 @request_options
 @option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @option("--body", "body_only", is_flag=True, help="Only the whole body, as it came.")
-def fetch(as_json: bool, body_only: bool, **request: Any) -> int:
+@click.pass_context
+def fetch(ctx: click.Context, /, as_json: bool, body_only: bool, **request: Any) -> int:
     """Show what the fetcher sees at URL. Exits 1 when no answer came."""
-    fetched = fetch_one(**request)
+    fetched = fetch_one(ctx, **request)
     if as_json:
         click.echo(json.dumps(as_dict(fetched), ensure_ascii=False))
     elif body_only:
@@ -58,12 +88,13 @@ def fetch(as_json: bool, body_only: bool, **request: Any) -> int:
 @command(name="shell", example="crawlkit shell https://example.com/\n>>> response.doc('title').text()")
 @request_options
 @option("-c", "--code", help="Run this instead of reading from the keyboard.")
-def shell(code: str | None, **request: Any) -> int:
+@click.pass_context
+def shell(ctx: click.Context, /, code: str | None, **request: Any) -> int:
     """Open a Python prompt with the response of URL as `response`; fetch(url) gets another."""
     from crawlkit.libs.response import Response
 
     def again(url: str, **changes: Any) -> Any:
-        return Response.of(fetch_one(**{**request, "url": url, **changes}))
+        return Response.of(fetch_one(ctx, **{**request, "url": url, **changes}))
 
     response = again(request["url"])
     names = {"response": response, "fetch": again}
@@ -93,6 +124,7 @@ def prompt(names: dict[str, Any], banner: str) -> None:
 
 
 def fetch_one(
+    ctx: click.Context,
     url: str,
     method: str = "GET",
     headers: tuple[str, ...] = (),
@@ -102,9 +134,15 @@ def fetch_one(
     timeout: float | None = None,
     no_redirects: bool = False,
     insecure: bool = False,
+    browser: bool = False,
+    wait_for: tuple[str, ...] = (),
+    screenshot: Path | None = None,
+    pdf: Path | None = None,
+    args: tuple[str, ...] = (),
 ) -> Fetched:
-    """One request through the fetcher."""
+    """One request through the fetcher; the files of a browser are in their places then."""
     import asyncio
+    import tempfile
 
     from crawlkit import wiring
     from crawlkit.libs.task import Fetch
@@ -114,19 +152,70 @@ def fetch_one(
         url = f"http://{url}"
     if data is not None and method == "GET":
         method = "POST"
-    wanted = Fetch(
-        method=method.upper(),
-        headers=dict(_header(text) for text in headers) or None,
-        data=data.encode() if data is not None else None,
-        user_agent=user_agent,
-        proxy=proxy,
-        timeout=timeout,
-        allow_redirects=False if no_redirects else None,
-        validate_cert=False if insecure else None,
-        etag=False,
-        last_modified=False,
-    )
-    return asyncio.run(wiring.fetch_once(task_url(url), wanted))
+    said: dict[str, Any] = {
+        "method": method,
+        "headers": dict(_header(text) for text in headers) or None,
+        "data": data,
+        "user_agent": user_agent,
+        "proxy": proxy,
+        "timeout": timeout,
+        "allow_redirects": False if no_redirects else None,
+        "validate_cert": False if insecure else None,
+        "wait_for": list(wait_for) or None,
+        "screenshot": _shot(screenshot),
+        "pdf": True if pdf is not None else None,
+        "fetch_type": "browser" if browser or wait_for or screenshot or pdf else None,
+        **dict(map(_argument, args)),
+    }
+    wanted = msgspec.structs.replace(_checked(said) or Fetch(), etag=False, last_modified=False)
+    found = wiring.browser_endpoint(settings_of(ctx), component_options(ctx, "fetcher"))
+    own = component_options(ctx, "browser")
+    with tempfile.TemporaryDirectory(prefix="crawlkit-") as folder:
+        fetched = asyncio.run(wiring.fetch_once(task_url(url), wanted, folder=folder, browser=found, own=own))
+        for name, path in (("screenshot", screenshot), ("pdf", pdf)):
+            file = (fetched.rendered or {}).get(name)
+            if path is not None and file is not None:
+                _write(path, Path(file["path"]).read_bytes())
+                fetched.rendered = {**(fetched.rendered or {}), name: {**file, "path": str(path)}}
+    return fetched
+
+
+def _checked(said: dict[str, Any]) -> Fetch | None:
+    from crawlkit.libs import crawl_args
+    from crawlkit.libs.errors import InvalidTask
+
+    try:
+        crawl_args.check_names(said, "fetch", crawl_args.KNOWN_TO_FETCH)
+        crawl_args.check_fetch_type(said, {})
+        return crawl_args.parts_of(said)[1]
+    except (InvalidTask, TypeError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"--arg {text!r}: write it as NAME=VALUE")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _shot(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    kind = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"--screenshot {path}: the file's name says its kind: use .png or .jpg")
+    return {"of": "full", "type": kind}
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -159,6 +248,7 @@ def as_dict(fetched: Fetched) -> dict[str, Any]:
         "error_kind": fetched.error_kind,
         "size": fetched.size,
         "body": body,
+        **({} if fetched.rendered is None else {"rendered": fetched.rendered}),
     }
 
 
@@ -178,6 +268,8 @@ def show(fetched: Fetched) -> None:
         click.echo(f"{name}: {value}")
     for name, value in fetched.cookies.items():
         click.echo(f"(cookie) {name}={value}")
+    for line in (fetched.rendered or {}).get("console", ()):
+        click.echo(f"(console) {line}")
     if not fetched.content:
         return
     click.echo("")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import command, option, settings_of, sink_option
+from crawlkit.cli.base import browser_options, command, option, settings_of, sink_option
 from crawlkit.cli.limits import with_limits
 
 
@@ -19,12 +19,21 @@ from crawlkit.cli.limits import with_limits
 @option("--processor-num", type=click.IntRange(min=0), default=1, show_default=True, help="Processors to start.")
 @option("--result-worker-num", type=click.IntRange(min=0), default=1, show_default=True,
         help="Result workers to start.")  # fmt: skip
+@option("--browser/--no-browser", default=True, show_default=True,
+        help="Start a browser service when the first page for one comes.")  # fmt: skip
 @sink_option
 @with_limits
 @option("--until-done", is_flag=True, help="End, with code 0, when nothing is left to do in any project that runs.")
 @click.pass_context
 def node(
-    ctx: click.Context, /, fetcher_num: int, processor_num: int, result_worker_num: int, until_done: bool, **limits: Any
+    ctx: click.Context,
+    /,
+    fetcher_num: int,
+    processor_num: int,
+    result_worker_num: int,
+    browser: bool,
+    until_done: bool,
+    **limits: Any,
 ) -> int:
     """Start the workers of this host, for a scheduler on another one, and start again what dies.
 
@@ -34,4 +43,5 @@ def node(
     from crawlkit.cli.together import run_node
 
     counts = {"fetcher": fetcher_num, "processor": processor_num, "result_worker": result_worker_num}
-    return run_node(settings_of(ctx), counts, limits, until_done=until_done)
+    service = browser_options(ctx, browser) if fetcher_num else None
+    return run_node(settings_of(ctx), counts, limits, until_done=until_done, browser=service)

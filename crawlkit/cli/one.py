@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import FilesPath, Rate, command, component_options, option, say, settings_of, sink_option
+from crawlkit.cli.base import (
+    FilesPath,
+    Rate,
+    browser_options,
+    command,
+    component_options,
+    option,
+    say,
+    settings_of,
+    sink_option,
+)
 from crawlkit.cli.project import put_values
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import UsageError
@@ -41,6 +51,8 @@ FORMATS = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
 @sink_option
 @option("--limit", type=click.IntRange(min=1), help="Stop after so many pages; the rest is for the next run.")
 @option("--forever", is_flag=True, help="Do not end when the crawl has drained: wait for what is due later.")
+@option("--browser/--no-browser", default=True, show_default=True,
+        help="Start a browser service when the first page for one comes.")  # fmt: skip
 @option("--pdb", is_flag=True, help="Stop in a callback that raises, in Python's debugger.")
 @option("-i", "--interactive", is_flag=True, help="A Python prompt with run(), crawl() and quit_crawlkit().")
 @click.pass_context
@@ -54,6 +66,7 @@ def one(
     files_path: str | None,
     limit: int | None,
     forever: bool,
+    browser: bool,
     pdb: bool,
     interactive: bool,
 ) -> int:
@@ -81,6 +94,7 @@ def one(
         durable=not settings.given.isdisjoint({"data_path", "database", "taskdb"}),
         engine=_engine_options(ctx),
         fetcher=_fetcher_options(ctx, files_path),
+        browser=browser_options(ctx, browser),
         processor=component_options(ctx, "processor"),
         result_cls=component_options(ctx, "result_worker").get("result_cls", ""),
     )

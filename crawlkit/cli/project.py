@@ -220,6 +220,7 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
 
     with wiring.open_stores(settings, ("taskdb",)) as stores:
         books = stores.taskdb.books(name)
+        by = {reason: n for (_, event, reason), n in books.ledger.items() if event == "auto"}
         failures = [
             (reason, count, url, _exception_at(stores.taskdb, name, url))
             for reason, count, url in stores.taskdb.failures(name)
@@ -239,6 +240,10 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
                   f"{books.by_status.get(3, 0)} failed, {books.by_status.get(4, 0)} cancelled"),
     ):  # fmt: skip
         click.echo(f"{label:<8} {value}")
+    if by:
+        needed, check, pages = by.get("browser", 0), by.get("check", 0), sum(by.values())
+        share = f"{(needed + check) / pages:.1%} of {pages:,} pages of fetch_type auto"
+        click.echo(f"browser  {share}: {needed:,} needed it, {check:,} were compared only")
     for instant, method in ticks:
         click.echo(f"next     {_when(instant)} {method}")
     for reason, count, url, exception in failures:

@@ -126,6 +126,7 @@ def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str 
     from crawlkit import wiring
     from crawlkit.libs.task import Status
     from crawlkit.libs.task_lines import failure_of, task_line
+    from crawlkit.webui.masks import printed_fetch
 
     settings = settings_of(ctx)
     if settings.server is not None:
@@ -137,9 +138,9 @@ def tasks(ctx: click.Context, /, project: str, status: str | None, pattern: str 
         found = False
         for row in select_tasks(stores.taskdb, project, status, pattern):
             found = True
-            more: dict[str, str] = {}
+            more: dict[str, Any] = {"fetch": printed_fetch(row.fetch)} if form == "jsonl" else {}
             if form == "jsonl" and row.status is Status.FAILED:
-                more = next((failure_of(one) for one in stores.taskdb.attempts(project, row.taskid, 1)), {})
+                more |= next((failure_of(one) for one in stores.taskdb.attempts(project, row.taskid, 1)), {})
             out.write(task_line(row, form, more))
         if not found:
             known_project(settings, project, worked(stores.taskdb))

@@ -241,6 +241,7 @@ def _object(text: str) -> dict[str, Any]:
     import msgspec
 
     from crawlkit.libs.crawl_args import check_names, parts_of
+    from crawlkit.webui.masks import masked_at
 
     try:
         value = json.loads(text)
@@ -251,6 +252,9 @@ def _object(text: str) -> dict[str, Any]:
     for name in PARTS:
         if not isinstance(value.get(name, {}), dict):
             raise InvalidTask(f"task.{name}", "is not an object")
+    masked = masked_at(value.get("fetch"))
+    if masked is not None:
+        raise InvalidTask(f"task.{masked}", "is masked, as tasks are printed; write the value itself, or leave it out")
     task = {key: value[key] for key in ("url", "taskid") if value.get(key) is not None}
     said = {key: part for key, part in value.items() if key not in PRINTED and key not in (*PARTS, *task)}
     try:

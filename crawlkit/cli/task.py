@@ -25,6 +25,7 @@ def task(ctx: click.Context, /, project: str, which: str, as_json: bool) -> None
     """Show one task of PROJECT with its attempts: what the fetch brought, and what the callback raised and logged."""
     from crawlkit import wiring
     from crawlkit.cli.read import known_project, worked
+    from crawlkit.webui.masks import printed_fetch
 
     settings = settings_of(ctx)
     with wiring.open_stores(settings, ("taskdb",)) as stores:
@@ -37,7 +38,11 @@ def task(ctx: click.Context, /, project: str, which: str, as_json: bool) -> None
     if as_json:
         import msgspec
 
-        value = {**task_value(row), "attempts": [attempt_value(attempt) for attempt in attempts]}
+        value = {
+            **task_value(row),
+            "fetch": printed_fetch(row.fetch),
+            "attempts": [attempt_value(attempt) for attempt in attempts],
+        }
         click.echo(msgspec.json.encode(value).decode())
         return
     show(row, attempts)
@@ -83,6 +88,8 @@ def last_failure(taskdb: TaskStore, project: str, taskid: str) -> dict[str, str]
 
 def show(row: TaskRow, attempts: list[AttemptRow]) -> None:
     """The task's own lines, then its attempts, newest first."""
+    from crawlkit.webui.masks import masked_fetch
+
     for label, value in (
         ("task", row.taskid),
         ("url", row.url),
@@ -90,7 +97,7 @@ def show(row: TaskRow, attempts: list[AttemptRow]) -> None:
         ("run", f"{row.run}, retried {row.retried} times, {row.results} results"),
         ("crawled", _when(row.lastcrawltime)),
         ("schedule", row.schedule),
-        ("fetch", row.fetch),
+        ("fetch", masked_fetch(row.fetch)),
         ("process", row.process),
     ):
         if value is not None:

@@ -8,6 +8,7 @@ options of each component they find themselves, in the same order as when it is 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import sys
@@ -35,8 +36,17 @@ NEEDS = {"fetcher": ("blobdb",), "processor": ("projectdb", "blobdb"), "result_w
 logger = logging.getLogger("crawlkit")
 
 
-def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool = True) -> int:
-    """Until SIGTERM or SIGINT; returns the exit code."""
+def run_all(
+    settings: Settings,
+    counts: Mapping[str, int],
+    *,
+    with_webui: bool = True,
+    browser: Mapping[str, Any] | None = None,
+) -> int:
+    """Until SIGTERM or SIGINT; returns the exit code.
+
+    ``browser``: the options of a browser service that is started when the first page for it comes; None: there is none.
+    """
     alone = settings.message_queue is None
     if _sinks(settings) and not counts["result_worker"] and alone:
         raise UsageError("--sink needs a result worker: sinks follow the resultdb, so leave --result-worker-num 0 out")
@@ -46,14 +56,19 @@ def run_all(settings: Settings, counts: Mapping[str, int], *, with_webui: bool =
     lock = datapath.Lock(settings.data_path / datapath.RUN_LOCK, "crawlkit all")
     try:
         with log.stored(settings, "supervisor"):
-            specs = children(settings, counts, with_webui=with_webui)
+            specs = with_browser(settings, children(settings, counts, with_webui=with_webui), browser)
             return asyncio.run(_supervise(settings, specs, server, wiring.KINDS))
     finally:
         lock.release()
 
 
 def run_node(
-    settings: Settings, counts: Mapping[str, int], limits: Mapping[str, Any], *, until_done: bool = False
+    settings: Settings,
+    counts: Mapping[str, int],
+    limits: Mapping[str, Any],
+    *,
+    until_done: bool = False,
+    browser: Mapping[str, Any] | None = None,
 ) -> int:
     """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code.
 
@@ -78,6 +93,7 @@ def run_node(
                 " scheduler uses with --database (or CRAWLKIT_DATABASE), and its queues with --message-queue"
             )
     with log.stored(settings, "supervisor"):
+        specs = with_browser(settings, specs, browser)
         return asyncio.run(_supervise(settings, specs, None, kinds, until_done=until_done))
 
 
@@ -129,10 +145,10 @@ def children(settings: Settings, counts: Mapping[str, int], *, with_webui: bool 
     specs = workers(counts, env)
     if not counts["result_worker"] and settings.message_queue is None:
         # somebody has to take the results and count them; queues that others share may have a taker elsewhere
-        specs.insert(0, ChildSpec("result_worker", _argv("result_worker", "--discard"), env))
-    specs.append(ChildSpec("scheduler", _argv("scheduler"), env))
+        specs.insert(0, ChildSpec("result_worker", argv_of("result_worker", "--discard"), env))
+    specs.append(ChildSpec("scheduler", argv_of("scheduler"), env))
     if with_webui:
-        specs.append(ChildSpec("webui", _argv("webui"), env))
+        specs.append(ChildSpec("webui", argv_of("webui"), env))
     return specs
 
 
@@ -144,11 +160,21 @@ def workers(counts: Mapping[str, int], env: Mapping[str, str]) -> list[ChildSpec
     for role in ("result_worker", "processor", "fetcher"):
         for number in range(1, counts[role] + 1):
             name = role if counts[role] == 1 else f"{role}-{number}"
-            specs.append(ChildSpec(name, _argv(role), env))
+            specs.append(ChildSpec(name, argv_of(role), env))
     return specs
 
 
-def _argv(*command: str) -> list[str]:
+def with_browser(settings: Settings, specs: list[ChildSpec], options: Mapping[str, Any] | None) -> list[ChildSpec]:
+    """The children, who know where the browser service is, and that service itself."""
+    from crawlkit.cli.browser_child import browser_child
+
+    if options is None:
+        return specs
+    child, known = browser_child(options, environment(settings))
+    return [*(dataclasses.replace(spec, env={**spec.env, **known}) for spec in specs), child]
+
+
+def argv_of(*command: str) -> list[str]:
     # -P: a file of the user's in the working directory must not hide a module of Python's
     return [sys.executable, "-P", "-m", "crawlkit", *command]
 
@@ -189,7 +215,7 @@ async def _greet(settings: Settings, supervisor: Supervisor, specs: list[ChildSp
         if not missing and asked:
             missing = await asyncio.to_thread(_missing, settings)
         if not missing:
-            logger.info("ready: %s", ", ".join(spec.name for spec in specs))
+            logger.info("ready: %s", ", ".join(spec.name for spec in specs if spec.door is None))
             if asked:
                 option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
                 logger.info("add a project: crawlkit project put%s SCRIPT", option)

@@ -42,7 +42,8 @@ def play(open_broker: Open) -> Play:
     ) -> None:
         async def run() -> None:
             async with open_broker(max_messages, max_bytes) as broker:
-                await asyncio.wait_for(scene(broker.queue("scene")), 30)
+                async with asyncio.timeout(30):
+                    await scene(broker.queue("scene"))
 
         asyncio.run(run())
 

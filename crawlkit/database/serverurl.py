@@ -34,10 +34,10 @@ _TLS = {
     MARIADB: ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity"),
 }
 _OPTIONS = {
-    POSTGRESQL: ("host", "timeout", "connect_timeout", *_TLS[POSTGRESQL]),
-    MARIADB: ("unix_socket", "timeout", "connect_timeout", "charset", *_TLS[MARIADB]),
+    POSTGRESQL: ("host", "timeout", "connect_timeout", "read_timeout", *_TLS[POSTGRESQL]),
+    MARIADB: ("unix_socket", "timeout", "connect_timeout", "read_timeout", "charset", *_TLS[MARIADB]),
 }
-_SECONDS = ("timeout", "connect_timeout")
+_SECONDS = ("timeout", "connect_timeout", "read_timeout")
 
 
 class ServerURL(NamedTuple):

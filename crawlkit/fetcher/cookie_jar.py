@@ -5,7 +5,8 @@ here jars are read, checked, joined and cut.
 
 A line has the fields of the Netscape cookie file, parted by tabs: domain (``#HttpOnly_`` before it, a dot when
 subdomains match), TRUE or FALSE for subdomains, path, TRUE or FALSE for secure, expiry (Unix time, 0: none), name,
-value. Bytes are carried as Latin-1, so whatever a server set comes back unchanged.
+value. Bytes are carried as Latin-1, so whatever a server set comes back unchanged. Lines that begin with :data:`OURS`
+are none of cookies: :mod:`browser_jar` writes them, and here they are only kept.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from crawlkit.fetcher.url import Url
 MAX_COOKIES = 200
 MAX_LINE = 4096  # bytes
 HTTP_ONLY = "#HttpOnly_"
+OURS = "#crawlkit-"
 _BOOL = {"TRUE": True, "FALSE": False}
 _BAD = re.compile(r"[^\x20-\x7e\x80-\xff]")  # controls, and what is not a byte
 
@@ -65,9 +67,20 @@ def write(cookie: Cookie) -> str:
 
 
 def clean(lines: Iterable[str], now: float) -> list[str]:
-    """The lines that are cookies and not expired at ``now`` (Unix time); the last :data:`MAX_COOKIES` of them."""
+    """The lines that are cookies and not expired at ``now`` (Unix time), the last :data:`MAX_COOKIES`; and ours."""
+    lines = list(lines)
     kept = [line for line in lines if (cookie := read(line)) is not None and not 0 < cookie.expires <= now]
-    return kept[-MAX_COOKIES:]
+    return kept[-MAX_COOKIES:] + ours(lines)
+
+
+def ours(lines: Iterable[str]) -> list[str]:
+    """Those that are none of libcurl's business."""
+    return [line for line in lines if line.startswith(OURS)]
+
+
+def for_curl(lines: Iterable[str]) -> list[str]:
+    """Those that are cookies."""
+    return [line for line in lines if not line.startswith(OURS)]
 
 
 def join(lines: list[str], cookies: Mapping[str, str], url: Url) -> tuple[list[str], dict[str, str]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pycurl
 
-from crawlkit.fetcher import address_guard, hops
+from crawlkit.fetcher import hops
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
@@ -22,6 +22,7 @@ from crawlkit.fetcher.limits import OVERHEAD, Body, Drip, Inflight
 from crawlkit.fetcher.redirects import is_redirect
 from crawlkit.fetcher.request import Plan, cookie_line, header_lines
 from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs import address_guard
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
-from crawlkit.fetcher import browser_client
+from crawlkit.fetcher import attachments, browser_client
 from crawlkit.fetcher import download_rules as rules
 from crawlkit.fetcher.curl import Answer, Engine, Headers
 from crawlkit.fetcher.download_rules import Action
@@ -58,8 +58,8 @@ class Downloader:
         fetch = task.fetch
         if self._settings.files_path is None:
             raise FetchError("bad_request", "download: this fetcher keeps no files; give it --files-path")
-        if task.url[:5].lower() == "data:" or not browser_client.is_plain(fetch):
-            raise FetchError("bad_request", "download: only http and https URLs, fetched without a browser")
+        if task.url[:5].lower() == "data:" or fetch.fetch_type == browser_client.SPLASH_TYPE:
+            raise FetchError("bad_request", "download: only http and https URLs, and not by Splash")
         if (fetch.method or "GET").upper() == "HEAD":
             raise FetchError("bad_request", "download: HEAD brings no body")
         try:
@@ -69,8 +69,10 @@ class Downloader:
         limit = UNLIMITED if fetch.max_size is None else max(0, fetch.max_size)
         return Wish(task.url, args["to"], args.get("sha256"), args.get("size"), limit)
 
-    async def fetch(self, task: Dispatch, plan: Plan, send: Send) -> Finished | Answer:
+    async def fetch(self, task: Dispatch, plan: Plan, send: Send, engine: Engine | None = None) -> Finished | Answer:
         """The file, or the answer of a server that has none (a status of 4xx, 5xx, ...).
+
+        ``engine``: by which ``send`` sends; ``None``: the one for all.
 
         Raises :class:`FetchError`: ``file_broken`` when length or hash are wrong, ``file`` when the disk or the file's
         place is at fault, and what ``send`` raises. What came so far is kept for the next attempt.
@@ -82,13 +84,42 @@ class Downloader:
             area = await self.in_thread(self._places.area, task.project)
             lock = await self._lock(area, wish)
             try:
-                return await self._under_lock(task, wish, area, plan, send)
+                return await self._under_lock(task, wish, area, plan, send, engine or self._engine())
             finally:
                 await self.in_thread(lock.release)
         except OSError as error:
             raise file_error(error) from None
         except StoreUnavailable as error:
             raise FetchError("file", str(error)) from None
+
+    async def keep(self, task: Dispatch, url: str, files: list[tuple[str, str, bytes]]) -> dict[str, dict[str, Any]]:
+        """Stores what a browser made of a page: (name, extension, content); says path, bytes and sha256 of each name.
+
+        Raises :class:`FetchError` of kind ``file`` when there is no place for it.
+        """
+        self.check_kept()
+        kept = {}
+        try:
+            area = await self.in_thread(self._places.area, task.project)
+            for name, extension, content in files:
+                path = attachments.path_of(task.taskid, extension)
+                lock = await self._lock(area, Wish(attachments.owner_of(task.taskid), path, None, None, UNLIMITED))
+                try:
+                    kept[name] = await self.in_thread(
+                        attachments.put, area, task.taskid, url, path, content, task.run, self._clock.time()
+                    )
+                finally:
+                    await self.in_thread(lock.release)
+        except OSError as error:
+            raise file_error(error) from None
+        except StoreUnavailable as error:
+            raise FetchError("file", str(error)) from None
+        return kept
+
+    def check_kept(self) -> None:
+        """Raises :class:`FetchError` of kind ``bad_request`` where no files are kept."""
+        if self._settings.files_path is None:
+            raise FetchError("bad_request", "screenshot, pdf: this fetcher keeps no files; give it --files-path")
 
     def close(self) -> None:
         """Lets its threads end."""
@@ -114,7 +145,9 @@ class Downloader:
                 return lock
             await asyncio.sleep(area.look)  # its holder may be another process, which tells nobody
 
-    async def _under_lock(self, task: Dispatch, wish: Wish, area: Area, plan: Plan, send: Send) -> Finished | Answer:
+    async def _under_lock(
+        self, task: Dispatch, wish: Wish, area: Area, plan: Plan, send: Send, engine: Engine
+    ) -> Finished | Answer:
         now = self._clock.time()
         guess = path_of(wish.to, rules.url_name(wish.url))
         found = await self.in_thread(area.finished, wish.url, wish.to, guess, task.run, now)
@@ -126,9 +159,7 @@ class Downloader:
             if not wish.fits(found):
                 found = None
         part = await self.in_thread(area.open_part, wish.url, wish.to)
-        work = Work(
-            self._engine(), self.in_thread, wish, part, found, plan, lambda path: _taken_over(area, path, guess)
-        )
+        work = Work(engine, self.in_thread, wish, part, found, plan, lambda path: _taken_over(area, path, guess))
         try:
             answer = await work.bring(send)
             now = self._clock.time()

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from crawlkit.database.base import BlobStore
-from crawlkit.fetcher import browser_client, cookie_jar, data_url, redirects, request
+from crawlkit.fetcher import browser_client, browser_jar, cookie_jar, data_url, redirects, request
 from crawlkit.fetcher import url as urls
+from crawlkit.fetcher.browser_files import BrowserFile
+from crawlkit.fetcher.browser_line import BrowserLine
 from crawlkit.fetcher.curl import Answer, Engine, Session
 from crawlkit.fetcher.download import Downloader
 from crawlkit.fetcher.proxy import Proxy
@@ -22,12 +24,14 @@ from crawlkit.fetcher.proxy_turns import ProxyTurns
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.robots_cache import RobotsCache
 from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.libs.browser_job import Reply
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError, StoreUnavailable
 from crawlkit.libs.messages import MAX_INLINE_BODY, Dispatch, Fetched
 
 log = logging.getLogger("crawlkit.fetcher")
 
+IN_LINE = 4  # times the poolsize: jobs that may wait in the line of a browser service besides
 BLOB_PATIENCE = (0.2, 1.0, 2.0, 5.0)  # seconds between tries to store a large body
 
 
@@ -42,6 +46,7 @@ class Fetcher:
         self._engine: Engine | None = None
         self._browser_engine: Engine | None = None
         self._downloader = Downloader(settings, clock, lambda: self.engine)
+        self.line = BrowserLine(lambda: self.browser_engine, clock, settings.browser_patience)
         self._turns = ProxyTurns()
         self._robots = RobotsCache(
             self._load_robots, clock.monotonic, settings.robots_ttl, settings.robots_error_ttl, settings.robots_hosts
@@ -58,7 +63,10 @@ class Fetcher:
     def browser_engine(self) -> Engine:
         """For the browser service, which may be private: no task ever gets one of these connections."""
         if self._browser_engine is None:
-            self._browser_engine = Engine(self.settings, self._clock, guarded=False)
+            # a service says little for long, and each job has a connection of its own
+            poolsize = (1 + IN_LINE) * self.settings.poolsize
+            settings = replace(self.settings, low_speed_limit=0, host_connections=0, poolsize=poolsize)
+            self._browser_engine = Engine(settings, self._clock, guarded=False)
         return self._browser_engine
 
     def moved(self) -> tuple[int, int]:
@@ -110,14 +118,15 @@ class Fetcher:
         session = self.engine.session()
         try:
             if task.fetch.session is not None:
-                session.plant(self._open_jar(task, trip))
+                session.plant(cookie_jar.for_curl(self._open_jar(task, trip)))
             if task.fetch.download is not None:
                 return await self._download(task, trip, session)
             answer = await self._travel(trip, session)
             return await self._answered(task, trip, answer, session)
         finally:
             if trip.jar is not None:
-                trip.jar = cookie_jar.settle(trip.jar, session.cookies(), self._clock.time())
+                after = [*session.cookies(), *cookie_jar.ours(trip.jar)]
+                trip.jar = cookie_jar.settle(trip.jar, after, self._clock.time())
             session.close()
 
     async def _download(self, task: Dispatch, trip: _Trip, session: Session) -> Fetched:
@@ -167,27 +176,45 @@ class Fetcher:
             self._turns.ended(plan.proxy, status, kind, trip.started, self._clock.monotonic())
 
     async def _by_browser(self, task: Dispatch, trip: _Trip) -> Fetched:
+        if browser_client.wants_files(task.fetch):
+            self._downloader.check_kept()
         if task.fetch.session is not None:
             self._open_jar(task, trip)
-            trip.plan = replace(
-                trip.plan, cookies=trip.plan.cookies | cookie_jar.sent_to(trip.jar or [], trip.plan.url)
-            )
-        page = trip.plan
-        endpoint = browser_client.endpoint_of(task.fetch.fetch_type or "", self.settings)
-        if page.robots:
-            await self._obey_robots(trip, page)
-        session = self.browser_engine.session()
-        try:
-            answer = await session.send(browser_client.job_plan(task, page, endpoint))
-            body = answer.body.content()
-            answer.body.drop()
-        finally:
-            session.close()
-        fetched = browser_client.read_reply(task, page, answer.status, body, self._node)
-        if trip.jar is not None:
-            self._take_cookies(trip, fetched)
+            if not browser_client.is_ours(task.fetch):
+                sent = cookie_jar.sent_to(trip.jar or [], trip.plan.url)
+                trip.plan = replace(trip.plan, cookies=trip.plan.cookies | sent)
+        if trip.plan.robots:
+            await self._obey_robots(trip, trip.plan)
+        if task.fetch.download is not None:
+            fetched = await self._download_by_browser(task, trip)
+        else:
+            fetched = await self._rendered(task, trip, await self._ask_browser(task, trip))
         if not fetched.time:
             fetched.time = self._clock.monotonic() - trip.started
+        return fetched
+
+    async def _ask_browser(self, task: Dispatch, trip: _Trip) -> Reply:
+        """What the service says; the session's jar is the browser's then."""
+        page = trip.plan
+        endpoint = browser_client.endpoint_of(task.fetch.fetch_type or "", self.settings)
+        jar = trip.jar if browser_client.is_ours(task.fetch) else None
+        trip.asked = browser_client.job_plan(task, page, endpoint, self.settings, jar)
+        answer = await self.line.ask(trip.asked)
+        body = answer.body.content()
+        answer.body.drop()
+        reply = browser_client.read_reply(answer.status, body)
+        trip.history = reply.history
+        if trip.jar is not None:
+            self._take_cookies(trip, reply)
+        return reply
+
+    async def _rendered(self, task: Dispatch, trip: _Trip, reply: Reply) -> Fetched:
+        """The page, with its files stored."""
+        fetched = browser_client.answer_of(task, trip.plan, reply, self._node)
+        files = browser_client.attachments_of(reply)
+        if files:
+            kept = await self._downloader.keep(task, fetched.url, files)
+            fetched.rendered = {**(fetched.rendered or {}), **kept}
         if fetched.error is None and not 200 <= fetched.status_code < 300:
             fetched.error = status_error(fetched.status_code, "")
         if fetched.size > MAX_INLINE_BODY and self._blobs is not None:
@@ -195,14 +222,69 @@ class Fetcher:
             fetched.content = b""
         return fetched
 
-    def _take_cookies(self, trip: _Trip, fetched: Fetched) -> None:
-        """A browser tells names and values only; what it did not have before goes to the page's host."""
-        jar = trip.jar or []
+    async def _download_by_browser(self, task: Dispatch, trip: _Trip) -> Fetched:
+        """A file that a page, or an action on it, makes Chromium download [H50]."""
+        replies: list[Reply] = []
+        began = trip.started
+
+        async def send(plan: Plan) -> tuple[Answer, str]:
+            """Renders the page, and has what it downloaded sent to the place that ``plan`` names."""
+            nonlocal began
+            reply = await self._ask_browser(task, trip)
+            replies.append(reply)
+            began = self._clock.monotonic() - reply.time  # not from when it stood in line
+            if reply.file is None or plan.sink is None or trip.asked is None:
+                raise FetchError(
+                    browser_client.kind_of(reply) or "protocol", reply.error or browser_client.NOTHING_CAME
+                )
+            came = BrowserFile(reply.file, plan.sink)
+            wanted = browser_client.file_plan(trip.asked, str(reply.file.get("id")))
+            session = self.browser_engine.session()
+            try:
+                answer = await session.send(replace(wanted, timeout=plan.timeout, sink=came))
+            finally:
+                session.close()
+            if answer.status != 200:
+                raise FetchError("protocol", f"the browser service answered {answer.status} for a file it has")
+            return replace(answer, headers=came.headers), came.url or trip.plan.url.full
+
+        try:
+            got = await self._downloader.fetch(task, trip.plan, send, self.browser_engine)
+        except FetchError:
+            if replies and browser_client.is_without_file(replies[-1]):  # with what its console says
+                return await self._rendered(task, trip, replies[-1])
+            raise
+        assert not isinstance(got, Answer)
+        rendered = browser_client.answer_of(task, trip.plan, replies[-1], "").rendered if replies else None
+        return Fetched(
+            task=task,
+            status_code=200,
+            url=got.url or task.url,
+            orig_url=task.url,
+            headers=got.headers,
+            cookies=request.sent_cookies(trip.plan) | (replies[-1].cookies if replies else {}),
+            time=self._clock.monotonic() - began,
+            history=trip.history,
+            node=self._node,
+            size=got.file["bytes"],
+            file=got.file,
+            rendered=rendered,
+        )
+
+    def _take_cookies(self, trip: _Trip, reply: Reply) -> None:
+        """What a browser has now is the jar. Another service tells names and values only: new ones are the page's."""
+        jar, now = trip.jar or [], self._clock.time()
+        if reply.session_cookies is not None:
+            visited = browser_client.origin_of(reply.url)
+            after, problems = browser_jar.lines_of(reply.session_cookies, reply.session_origins or [], jar, visited)
+            reply.console = [*problems, *reply.console]
+            trip.jar = cookie_jar.settle(jar, after, now)
+            return
         before = cookie_jar.sent_to(jar, trip.plan.url)
-        new = {name: value for name, value in fetched.cookies.items() if before.get(name) != value}
+        new = {name: value for name, value in reply.cookies.items() if before.get(name) != value}
         with contextlib.suppress(UnicodeEncodeError, FetchError):
-            joined, _ = cookie_jar.join(jar, new, urls.parse(fetched.url))
-            trip.jar = cookie_jar.settle(jar, joined, self._clock.time())
+            joined, _ = cookie_jar.join(jar, new, urls.parse(reply.url or trip.plan.url.full))
+            trip.jar = cookie_jar.settle(jar, joined, now)
 
     async def _load_robots(self, plan: Plan) -> tuple[int, bytes]:
         trip = _Trip(request.robots_plan(plan), self._clock.monotonic())
@@ -318,13 +400,14 @@ class Fetcher:
 class _Trip:
     """What is known of a fetch on its way, also when it fails."""
 
-    __slots__ = ("history", "jar", "plan", "started")
+    __slots__ = ("asked", "history", "jar", "plan", "started")
 
     def __init__(self, plan: Plan, started: float) -> None:
         self.plan = plan
         self.started = started
         self.history: list[tuple[int, str]] = []
         self.jar: list[str] | None = None  # of the task's session
+        self.asked: Plan | None = None  # of a browser service
 
     def hosts(self) -> set[str] | None:
         """Those on the way, when there may be cookies of others."""

@@ -11,22 +11,9 @@ from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.request import NO_COOKIES, Plan
 from crawlkit.fetcher.url import DEFAULT_PORTS, Url
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.header_names import ABOUT_BODY, HARMLESS
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
-
-#: The headers that may go to another origin: they say what we can read, not who we are. Whatever is not here
-#: (Authorization, Cookie, X-Api-Key, Host, ...) stays with the origin that the task named.
-HARMLESS = frozenset(
-    {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "dnt", "if-modified-since",
-     "if-none-match", "if-range", "pragma", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform",
-     "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user", "sec-gpc", "upgrade-insecure-requests",
-     "user-agent"}
-)  # fmt: skip
-
-#: Headers about a body, which go when the body goes (Fetch standard: request-body-header names).
-ABOUT_BODY = frozenset(
-    {"content-encoding", "content-language", "content-location", "content-type", "content-length", "content-md5"}
-)
 
 
 def is_redirect(status: int, location: str | None) -> bool:

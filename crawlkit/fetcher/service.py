@@ -13,7 +13,7 @@ import logging
 import msgspec
 
 from crawlkit.database.base import BlobStore
-from crawlkit.fetcher.fetch import Fetcher
+from crawlkit.fetcher.fetch import IN_LINE, Fetcher
 from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
@@ -68,6 +68,7 @@ class FetcherService:
         self._rejects: list[tuple[int, str]] = []
         self._ended: list[bytes] = []
         self._room_made = asyncio.Event()
+        self._fetcher.line.on_waiting = self._room_made.set
         self._out_ready = asyncio.Event()
         self._ended_ready = asyncio.Event()
         self._taking: asyncio.Future[list[Delivery]] | None = None
@@ -128,7 +129,9 @@ class FetcherService:
         """Free slots; none while a full pool of answers waits for the next queue."""
         if self._presence.paused or len(self._out) + self._forwarding >= self._settings.poolsize:
             return 0
-        return self._settings.poolsize - len(self._running)
+        # who waits for a browser takes no place of those that do not
+        in_line = min(self._fetcher.line.waiting, IN_LINE * self._settings.poolsize)
+        return self._settings.poolsize - len(self._running) + in_line
 
     async def _take(self) -> None:
         misses = 0
@@ -301,7 +304,8 @@ class FetcherService:
         while (self._out or self._forwarding) and loop.time() < deadline:
             self._room_made.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room_made.wait(), max(deadline - loop.time(), 0.0))
+                async with asyncio.timeout(max(deadline - loop.time(), 0.0)):
+                    await self._room_made.wait()
 
     async def _give_back(self) -> None:
         """What has no answer in the next queue goes back to the head of ours."""

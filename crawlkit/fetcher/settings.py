@@ -35,6 +35,8 @@ class FetcherSettings:
     ca_file: str | None = None  # None: the system's certificates
     splash_endpoint: str | None = None  # URL of Splash's /execute
     browser_endpoint: str | None = None  # URL that takes browser jobs [F30]
+    browser_token: str = ""  # that is shown there
+    browser_patience: float = 600  # that a job waits in line there, or for room in the line
     robots_ttl: float = 3600
     robots_error_ttl: float = 60  # how long an unreachable robots.txt counts as "no"
     robots_hosts: int = 10_000  # remembered at most

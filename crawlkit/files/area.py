@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -184,6 +185,18 @@ class FileArea:
     def hash_at(self, path: str) -> tuple[int, str]:
         """(bytes, sha256) of a file."""
         return hash_of(self.place(path))
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A file of at most ``limit`` bytes; ``None`` when it is not there or larger. Follows no link."""
+        try:
+            fd = os.open(self.place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+                return None
+            return file.read(limit)
 
     def state_of(self, entry: Entry) -> str | None:
         """What is wrong with a finished file, which is read again; ``None``: nothing."""

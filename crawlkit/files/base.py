@@ -116,6 +116,12 @@ class Area(Protocol):
     def set_apart(self, part: Any) -> object:
         """Moves a part of its own whose length or hash is wrong to its name with ``.broken``; returns that."""
 
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A file of at most ``limit`` bytes; ``None`` when it is not there or larger.
+
+        Raises :class:`FetchError` of kind ``file`` when the path leads out of the project's files.
+        """
+
     def state_of(self, entry: Entry) -> str | None:
         """What is wrong with a finished file, which is read again; ``None``: nothing."""
 

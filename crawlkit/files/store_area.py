@@ -126,6 +126,12 @@ class StoreArea:
         """(bytes, sha256) of a file."""
         return self._store.hash_of(self._place(path))
 
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A file of at most ``limit`` bytes; ``None`` when it is not there or larger."""
+        place = self._place(path)
+        size = self._store.size(place)
+        return None if size is None or size > limit else self._store.get(place)
+
     def state_of(self, entry: Entry) -> str | None:
         """What is wrong with a finished file, which is read again; ``None``: nothing."""
         if self.length_at(entry.path) in (None, -1):

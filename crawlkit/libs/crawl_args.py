@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from crawlkit.libs import filenames, multipart
+from msgspec import to_builtins
+
+from crawlkit.libs import browse_args, filenames, multipart
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.jsonable import MAX_DEPTH, NotJSON, jsonable, to_json
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, convert
@@ -19,7 +21,9 @@ from crawlkit.libs.url import encode_params, has_scheme
 _CURL = ("curl ", "curl\t", "curl\n", "curl\\")
 Content = str | bytes | bytearray | memoryview
 File = Content | tuple[str, Content] | tuple[str, Content, str] | Mapping[str, Content]
-FETCH_TYPES = ("browser", "http", "js", "phantomjs", "puppeteer", "splash")
+Wait = str | float | Mapping[str, Any]
+RUN_AT = ("document-start", "document-end")
+FETCH_TYPES = ("auto", "browser", "http", "js", "phantomjs", "puppeteer", "splash")
 
 
 class FetchArgs(TypedDict, total=False):
@@ -51,6 +55,16 @@ class FetchArgs(TypedDict, total=False):
     js_viewport_width: int | None
     js_viewport_height: int | None
     load_images: bool | None
+    wait_for: Wait | list[Wait] | None
+    js_actions: list[Mapping[str, Any]] | Mapping[str, Any] | None
+    block: str | list[str] | Literal[False] | None
+    screenshot: bool | str | Mapping[str, Any] | None
+    pdf: bool | str | Mapping[str, Any] | None
+    capture_xhr: bool | str | list[str] | None
+    first_headers: Mapping[str, str] | None
+    locale: str | None
+    timezone: str | None
+    geolocation: tuple[float, float] | tuple[float, float, float] | Mapping[str, float] | None
     save: Any
     priority: int
     retries: int
@@ -107,7 +121,27 @@ def check_names(names: Iterable[str], method: str = "crawl", known: frozenset[st
     """Raises :class:`TypeError` that names the arguments ``self.crawl`` (or ``method``) does not know."""
     unknown = sorted(set(names) - known)
     if unknown:
-        raise TypeError(f"{method}() got unexpected arguments: {', '.join(unknown)}")
+        raise TypeError(
+            f"{method}() got unexpected arguments: {', '.join(_with_hint(name, known) for name in unknown)}"
+        )
+
+
+def _with_hint(name: str, known: frozenset[str]) -> str:
+    """``name``, and the argument that was meant, if there is one much like it."""
+    from difflib import get_close_matches  # rarely needed, and not free to import
+
+    close = get_close_matches(str(name).lower(), sorted(known), 1, 0.75)
+    return f"{name} (did you mean {close[0]!r}?)" if close else name
+
+
+def check_fetch_type(args: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises :class:`InvalidTask` for what only a browser can do, when ``args`` and ``crawl_config`` ask for none."""
+    if not browse_args.NAMES.isdisjoint(args):
+        fetch_type = args.get("fetch_type")
+        browse_args.check_fetch_type(
+            [name for name in browse_args.PLACES if args.get(name)],
+            config.get("fetch_type") if fetch_type is None else fetch_type,
+        )
 
 
 def parts_of(args: Mapping[str, Any]) -> tuple[Schedule | None, Fetch | None, Process | None]:
@@ -131,6 +165,8 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
     if args.get("files"):
         args = _with_uploads(args)
     values = {n: _exact(v) for n, v in args.items() if n in PARTS and (v is not None or n in _NEVER_DROPPED)}
+    if "browser" in values or not browse_args.NAMES.isdisjoint(args):
+        values["browser"] = browse_args.browse_of(args, values.get("browser"))
     if args.get("last_modifed") is not None and "last_modified" not in values:
         values["last_modified"] = args["last_modifed"]
     for name, value in values.items():
@@ -159,6 +195,10 @@ def normalised(args: Mapping[str, Any]) -> dict[str, Any]:
         fetch_type = None
     if fetch_type not in (None, "", "https", *FETCH_TYPES):
         raise InvalidTask("fetch.fetch_type", f"{fetch_type!r} is unknown; use one of {', '.join(FETCH_TYPES)}")
+    if values.get("js_run_at") not in (None, "", *RUN_AT):
+        raise InvalidTask("fetch.js_run_at", f"{values['js_run_at']!r:.80}: use {' or '.join(map(repr, RUN_AT))}")
+    if "browser" in values and type(values.get("timeout")) in (int, float):
+        browse_args.check_time(values["browser"], values["timeout"])
     if "download" in values:
         values["download"] = filenames.download_args(values["download"])
     if "save" in values:
@@ -310,6 +350,8 @@ def as_dict(schedule: Schedule | None, fetch: Fetch | None, process: Process | N
             for field in part.__struct_fields__
             if getattr(part, field) != getattr(nothing, field)
         }
+    if "browser" in parts["fetch"]:
+        parts["fetch"]["browser"] = to_builtins(parts["fetch"]["browser"])
     if "data" in parts["fetch"]:
         parts["fetch"]["data"] = shown_body(parts["fetch"]["data"])
     return parts

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, Fetch, JSONDict, Process, convert
 
 T = TypeVar("T", bound=Struct)
+_WHOLE = frozenset({"screenshot", "pdf", "geolocation"})  # said as one, and {} says no
 
 
 def config_parts(config: JSONDict) -> tuple[Fetch | None, Process | None]:
@@ -41,6 +43,8 @@ def join(own: T, config: T | None) -> T:
         mine = getattr(own, name)
         if mine is None:
             changes[name] = theirs
-        elif isinstance(mine, dict) and isinstance(theirs, dict):
+        elif isinstance(mine, Browse):
+            changes[name] = join(mine, theirs)
+        elif isinstance(mine, dict) and isinstance(theirs, dict) and name not in _WHOLE:
             changes[name] = {**theirs, **mine}
     return msgspec.structs.replace(own, **changes) if changes else own

@@ -165,6 +165,7 @@ class Crawler:
             url = self._resolved(url)
         if len(url) > MAX_URL:
             raise too_long(url)
+        crawl_args.check_fetch_type(kwargs, self.handler.crawl_config)
         schedule, fetch, _ = crawl_args.parts_of(kwargs)
         method, body = (fetch.method, fetch.data) if fetch is not None else (None, None)
         return self.fetches.fetch(Task(self._project, taskid_of(url, method, body), url, schedule, fetch))
@@ -184,6 +185,7 @@ class Crawler:
         defaults = {n: v for n, v in self.handler.crawl_config.items() if n in SCHEDULE_FIELDS}
         args = crawl_args.joined(defaults, args)
         args.pop("callback", None)
+        crawl_args.check_fetch_type(args, self.handler.crawl_config)
         if name is not None:
             args["callback"] = name
         return args

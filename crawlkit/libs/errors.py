@@ -95,6 +95,10 @@ class FetchError(CrawlkitError):
         self.status_code = status_code
 
 
+class BrowserGone(CrawlkitError):
+    """A browser does not answer any more: it died, or it is frozen. Take another one; its pages have crashed."""
+
+
 #: Why a fetch failed, for counters, tracks and the UI. A new kind is added here and in docs/errors.md.
 FETCH_ERROR_KINDS = frozenset(
     {
@@ -117,6 +121,7 @@ FETCH_ERROR_KINDS = frozenset(
         "bad_url",
         "bad_request",  # the task asks for something that cannot be sent
         "no_browser",  # a browser fetch type and no browser service (status 501)
+        "crashed",  # the browser, or its process for this page, died
         "overload",  # no memory left for bodies in flight
         "file",  # a download's place on the disk: full, not allowed, or another's
         "file_broken",  # a download's length or hash is wrong

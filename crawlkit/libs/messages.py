@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from crawlkit.libs.auto import Auto, Said
 from crawlkit.libs.errors import BadMessage, OtherVersion
 from crawlkit.libs.task import Fetch, Schedule
 
@@ -61,6 +62,7 @@ class Dispatch(Struct, array_like=True, tag=False):
     etag: str | None = None  # validators of the last good run [H49]
     last_modified: str | None = None
     jar: list[str] = []  # cookies of fetch.session, as the fetcher wrote them last
+    auto: Auto | None = None  # of fetch_type auto: what to do this time
 
 
 class DispatchHead(Struct, array_like=True):
@@ -98,6 +100,7 @@ class Fetched(Struct, array_like=True):
     jar: list[str] | None = None  # cookies of fetch.session after the fetch; None: no session
     recorded: list[tuple[int, str]] = []  # kind RESUME: (0: the fetched page, else number of the await; blob)
     file: dict[str, Any] | None = None  # of self.download: path, bytes, sha256; content is empty then
+    rendered: dict[str, Any] | None = None  # of a browser: xhr, screenshot, pdf (files as above), console, counts
 
 
 class FetchedHead(Struct, array_like=True):
@@ -143,6 +146,8 @@ class TrackFetch(Struct, omit_defaults=True):
     size: int = 0
     headers: dict[str, str] | None = None  # all of them after a failure, else only validators
     content: str | None = None  # its first 500 characters, after a failure
+    rendered: dict[str, Any] | None = None  # of a browser: screenshot, pdf, xhr without bodies, console, counts
+    by: str | None = None  # of fetch_type auto: what fetched it, and why
 
 
 class TrackProcess(Struct, omit_defaults=True):
@@ -201,6 +206,7 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     key_places: list[int] = []  # policy stop: how many of this part's follow-ups came before each result
     known: int = 0  # results that were not kept, because their key was known; from the result worker
     behind: int = 0  # policy stop: follow-ups that the result worker took out, behind a result with a known key
+    auto: Said | None = None  # of fetch_type auto: how the page was judged
 
 
 class OutcomeHead(Struct, array_like=True, tag="outcome"):
@@ -252,6 +258,7 @@ class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     key_places: list[int] = []
     known: int = 0
     behind: int = 0
+    auto: Raw = NIL
 
 
 class FetchEnded(Struct, array_like=True, tag="fetch_ended"):

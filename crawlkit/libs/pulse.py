@@ -24,5 +24,6 @@ class Pulse:
         """Returns when the next heartbeat is due."""
         await asyncio.sleep(self._soon)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), self._every - self._soon)
+            async with asyncio.timeout(self._every - self._soon):
+                await self._news.wait()
         self._news.clear()

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from crawlkit.libs.document import Doc
     from crawlkit.libs.forms import Form
+    from crawlkit.libs.xhr import Xhr
 
 T = TypeVar("T")
+NOTHING: dict[str, Any] = {}
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -78,6 +80,7 @@ class Response:
     js_script_result: Any = None
     file: dict[str, Any] | None = None
     """Of a download: ``path``, ``bytes`` and ``sha256`` of the whole file."""
+    _rendered: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class Response:
         save: Any = None,
         history: list[tuple[int, str]] | None = None,
         file: dict[str, Any] | None = None,
+        rendered: dict[str, Any] | None = None,
     ) -> None:
         self.status_code = status_code
         self.url = url
@@ -109,6 +113,7 @@ class Response:
         self.save = save
         self.history = [] if history is None else history
         self.file = file
+        self._rendered = rendered
 
     @classmethod
     def of(cls, fetched: Fetched) -> Response:
@@ -128,6 +133,7 @@ class Response:
             "history": fetched.history,
             "js_script_result": fetched.js_script_result,
             "file": fetched.file,
+            "_rendered": fetched.rendered,
         }
         return self
 
@@ -272,6 +278,30 @@ class Response:
         from crawlkit.libs.forms import find
 
         return find(self, css)
+
+    # ---- what a browser brought along
+
+    @_lazy
+    def xhr(self) -> list[Xhr]:
+        """The answers to XHR and fetch requests of the page that ``capture_xhr`` asked for, in their order."""
+        from crawlkit.libs.xhr import xhr_of
+
+        return [xhr_of(each) for each in (self._rendered or NOTHING).get("xhr") or ()]
+
+    @property
+    def screenshot(self) -> dict[str, Any] | None:
+        """Of ``screenshot=``: ``path``, ``bytes`` and ``sha256`` of the image, among the project's files."""
+        return (self._rendered or NOTHING).get("screenshot")
+
+    @property
+    def pdf(self) -> dict[str, Any] | None:
+        """Of ``pdf=``: ``path``, ``bytes`` and ``sha256`` of the document, among the project's files."""
+        return (self._rendered or NOTHING).get("pdf")
+
+    @property
+    def console(self) -> list[str]:
+        """The first lines that a page wrote to a browser's console, and the errors that it threw."""
+        return (self._rendered or NOTHING).get("console") or []
 
     # ---- links
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.errors import InvalidProject, InvalidTask
 
 try:  # the interpreter's own md5: half the price of OpenSSL's for a text as short as a URL
@@ -79,6 +80,7 @@ class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
     save: Any = None  # JSON-able; arrives as response.save
     session: str | None = None  # a named cookie jar of the project, kept between tasks
     download: dict[str, Any] | None = None  # the body becomes a file: to, sha256, size
+    browser: Browse | None = None  # what only a browser can do
 
 
 class Process(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,11 +128,25 @@ def convert(value: Any, kind: type[T], path: str = "task") -> T:
 
 
 def task_from_dict(value: JSONDict) -> Task:
-    """A checked :class:`Task` from a dict in pyspider's shape; raises :class:`InvalidTask`."""
+    """A checked :class:`Task` from a dict in pyspider's shape; raises :class:`InvalidTask`.
+
+    In ``fetch``, what is for a browser may also be said as the arguments of ``self.crawl`` say it.
+    """
+    if isinstance(value.get("fetch"), dict):
+        value = {**value, "fetch": _nested(value["fetch"])}
     task = convert(value, Task, "task")
     check_task(task)
     check_size(task)
     return task
+
+
+def _nested(fetch: JSONDict) -> JSONDict:
+    from crawlkit.libs.browse_args import NAMES, browse_of
+
+    if NAMES.isdisjoint(fetch):
+        return fetch
+    others = {name: value for name, value in fetch.items() if name not in NAMES}
+    return {**others, "browser": browse_of(fetch, fetch.get("browser"))}
 
 
 def check_size(task: Task) -> None:
@@ -156,6 +172,10 @@ def check_task(task: Task) -> None:
     for name, text in (("taskid", task.taskid), ("url", task.url)):
         if not _is_clean(text):
             raise InvalidTask(f"task.{name}", "holds a NUL or a lone surrogate")
+    if task.fetch is not None and task.fetch.browser is not None:
+        from crawlkit.libs.browse_args import check  # few tasks need it, every worker would load it
+
+        check(task.fetch.browser)
     schedule = task.schedule
     if schedule is not None:
         if not -(2**31) <= schedule.priority < 2**31:

@@ -153,7 +153,8 @@ class AmqpLink:
         while self._connection is None:
             if not self.closed:
                 try:
-                    await asyncio.wait_for(self._up.wait(), timeout)
+                    async with asyncio.timeout(timeout):
+                        await self._up.wait()
                 except TimeoutError:
                     raise self.unavailable() from None
             if self.closed:
@@ -182,7 +183,8 @@ class AmqpLink:
         if connection is not None and connection.is_open:
             connection.close()
             try:
-                await asyncio.wait_for(gone.wait(), FAREWELL)
+                async with asyncio.timeout(FAREWELL):
+                    await gone.wait()
             except TimeoutError:
                 log.debug("%s does not answer the good-bye", self.address.shown)
         self._up.set()  # who waits for the connection finds it closed

@@ -314,7 +314,8 @@ class AmqpQueue:
             )  # fmt: skip
             await channel.lasting(started)
             try:
-                await asyncio.wait_for(channel.lasting(all_here), GRACE)
+                async with asyncio.timeout(GRACE):
+                    await channel.lasting(all_here)
             except TimeoutError:
                 log.debug("%s: somebody else looks at the dead letters too", self.name)
             await channel.ask(channel.raw.basic_cancel, consumer_tag=tag)
@@ -372,7 +373,8 @@ class AmqpQueue:
             return False
         self._room_came.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._room_came.wait(), seconds if left is None else min(seconds, left))
+            async with asyncio.timeout(seconds if left is None else min(seconds, left)):
+                await self._room_came.wait()
         return True
 
     def _changed(self) -> None:

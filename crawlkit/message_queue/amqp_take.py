@@ -87,7 +87,8 @@ class Consumer:
             self._arrived.clear()
             self._waiting += 1
             try:
-                await asyncio.wait_for(self._arrived.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._arrived.wait()
             except TimeoutError:
                 continue
             finally:

@@ -30,6 +30,8 @@ FIRST_DELAY = 0.05  # seconds before the second attempt to connect; doubles up t
 LAST_DELAY = 2.0
 ANSWER = 10.0  # seconds after which a question about a queue (size, dead letters) is given up
 GREETING = 5.0
+QUIET = 5.0  # seconds without a frame from the server after which it is asked something
+SILENT = 15.0  # seconds without one after that, and the connection is given up
 
 
 class RefusedError(OSError):
@@ -63,6 +65,8 @@ class QueueClient:
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._heard = 0.0  # when the last frame came
         self.closed = False
         self.generation = 0  # number of the connection
 
@@ -97,6 +101,7 @@ class QueueClient:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 0.5)
         self._keeper = asyncio.create_task(self._keep())
+        self._listener = asyncio.create_task(self._listen())
 
     async def epoch(self) -> str:
         """Another one when the server lost its messages."""
@@ -116,12 +121,14 @@ class QueueClient:
     async def close(self) -> None:
         """Leaves: what is still held goes back, and who waits gets ``QueueUnavailable``."""
         self.closed = True
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for task in (self._keeper, self._listener):
+            if task is not None:
+                task.cancel()
         if self._connection is not None:
             self._connection.send([wire.frame(wire.Bye())])
             try:
-                await asyncio.wait_for(self._connection.drained(), 1)
+                async with asyncio.timeout(1):
+                    await self._connection.drained()
             except TimeoutError:
                 log.debug("the queue server does not read: leaving without a word")
             if self._connection is not None:
@@ -168,7 +175,8 @@ class QueueClient:
             rid = self.new_request()
             future = self.request(rid, [wire.frame(make(rid))])
             try:
-                answer = await asyncio.wait_for(future, max(0.01, deadline - loop.time()))
+                async with asyncio.timeout(max(0.01, deadline - loop.time())):
+                    answer = await future
                 return msgspec.convert(answer.value, kind)
             except LostError:
                 continue
@@ -182,7 +190,8 @@ class QueueClient:
         while self._connection is None:
             if not self.closed:
                 try:
-                    await asyncio.wait_for(self._up.wait(), timeout)
+                    async with asyncio.timeout(timeout):
+                        await self._up.wait()
                 except TimeoutError:
                     raise self.unavailable() from None
             if self.closed:
@@ -215,6 +224,25 @@ class QueueClient:
                 log.info("connected to the queue server at %s again, after %.1f s", self.where, loop.time() - lost)
             await self._down.wait()
 
+    async def _listen(self) -> None:
+        """Leaves a server that says nothing: one that stands still, or a proxy that has lost it.
+
+        A host that is gone the kernel notices; here somebody goes on confirming what is sent.
+        """
+        loop = asyncio.get_running_loop()
+        asked = float("-inf")  # when; answered when something came after it
+        while True:
+            now, heard, connection = loop.time(), self._heard, self._connection
+            if connection is None:
+                pass
+            elif asked < heard:
+                if now - heard >= QUIET:
+                    asked = now
+                    connection.send([wire.frame(wire.Sizes(self.new_request()))])  # any frame will do for an answer
+            elif now - asked >= SILENT:
+                connection.close(f"it has said nothing for {now - heard:.0f} s")
+            await asyncio.sleep(min(QUIET, 1.0))
+
     async def _connect(self) -> None:
         """One attempt, with the greeting; raises ``OSError``."""
         loop = asyncio.get_running_loop()
@@ -227,7 +255,8 @@ class QueueClient:
         )
         connection.limit = wire.MAX_HELLO  # until the other side has shown what it is
         try:
-            welcome = await asyncio.wait_for(self._greet(connection, answers), GREETING)
+            async with asyncio.timeout(GREETING):
+                welcome = await self._greet(connection, answers)
         except TimeoutError:
             connection.close()
             raise OSError("it does not greet") from None
@@ -239,6 +268,7 @@ class QueueClient:
         self.generation += 1
         self._epoch = welcome.epoch
         self._connection = connection
+        self._heard = loop.time()
         self._down = asyncio.Event()
         connection.limit = wire.MAX_FRAME
         connection.on_frame = self._frame
@@ -270,6 +300,7 @@ class QueueClient:
         return welcome
 
     def _frame(self, data: Piece) -> None:
+        self._heard = asyncio.get_running_loop().time()
         message = wire.read_to_client(data)
         if isinstance(message, wire.Room):
             self.queue(message.queue).told(message.room)

@@ -389,7 +389,8 @@ class KombuQueue:
             return False
         self._happened.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._happened.wait(), seconds if left is None else min(seconds, left))
+            async with asyncio.timeout(seconds if left is None else min(seconds, left)):
+                await self._happened.wait()
         return True
 
     def _full(self, done: int) -> QueueFull:

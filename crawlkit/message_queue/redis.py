@@ -141,7 +141,8 @@ class RedisBroker:
             left = asyncio.get_running_loop().create_future()
             self.run(partial(settle, left), LEAVE, self.consumer)
             with contextlib.suppress(TimeoutError, LostError, ReplyError):  # then the others find out by themselves
-                await asyncio.wait_for(left, 1)
+                async with asyncio.timeout(1):
+                    await left
         if self._connection is not None:
             self._connection.abort("this client closed")
         self._up.set()  # who waits for the connection finds it closed
@@ -159,7 +160,8 @@ class RedisBroker:
         while self._connection is None or self.closed:
             if not self.closed:
                 try:
-                    await asyncio.wait_for(self._up.wait(), timeout)
+                    async with asyncio.timeout(timeout):
+                        await self._up.wait()
                 except TimeoutError:
                     raise self.unavailable() from None
             if self.closed:
@@ -206,7 +208,8 @@ class RedisBroker:
             asked = loop.create_future()
             self.run(partial(settle, asked), script, *words)
             try:
-                return await asyncio.wait_for(asked, max(0.01, deadline - loop.time()))
+                async with asyncio.timeout(max(0.01, deadline - loop.time())):
+                    return await asked
             except LostError:
                 await asyncio.sleep(0)
             except TimeoutError:
@@ -361,7 +364,8 @@ class RedisBroker:
         words = (self.consumer, secrets.token_hex(16), self.max_messages or UNBOUNDED, self.max_bytes, *names)
         self.run(partial(settle, asked), BEAT, *words)
         try:
-            known, epoch, *found = await asyncio.wait_for(asked, max(0.01, timeout))
+            async with asyncio.timeout(max(0.01, timeout)):
+                known, epoch, *found = await asked
         except TimeoutError:
             connection.abort(f"no answer for {timeout:g} s")
             raise LostError() from None

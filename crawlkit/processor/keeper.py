@@ -104,7 +104,7 @@ def kept_page(body: bytes, now: float) -> KeptPage | None:
         fetched: Fetched = decode(body, Fetched)
         if not 200 <= fetched.status_code < 300 or fetched.error is not None or not fetched.content:
             return None
-        fetched.jar, fetched.task.jar = None, []
+        fetched.jar, fetched.task.jar, fetched.task.auto = None, [], None
         data = zstandard.ZstdCompressor(level=3).compress(encode(fetched))
         task = fetched.task
         return KeptPage(

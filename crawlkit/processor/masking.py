@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -35,6 +36,10 @@ class Mask:
         """``text`` with :data:`MASK` for every value in it."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
+    def replaced(self, text: str, stand_in: Callable[[str], str]) -> str:
+        """``text`` with ``stand_in(value)`` for every value in it, as it is written there."""
+        return text if self._pattern is None else self._pattern.sub(lambda found: stand_in(found[0]), text)
+
     def outcome(self, outcome: Outcome) -> None:
         """Changes in place what ``outcome`` says of its attempt. Results, follow-ups and messages stay as they are."""
         if self._pattern is None:
@@ -46,11 +51,19 @@ class Mask:
             headers = outcome.fetch.headers
             if headers is not None:
                 outcome.fetch.headers = {name: self.text(value) for name, value in headers.items()}
+            outcome.fetch.rendered = self._inside(outcome.fetch.rendered)
         if outcome.info != NIL:
             info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo)
             if info.error is not None:
                 info.error = self.text(info.error)
                 outcome.info = pack(info)
+
+    def _inside(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {name: self._inside(inner) for name, inner in value.items()}
+        return [self._inside(inner) for inner in value] if isinstance(value, list) else value
 
     def _track(self, track: TrackProcess | TrackFetch, names: tuple[str, ...]) -> None:
         for name in names:

@@ -5,6 +5,8 @@ Pure: Fetched and findings in, Outcome out.
 
 from __future__ import annotations
 
+from typing import Any
+
 from crawlkit.libs import charset
 from crawlkit.libs.errors import ScriptError
 from crawlkit.libs.messages import (
@@ -24,6 +26,8 @@ from crawlkit.libs.response import Response
 MAX_CONTENT = 500  # characters of the body kept after a failure [P07]
 MAX_EXCEPTION = 2_000
 MAX_HEADERS = 100
+MAX_XHR = 50  # captured answers that are remembered, without their bodies
+MAX_CONSOLE = 20  # lines
 _VALIDATORS = ("etag", "last-modified")
 
 
@@ -39,6 +43,8 @@ def track_fetch(fetched: Fetched, response: Response, ok: bool) -> TrackFetch:
         encoding=response.__dict__.get("_encoding"),
         size=fetched.size or len(fetched.content),
     )
+    if fetched.rendered is not None:
+        track.rendered = track_rendered(fetched.rendered)
     if ok:
         validators = {n.lower(): v for n, v in fetched.headers if n.lower() in _VALIDATORS}
         if validators:
@@ -49,6 +55,25 @@ def track_fetch(fetched: Fetched, response: Response, ok: bool) -> TrackFetch:
             head = response.content[: 4 * MAX_CONTENT]
             track.encoding = track.encoding or charset.detect(head, response.content_type)
             track.content = charset.decode(head, track.encoding)[:MAX_CONTENT].encode("utf-8", "replace").decode()
+    return track
+
+
+def track_rendered(rendered: dict[str, Any]) -> dict[str, Any]:
+    """What is remembered of what a browser brought along: no bodies, and the first lines."""
+    track: dict[str, Any] = {name: rendered[name] for name in ("screenshot", "pdf", "counts") if name in rendered}
+    if rendered.get("xhr"):
+        track["xhr"] = [
+            {
+                **{name: str(each.get(name) or "")[:500] for name in ("url", "method", "content_type")},
+                "status": each.get("status"),
+                "size": len(str(each.get("body") or "")),
+                "truncated": bool(each.get("truncated")),
+            }
+            for each in rendered["xhr"][:MAX_XHR]
+        ]
+        track["xhr_count"] = len(rendered["xhr"])
+    if rendered.get("console"):
+        track["console"] = [line[:300] for line in rendered["console"][:MAX_CONSOLE]]
     return track
 
 

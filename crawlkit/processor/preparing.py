@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from crawlkit.libs import crawl_args
+from crawlkit.libs import browse_args, crawl_args
 from crawlkit.libs.crawler import TaskDict
 from crawlkit.libs.errors import DropTask, InvalidTask, RetryTask
 from crawlkit.libs.messages import Fetched, Outcome, TrackProcess, pack
@@ -45,7 +45,7 @@ def _request_in(shown: TaskDict) -> Fetch:
     said = shown.get("fetch")
     if not isinstance(said, dict):
         raise InvalidTask("fetch", f"is the dict that before_request may change, not {type(said).__name__}")
-    unknown = sorted(set(said) - crawl_args.FETCH_FIELDS - {"files"})
+    unknown = sorted(set(said) - crawl_args.FETCH_FIELDS - browse_args.NAMES - {"files"})
     if unknown:
         raise InvalidTask(f"fetch.{unknown[0]}", "is no part of a request")
     return crawl_args.parts_of(said)[1] or Fetch()

@@ -33,9 +33,10 @@ from crawlkit.libs.messages import (
     TrackProcess,
     pack,
 )
-from crawlkit.libs.response import Response
+from crawlkit.libs.response import HTTPError, Response
 from crawlkit.libs.result_key import STOP
 from crawlkit.processor import outcome as outcomes
+from crawlkit.processor.auto_trial import Trial, by
 from crawlkit.processor.callback_loop import CallbackLoop
 from crawlkit.processor.capture import Capture, capturing, described, formatted
 from crawlkit.processor.endings import end_in, reason_of
@@ -229,12 +230,16 @@ class _Run:
         self.fetched = fetched
         self.emit = emit
         self.response = Response.of(fetched)
+        order = fetched.task.auto
+        self.trial = Trial(order, fetched) if order is not None else None
         self.collector = Collector(self._part, runner.project.result_key)
         self.capture = Capture(runner._settings.max_logs, runner._mask)
         self.ok = False
         self.not_modified = False
         self.send_status = True
         self.exception: str | None = None
+        self.ending = ""
+        """How the callback ended, as far as that casts doubt on a page on trial; a token."""
         self.reason: str | None = None
         self.seconds = 0.0
         self.save: msgspec.Raw = NIL
@@ -246,6 +251,8 @@ class _Run:
         began = runner._clock.monotonic()
         try:
             self._call()
+            if self.trial is not None and not self.replay.parked:
+                self._count(self.trial)
             self.ok = True
         except Parked:
             self.ok = True
@@ -317,6 +324,8 @@ class _Run:
         if is_asked(value, runner.project.name):
             return  # what self.crawl returned is collected already
         if runner._own_on_result:
+            if self.trial is not None and self.trial.hold(value):
+                return
             runner._handler.on_result(*self._arguments(runner._on_result_wants, value))
         elif value:
             self.collector.result(value)
@@ -335,8 +344,9 @@ class _Run:
     def _ended_itself(self, end: EndOfCallback) -> None:
         """The callback called ``self.drop()`` or ``response.retry()``."""
         if isinstance(end, DropTask):
-            self.ok, self.drop = True, end.reason
+            self.ok, self.drop, self.ending = True, end.reason, "!drop="
             return
+        self.ending = "!retry="
         self.ok, self.reason, self.exception = False, "retry", f"retry: {end.reason}" if end.reason else "retry"
         self.capture.write(self.exception + "\n", logging.WARNING)
 
@@ -348,6 +358,10 @@ class _Run:
         self.ok = False
         self.exception = described(error)
         self.reason = reason_of(error, self.response)
+        if isinstance(error, HTTPError) and error.response is self.response:
+            self.ending = f"!http={self.response.status_code}"
+        elif isinstance(error, Exception) and self.reason != "memory_limit":
+            self.ending = f"!error={type(error).__name__[:60]}"
         if self.runner._on_failure is not None:
             self.runner._on_failure(error)
         self.capture.write(formatted(error), logging.ERROR)
@@ -362,8 +376,30 @@ class _Run:
         places: list[int],
     ) -> None:
         """A full part, in the middle of the callback."""
+        if self.trial is not None and not self._counts(self.trial, results, follows, messages):
+            return
         outcome = self._outcome(False, results, first_result, follows, messages)
         self.runner._emit(self.emit, self._keyed(outcome, keys, places))
+
+    def _counts(self, trial: Trial, results: list[str], follows: list[Follow], messages: list[Message]) -> bool:
+        """Whether a full part of a page on trial goes out: the first says so for all."""
+        trial.part(results, follows, len(messages))
+        if trial.holds:
+            trial.judge("")
+        return not trial.asks
+
+    def _count(self, trial: Trial) -> None:
+        """The callback ended well: is what it gave enough? If so a handler's own ``on_result`` gets its results."""
+        self._weigh(trial, "")
+        if not trial.asks:
+            for value in trial.values:
+                self.runner._handler.on_result(*self._arguments(self.runner._on_result_wants, value))
+            trial.values = []
+
+    def _weigh(self, trial: Trial, ending: str) -> None:
+        if trial.said is None:
+            trial.part(self.collector.results, self.collector.follows, len(self.collector.messages))
+            trial.judge(ending)
 
     def _keyed(self, outcome: Outcome, keys: list[str], places: list[int]) -> Outcome:
         """``outcome`` with the keys of its results, when the handler says a ``result_key``."""
@@ -398,7 +434,13 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """The last part."""
-        collector, fetched = self.collector, self.fetched
+        collector, fetched, trial = self.collector, self.fetched, self.trial
+        if trial is not None and trial.said is None and not self.replay.parked:
+            self._weigh(trial, self.ending)
+        if trial is not None and trial.asks:
+            outcome = outcomes.ended(fetched, node=self.runner._node)
+            outcome.auto = trial.said
+            return outcome
         if self.replay.parked:
             return self._parked()
         kept = self.ok and self.drop is None
@@ -424,8 +466,11 @@ class _Run:
             outcome.drop = self.drop
         elif self.ok:
             outcome.result_count = collector.result_count
-            if not self.not_modified:
+            if not self.not_modified and (trial is None or not trial.rendered):
                 outcome.etag, outcome.last_modified = outcomes.validators(fetched)
+        if trial is not None and trial.said is not None:
+            outcome.auto = trial.said
+            outcome.fetch.by = by(trial.order, trial.said)
         return outcome
 
     def _parked(self) -> Outcome:

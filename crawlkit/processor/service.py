@@ -480,7 +480,8 @@ class ProcessorService:
         ):
             self._room.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), 0.05)
+                async with asyncio.timeout(0.05):
+                    await self._room.wait()
         await self._give_back(list(self._held.values()))
         if self._keeper is not None:
             await self._keeper.write()

@@ -43,4 +43,6 @@ def _fetch_dict(fetch: Fetch) -> dict[str, Any]:
     said = {name: value for name in fetch.__struct_fields__ if (value := getattr(fetch, name)) is not None}
     if "data" in said:
         said["data"] = shown_body(said["data"])
+    if "browser" in said:
+        said["browser"] = msgspec.to_builtins(said["browser"])
     return said

@@ -54,6 +54,7 @@ LAST_MEMORY = 64 * 2**20  # bytes of address space set aside to say that memory 
 def _empties(outcome: Outcome) -> bool:
     """Whether a crawl that was not the task's first gave nothing: what the earlier ones gave is to go."""
     ended = outcome.last and outcome.ok and not outcome.awaits and outcome.drop is None
+    ended = ended and (outcome.auto is None or not outcome.auto.asks)
     return ended and outcome.run > 1 and outcome.kind == TASK and not outcome.not_modified
 
 

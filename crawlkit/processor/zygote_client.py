@@ -81,7 +81,8 @@ class ZygoteClient:
         self._ready = loop.create_future()
         loop.add_reader(ours, self._readable)
         try:
-            await asyncio.wait_for(self._ready, START_TIMEOUT)
+            async with asyncio.timeout(START_TIMEOUT):
+                await self._ready
         except TimeoutError:
             self._lost()
             raise CrawlkitError(f"the zygote did not start within {START_TIMEOUT:.0f} s") from None

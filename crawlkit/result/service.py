@@ -123,7 +123,8 @@ class ResultService:
         if self._main is None:
             return
         try:
-            await asyncio.wait_for(self._stopped.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._stopped.wait()
         except TimeoutError:
             self._main.cancel()
             await self._stopped.wait()
@@ -348,7 +349,8 @@ class ResultService:
     async def _pause(self, seconds: float) -> None:
         """Waits, at most until the stop."""
         try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         except TimeoutError:
             return
 
@@ -390,8 +392,10 @@ class ResultService:
         held = list(self._held)
         self._held.clear()
         try:
-            await asyncio.wait_for(self.inqueue.nack(held), 1)
-            await asyncio.wait_for(self._send_beat(stopping=True), 1)
+            async with asyncio.timeout(1):
+                await self.inqueue.nack(held)
+            async with asyncio.timeout(1):
+                await self._send_beat(stopping=True)
         except (QueueError, TimeoutError) as error:
             log.debug("the queues do not answer at the end: %s", error)
         self._thread.shutdown(wait=False)

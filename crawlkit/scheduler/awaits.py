@@ -10,6 +10,7 @@ import math
 
 import msgspec
 
+from crawlkit.libs.auto import AUTO, SETTLED, Auto
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import AWAIT_CALLBACK, RESUME, Await, Fetched, Outcome
 from crawlkit.libs.rows import Key, Lease, TaskRow
@@ -95,6 +96,7 @@ def resume(state: State, turn: Turn, key: Key, out: Out) -> None:
     )
     dispatch = dispatch_of(state, project, out.row, out.attempt, out.script)
     dispatch.kind = RESUME
+    dispatch.auto = out.auto if out.auto is not None or dispatch.fetch.fetch_type != AUTO else Auto(SETTLED)
     recorded = [(0, parked.record), *sorted(parked.answers.items())]
     turn.outbox.resumes.append(Fetched(dispatch, 0, out.row.url, out.row.url, [], {}, 0.0, recorded=recorded))
 

@@ -16,6 +16,8 @@ from crawlkit.libs.rows import ProjectRow, TaskRow, Writes
 from crawlkit.libs.task import Task
 from crawlkit.scheduler import (
     actions,
+    auto,
+    auto_order,
     awaits,
     cron,
     intake,
@@ -133,10 +135,11 @@ class Engine:
             self.taskdb.commit(writes)
             for (name, event), n in turn.events.items():
                 state.counters.add(name, event, n, now)
-            for (name, event, _), n in writes.ledger.items():
+            for (name, event, reason), n in writes.ledger.items():
                 if name in state.projects:
                     totals = state.projects[name].totals
                     totals[event] = totals.get(event, 0) + n
+                    _note_auto(state.projects[name], event, reason, n)
         turn.outbox.wake = self._wake(turn)
         if fresh or mono - self._snapped >= SNAPSHOT or not state.leases:
             self._snapped = mono
@@ -206,6 +209,8 @@ class Engine:
             state.jars[name, entry.partition(":")[2]] = msgspec.json.decode(text, type=list[str])
         elif entry.startswith(outcomes.PARTS):
             outcomes.load_parts(state, name, entry, text)
+        elif entry.startswith(auto_order.ENTRY) and project is not None:
+            auto_order.load(state, name, text)
         elif entry.startswith(awaits.ENTRY):
             awaits.load(state, name, entry, text)
         elif entry == "pages" and project is not None:
@@ -434,12 +439,18 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
     if project is None:
         return
     project.totals[event] = project.totals.get(event, 0) + n
+    _note_auto(project, event, reason, n)
     if event == "accepted":
         project.active_tasks += n
         if reason not in kinds.QUIET_SOURCES:
             project.accepted += n
     elif event in projects.ENDS:
         project.active_tasks -= n
+
+
+def _note_auto(project: ProjectState, event: str, reason: str, n: int) -> None:
+    if event == auto.EVENT:
+        project.fetched_by[reason] = project.fetched_by.get(reason, 0) + n
 
 
 def _look_at(state: State, project: ProjectState, now: float) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
+from crawlkit.libs.auto import AUTO
 from crawlkit.libs.crawl_config import config_parts
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import AttemptRow, Key
 from crawlkit.libs.task import Fetch, Status
-from crawlkit.scheduler import admission, awaits, nodes, retry
+from crawlkit.scheduler import admission, auto, auto_order, awaits, nodes, retry
 from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
 from crawlkit.scheduler.sending import dispatch_of
@@ -104,9 +105,14 @@ def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -
         out.parts_kept = False
         turn.writes.state[key[0], PARTS + key[1]] = None
     _keep_jar(state, turn, outcome)
+    if outcome.auto is not None and outcome.auto.asks:
+        auto.asked(state, turn, key, out, outcome.auto)
+        return
     if outcome.awaits:
         awaits.park(state, turn, key, out, outcome)
         return
+    if outcome.auto is not None:
+        auto.ended(state, turn, key, out, outcome.auto)
     _end_lease(state, turn, key)
     awaits.forget(state, turn, key)
     row = out.row
@@ -122,6 +128,8 @@ def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -
         _succeed(state, turn, out, outcome)
     else:
         _fail(state, turn, out, reason)
+    if outcome.auto is not None and (outcome.ok or row.status is not Status.ACTIVE):
+        auto.count(turn, key[0], outcome.auto)
     if is_await(row):
         _end_await(state, turn, key, out, outcome.answer or "")
     elif outcome.send_status:
@@ -190,6 +198,8 @@ def take_prepared(state: State, turn: Turn, outcome: Outcome) -> None:
     out.preparing, out.until = False, turn.mono + state.settings.lease
     dispatch = dispatch_of(state, project, out.row, out.attempt, out.script)
     dispatch.fetch = msgspec.msgpack.decode(outcome.prepared, type=Fetch)
+    if dispatch.fetch.fetch_type == AUTO:
+        auto_order.order(state, turn, out, dispatch)
     turn.outbox.dispatches.append(dispatch)
 
 
@@ -206,6 +216,8 @@ def _reason(outcome: Outcome) -> str:
 def _end_lease(state: State, turn: Turn, key: Key) -> None:
     out = state.leases.pop(key)
     awaits.set_parked(state, key, out, False)
+    if out.auto is not None:
+        auto.left(state, turn, key, out)
     turn.writes.unlease.append(key)
     project = state.projects.get(key[0])
     if project is not None:

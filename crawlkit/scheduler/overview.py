@@ -48,6 +48,7 @@ def _look_at(state: State, name: str, project: ProjectState, now: float) -> dict
         "spark": spark,
         "eta": _eta(counters, project, windows, spark, now),
         "action": None if action is None else {"kind": action.kind, "touched": action.touched},
+        "auto": dict(project.fetched_by) or None,
         "error": project.info.error if project.info is not None else None,
     }
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from crawlkit.libs.auto import AUTO
 from crawlkit.libs.crawl_config import join
 from crawlkit.libs.messages import AWAIT, INFO, NIL, PREPARE, TASK, Dispatch, Fetched
 from crawlkit.libs.rows import Lease, Queue, TaskRow
 from crawlkit.libs.task import NO_FETCH, NO_SCHEDULE
+from crawlkit.scheduler import auto_order
 from crawlkit.scheduler.kinds import is_await, is_internal
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Turn
@@ -144,14 +146,22 @@ def _lease(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> Non
     turn.writes.lease.append(
         Lease(row.project, row.taskid, row.run, attempt, "", turn.now + state.settings.lease, turn.now)
     )
-    dispatch = dispatch_of(state, project, row, attempt, script)
+    dispatch_out(state, turn, project, out)
+    project.recent.append((turn.now, {"type": "select", "taskid": row.taskid, "project": row.project, "url": row.url}))
+
+
+def dispatch_out(state: State, turn: Turn, project: ProjectState, out: Out) -> None:
+    """Sends what is leased to a fetcher, or first to its handler's ``before_request``."""
+    row = out.row
+    dispatch = dispatch_of(state, project, row, out.attempt, out.script)
     if project.info is not None and project.info.has_before_request and not is_internal(row.url):
         out.preparing = True
         dispatch.kind = PREPARE
         turn.outbox.resumes.append(Fetched(dispatch, 0, row.url, row.url, [], {}, 0.0))
-    else:
-        turn.outbox.dispatches.append(dispatch)
-    project.recent.append((turn.now, {"type": "select", "taskid": row.taskid, "project": row.project, "url": row.url}))
+        return
+    if dispatch.fetch.fetch_type == AUTO:
+        auto_order.order(state, turn, out, dispatch)
+    turn.outbox.dispatches.append(dispatch)
 
 
 def dispatch_of(state: State, project: ProjectState, row: TaskRow, attempt: int, script: str) -> Dispatch:

@@ -220,7 +220,8 @@ class SchedulerService(Desk):
         while not self._stopping:
             if wait > 0 and not self._wake.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
             self._wake.clear()
             if self._stopping:
                 break
@@ -234,7 +235,7 @@ class SchedulerService(Desk):
         inbox.newtasks_waiting = self._submitting > 0
         if self.clock.monotonic() - self._busy_asked > 0.5:
             self._busy_asked = self.clock.monotonic()
-            self._busy, self._waiting = await self._look_at_queues()
+            self._busy, self._waiting = await self._look_at_queues(inbox)
         inbox.queues_busy, inbox.queues_waiting = self._busy, self._waiting
         outbox = await self._whatever_comes(inbox, acks)
         self._room_to_read.set()
@@ -309,6 +310,7 @@ class SchedulerService(Desk):
         whole.failures += one.failures
         whole.pauses += one.pauses
         whole.nodes += one.nodes
+        whole.no_browser += one.no_browser
         whole.verdicts += one.verdicts
         return True
 
@@ -333,8 +335,11 @@ class SchedulerService(Desk):
                 log.warning("the store answers again: work goes on")
             return outbox
 
-    async def _look_at_queues(self) -> tuple[bool, bool]:
-        """Whether a lease that nobody renews may be in a queue, and whether it may wait there for somebody."""
+    async def _look_at_queues(self, inbox: Inbox) -> tuple[bool, bool]:
+        """Whether a lease that nobody renews may be in a queue, and whether it may wait there for somebody.
+
+        Heartbeats in hand do not count: there is nearly always one, and no lost task would ever come round.
+        """
         if not self._ring:
             full = self._out_queue.room() <= 0
             return full, full
@@ -342,10 +347,13 @@ class SchedulerService(Desk):
             sizes = [await queue.size() for queue in self._ring]
         except QueueUnavailable:
             return True, True
-        waiting = False
-        for queue, size in zip(self._ring, sizes, strict=True):  # what the scheduler itself has taken waits, too
-            waiting |= size.messages > (size.unacked if queue.name != self._status_queue.name else 0)
-        return any(size.messages for size in sizes), waiting
+        mine = [*inbox.status, *self._inbox.status]
+        busy = waiting = any(not isinstance(message, Heartbeat) for message in mine)
+        for queue, size in zip(self._ring, sizes, strict=True):
+            waits = size.messages > size.unacked
+            waiting |= waits
+            busy |= waits if queue.name == self._status_queue.name else size.messages > 0
+        return busy, waiting
 
     async def _acknowledge(self, queue: MessageQueue, ids: list[int]) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from crawlkit.database.base import ProjectStore, TaskStore
+from crawlkit.libs.auto import Auto
 from crawlkit.libs.counters import Counters
 from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
@@ -27,6 +28,7 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from crawlkit.scheduler.actions import Action
+    from crawlkit.scheduler.auto_order import Pair
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Out:
     last: Outcome | None = None  # the last part, while an earlier one is on its way
     parked: bool = False  # waits for requests of its own; nobody holds it
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
+    auto: Auto | None = None  # fetch_type auto: what is being done with it
+    pair: tuple[str, str, str] | None = None  # ... and under which key of State.auto that is learned
 
 
 @dataclass
@@ -95,6 +99,7 @@ class ProjectState:
     finished_at: int = 0  # value of accepted when on_finished was sent last
     tally: Tally = field(default_factory=Tally)  # of the minute that runs
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed
+    fetched_by: dict[str, int] = field(default_factory=dict)  # of fetch_type auto: plain, browser, check; as committed
     recent: deque[tuple[float, dict[str, Any]]] = field(default_factory=deque)
     tick_generation: int = 0  # instants planned for an older set of crons are void
     tick_last: dict[int, float] = field(default_factory=dict)  # number of the cron -> newest instant it looked at
@@ -143,6 +148,8 @@ class State:
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it
+    auto: dict[tuple[str, str, str], Pair] = field(default_factory=dict)  # (project, host, callback)
+    no_browser: dict[str, tuple[float, float]] = field(default_factory=dict)  # project -> (until, seconds), monotonic
     said_drained: bool = False  # as it stands in the taskdb's state
     idle_turns: int = 0
     seq: int = 0
@@ -184,6 +191,9 @@ class State:
         for shelf in shelves:
             for key in [key for key in shelf if key[0] == project]:
                 del shelf[key]
+        for pair in [pair for pair in self.auto if pair[0] == project]:
+            del self.auto[pair]
+        self.no_browser.pop(project, None)
 
     def enqueue(self, row: TaskRow) -> None:
         """Puts a waiting row where its queue, rank and seq say."""

@@ -44,6 +44,12 @@ class Teller:
                 log.warning("%s is silent: it counts as dead, its %d tasks come round again", who, change.leases)
             else:
                 log.info("%s is back", who)
+        for project in outbox.no_browser:
+            log.warning(
+                "project %s: no browser service: pages of fetch_type auto are taken as plain HTTP gives them",
+                project,
+                extra={"project": project},
+            )
         for project, state in outbox.pauses:
             words = {
                 "paused": "paused: its last tasks all failed",

@@ -24,7 +24,7 @@ def check_rate(rate: float | None, burst: float) -> None:
 
 
 class TokenBucket:
-    """At most ``burst + rate * t`` tokens leave it in any ``t`` seconds.
+    """At most ``burst + rate * t`` tokens are taken in any ``t`` seconds; what is owed comes on top, and is paid back.
 
     ``rate`` is in tokens per second: ``None`` is unlimited, 0 gives nothing ever. Raises ``ValueError`` in words for a
     burst under 1 or a rate that is no number of 0 or more. A clock that goes back does no harm: what is in the bucket
@@ -75,6 +75,12 @@ class TokenBucket:
             return 0.0
         behind = max(0.0, self._last - now)
         return behind + missing / self.rate + _MARGIN
+
+    def owe(self, now: float, n: float = 1) -> None:
+        """Takes ``n`` tokens that may not be there yet, at most a whole bucket ahead: others wait the longer."""
+        if self.rate:
+            self._refill(now)
+            self._tokens = max(self._tokens - n, -self.burst)
 
     def give_back(self, n: float = 1) -> None:
         """Returns tokens that were taken and not used."""

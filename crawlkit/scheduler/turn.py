@@ -100,6 +100,7 @@ class Outbox:
     failures: list[Failure] = field(default_factory=list)
     pauses: list[tuple[str, str]] = field(default_factory=list)  # (project, its new state)
     nodes: list[NodeChange] = field(default_factory=list)
+    no_browser: list[str] = field(default_factory=list)  # projects whose auto tasks go on without one
 
 
 class Turn:

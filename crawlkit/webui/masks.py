@@ -56,7 +56,31 @@ def masked_fetch(fetch: Fetch) -> dict[str, Any]:
         value["proxy"] = [_proxy(one) for one in fetch.proxy]
     if fetch.data is not None:
         value["data"] = masked_body(fetch.data)
+    if fetch.browser is not None:
+        browser = value["browser"]
+        if fetch.browser.first_headers:
+            browser["first_headers"] = masked_headers(fetch.browser.first_headers)
+        for action in browser.get("actions") or ():
+            if "fill" in action:  # it may be a password, and no selector says so for certain
+                action["text"] = MASK
     return value
+
+
+def printed_fetch(fetch: Fetch) -> dict[str, Any]:
+    """As :func:`masked_fetch`, for programs: a body in which nothing is masked stays base64, so that it can be read."""
+    value = masked_fetch(fetch)
+    if fetch.data is not None and MASK not in value["data"]:
+        value["data"] = msgspec.to_builtins(fetch.data)
+    return value
+
+
+def masked_at(value: Any, path: str = "fetch") -> str | None:
+    """Where in a task's fetch a mask stands in place of a value, as ``fetch.headers.Cookie``; ``None``: nowhere."""
+    if isinstance(value, str):
+        inside = path.startswith(("fetch.data", "fetch.proxy"))  # of these only the password is masked
+        return path if value == MASK or (inside and MASK in value) else None
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((at for name, one in pairs if (at := masked_at(one, f"{path}.{name}")) is not None), None)
 
 
 def masked_track(track: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +91,19 @@ def masked_track(track: dict[str, Any]) -> dict[str, Any]:
     for name in ("redirect_url", "error"):
         if isinstance(value.get(name), str):
             value[name] = masked_url(value[name])
+    rendered = value.get("rendered")
+    if isinstance(rendered, dict):
+        value["rendered"] = masked_rendered(rendered)
+    return value
+
+
+def masked_rendered(rendered: dict[str, Any]) -> dict[str, Any]:
+    """What a browser brought along: addresses in what a page asked for, and in what it wrote to the console."""
+    value = dict(rendered)
+    if isinstance(value.get("console"), list):
+        value["console"] = [masked_url(str(line)) for line in value["console"]]
+    if isinstance(value.get("xhr"), list):
+        value["xhr"] = [{**one, "url": masked_url(str(one.get("url", "")))} for one in value["xhr"]]
     return value
 
 

@@ -47,6 +47,7 @@ class ProjectItem(Struct, kw_only=True):
     speed: float = 0.0  # tasks ended per second in the last minute
     eta: list[float | None] | None = None  # seconds [earliest, latest or null]
     action: ActionState | None = None
+    auto: dict[str, int] | None = None  # pages of fetch_type auto: plain, browser, check (compared only); null: none
     error: str | None = None  # why its script does not load
 
 
@@ -90,6 +91,7 @@ def item_of(name: str, seen: Mapping[str, Any]) -> ProjectItem:
         eta=None if seen["eta"] is None else [_about(one) for one in seen["eta"]],
         action=None if action is None else ActionState(action["kind"], action["touched"]),
         error=seen["error"],
+        auto=seen.get("auto"),
     )
 
 

@@ -165,6 +165,8 @@ class QueueWatch:
                 await self._with(self._connect())
             except (CrawlkitError, OSError, TimeoutError) as error:
                 self._lost(str(error))
+            if self._stopping.is_set():
+                return
             await asyncio.to_thread(self._wake.wait, LOOK)
             self._wake.clear()
 
@@ -201,7 +203,8 @@ class QueueWatch:
             return
         found = flows()
         if asyncio.iscoroutine(found):
-            found = await asyncio.wait_for(found, ANSWER)
+            async with asyncio.timeout(ANSWER):
+                found = await found
         now = self._clock.monotonic()
         recent = [one for one in self._samples if now - one[0] <= SPAN]
         self._samples = [*(recent or self._samples[-1:]), (now, found)]
@@ -213,7 +216,8 @@ class QueueWatch:
             self._node, "webui", socket.gethostname(), os.getpid(), __version__, started, stats=stats, stopping=stopping
         )
         with contextlib.suppress(QueueError, TimeoutError):  # full or away: the next one says the same
-            await asyncio.wait_for(broker.queue(STATUS_QUEUE).put_many([encode(beat)], ANSWER), 2 * ANSWER)
+            async with asyncio.timeout(2 * ANSWER):
+                await broker.queue(STATUS_QUEUE).put_many([encode(beat)], ANSWER)
 
 
 def watch_of(services: Services) -> QueueWatch | None:

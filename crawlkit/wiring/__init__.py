@@ -5,6 +5,16 @@ Imports a room only when something of it is built, so that a command that reads 
 
 from __future__ import annotations
 
+from crawlkit.wiring.browser import TOKEN as BROWSER_TOKEN
+from crawlkit.wiring.browser import (
+    browser_endpoint,
+    browser_settings,
+    browser_token,
+    build_browser,
+    check_chromium,
+    check_door,
+    listen,
+)
 from crawlkit.wiring.control import (
     address_of,
     advertised,
@@ -58,6 +68,7 @@ from crawlkit.wiring.stores import (
 from crawlkit.wiring.web import accounts, build_debugger, build_webui
 
 __all__ = [
+    "BROWSER_TOKEN",
     "DROP_RESULTS",
     "KINDS",
     "NO_KEY",
@@ -68,6 +79,10 @@ __all__ = [
     "address_of",
     "advertised",
     "broker",
+    "browser_endpoint",
+    "browser_settings",
+    "browser_token",
+    "build_browser",
     "build_debugger",
     "build_fetcher",
     "build_processor",
@@ -75,6 +90,8 @@ __all__ = [
     "build_scheduler",
     "build_sinks",
     "build_webui",
+    "check_chromium",
+    "check_door",
     "check_protocol",
     "check_secret_key",
     "clock",
@@ -87,6 +104,7 @@ __all__ = [
     "file_area",
     "files_path",
     "limits_of",
+    "listen",
     "log_writer",
     "memory_broker",
     "memory_settings",

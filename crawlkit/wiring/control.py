@@ -6,8 +6,6 @@ the address, and a token that both sides make of the secret key they share.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import json
 import os
@@ -17,10 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from crawlkit import datapath
 from crawlkit.libs.errors import ServiceUnreachable, StoreError, UsageError
 from crawlkit.settings import Settings
-from crawlkit.wiring.process import secret_fingerprint
+from crawlkit.wiring.process import secret_fingerprint, token_of
 from crawlkit.wiring.stores import open_store
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 ENTRY = ("", "control")  # in the state of the taskdb: JSON of :class:`Place`
 TOKEN = "CRAWLKIT_SCHEDULER_TOKEN"
-MIN_TOKEN = 16  # characters
 SHARE = f"give the secret key of the scheduler's host (CRAWLKIT_SECRET_KEY), or its token ({TOKEN})"
 
 
@@ -155,13 +151,7 @@ def published(settings: Settings, taskdb: TaskStore, control: ControlServer, url
 
 def control_token(settings: Settings) -> str:
     """The token by the environment, else made of the secret key; "" without both."""
-    given = os.environ.get(TOKEN, "")
-    if given:
-        if len(given) < MIN_TOKEN:
-            raise UsageError(f"{TOKEN}: use {MIN_TOKEN} characters or more; make it with `openssl rand -hex 24`")
-        return given
-    secret = datapath.secret_key(settings.data_path, settings.secret_key)
-    return hmac.digest(secret.encode(), b"crawlkit scheduler token", hashlib.sha256).hex() if secret else ""
+    return token_of(settings, TOKEN, "scheduler")
 
 
 def advertised(settings: Settings, control: ControlServer, said: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 import socket
@@ -24,6 +26,7 @@ NO_KEY = (
     "there is no secret key here: give the one its settings were set with, by CRAWLKIT_SECRET_KEY or as the file"
     " secret.key in the data path"
 )
+MIN_TOKEN = 16  # characters
 OUR_ENVIRONMENT = (
     "PYTHONPATH",
     "CRAWLKIT_",
@@ -74,6 +77,17 @@ def secret_fingerprint(settings: Settings) -> str | None:
 
     key = datapath.secret_key(settings.data_path, settings.secret_key)
     return fingerprint(key) if key is not None else None
+
+
+def token_of(settings: Settings, variable: str, service: str) -> str:
+    """The token of a service: that of the environment's ``variable``, else made of the secret key; "" without both."""
+    given = os.environ.get(variable, "")
+    if given:
+        if len(given) < MIN_TOKEN:
+            raise UsageError(f"{variable}: use {MIN_TOKEN} characters or more; make it with `openssl rand -hex 24`")
+        return given
+    secret = datapath.secret_key(settings.data_path, settings.secret_key)
+    return hmac.digest(secret.encode(), f"crawlkit {service} token".encode(), hashlib.sha256).hex() if secret else ""
 
 
 def unsealer(settings: Settings) -> Callable[[str, str, str], str]:

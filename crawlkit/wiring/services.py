@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from crawlkit import datapath
 from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
+from crawlkit.wiring.browser import browser_endpoint
 from crawlkit.wiring.limits import limits_of
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
@@ -142,7 +144,7 @@ def build_fetcher(
         inqueue=queues.queue(messages.SCHEDULER2FETCHER),
         outqueue=queues.queue(messages.FETCHER2PROCESSOR),
         status_queue=queues.queue(messages.STATUS_QUEUE),
-        settings=fetcher_settings({**options, "files_path": files_path(settings, options)}),
+        settings=fetcher_settings({**options, "files_path": files_path(settings, options)}, settings),
         clock=clock(),
         node=node_of(logs, "fetcher"),
         blobs=blobs,
@@ -167,8 +169,9 @@ def file_area(settings: Settings, project: str, options: Mapping[str, Any]) -> A
     return Places(files_path(settings, options), clock().monotonic).area(project)
 
 
-def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
-    """The settings that the options of ``crawlkit fetcher`` stand for."""
+def fetcher_settings(options: Mapping[str, Any], settings: Settings | None = None) -> FetcherSettings:
+    """The settings that the options of ``crawlkit fetcher`` stand for; with ``settings``, the token of the browser
+    service too."""
     from crawlkit.fetcher.settings import FetcherSettings
 
     names = {
@@ -178,11 +181,12 @@ def fetcher_settings(options: Mapping[str, Any]) -> FetcherSettings:
         "user_agent": "user_agent",
         "timeout": "timeout",
         "splash_endpoint": "splash_endpoint",
-        "puppeteer_endpoint": "browser_endpoint",
         "allow_private": "allow_private",
         "files_path": "files_path",
     }
     values = {names[name]: value for name, value in options.items() if name in names and value is not None}
+    endpoint, token = browser_endpoint(settings or Settings(), options)
+    values |= {"browser_endpoint": endpoint, "browser_token": token}
     values["limits"] = limits_of(options)
     if options.get("max_body") is not None:
         values["max_body"] = options["max_body"] * 2**20
@@ -272,24 +276,41 @@ def sink_book(resultdb: ResultStore | None) -> SinkBook:
     return cast("SinkBook", resultdb)
 
 
-async def fetch_once(url: str, request: Fetch) -> Fetched:
-    """One request through a fetcher of its own, without queues and stores."""
+async def fetch_once(
+    url: str,
+    request: Fetch,
+    *,
+    folder: str | None = None,
+    browser: tuple[str | None, str] = (None, ""),
+    own: Mapping[str, Any] | None = None,
+) -> Fetched:
+    """One request through a fetcher of its own, without queues and stores.
+
+    ``folder``: where what a browser makes of the page goes; ``browser``: endpoint and token of a service, else a page
+    for one gets a service of its own, which ends with it; ``own``: the options of ``crawlkit browser`` for that.
+    """
     from crawlkit.database.memory import MemoryBlobStore
+    from crawlkit.fetcher.browser_client import is_plain
     from crawlkit.fetcher.fetch import Fetcher
     from crawlkit.fetcher.settings import FetcherSettings
     from crawlkit.libs.messages import NIL, TASK, Dispatch
     from crawlkit.libs.task import Schedule, taskid_of
+    from crawlkit.wiring.browser import own_browser
 
     dispatch = Dispatch(
         project="fetch", taskid=taskid_of(url, request.method, request.data), run=1, attempt=1, url=url, script="",
         callback=None, time_limit=0, kind=TASK, schedule=Schedule(), fetch=request, save=NIL, lastcrawltime=0,
     )  # fmt: skip
     blobs = MemoryBlobStore()
-    fetcher = Fetcher(FetcherSettings(), clock(), "fetch", blobs)
-    try:
-        fetched = await fetcher.fetch(dispatch)
-    finally:
-        await fetcher.close()
+    async with contextlib.AsyncExitStack() as stack:
+        if not is_plain(request) and browser[0] is None:
+            browser = await stack.enter_async_context(own_browser(own))
+        settings = FetcherSettings(files_path=folder, browser_endpoint=browser[0], browser_token=browser[1])
+        fetcher = Fetcher(settings, clock(), "fetch", blobs)
+        try:
+            fetched = await fetcher.fetch(dispatch)
+        finally:
+            await fetcher.close()
     if fetched.blob is not None:
         fetched.content, fetched.blob = b"".join(blobs.read(fetched.blob)), None
     return fetched

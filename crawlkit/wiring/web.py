@@ -9,7 +9,7 @@ from crawlkit import datapath
 from crawlkit.settings import Settings
 from crawlkit.wiring.control import control_client
 from crawlkit.wiring.process import clock, node_of, secret_box, unsealer
-from crawlkit.wiring.services import broker, fetcher_settings
+from crawlkit.wiring.services import broker, fetcher_settings, files_path
 from crawlkit.wiring.stores import Stores, open_store
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def build_webui(
 
     Raises :class:`UsageError` when it would be open to others and nobody could log in.
     """
+    from crawlkit.files.places import Places
     from crawlkit.webui.entrance import entrance, tls_context
     from crawlkit.webui.queues import QueueWatch
     from crawlkit.webui.scheduler_door import SchedulerDoor
@@ -58,6 +59,7 @@ def build_webui(
     options = access or {}
     services.extra["secret_box"] = lambda make: secret_box(settings, make=make)
     services.extra["debugger"] = build_debugger(stores, settings, fetcher or {}, options)
+    services.extra["files"] = Places(files_path(settings, fetcher or {}), clock().monotonic).area
     services.extra["queues"] = QueueWatch(lambda: broker(settings, "webui"), clock(), node_of(logs, "webui"))
     gatekeeper = entrance(found, host, options)
     services.extra["gatekeeper"] = gatekeeper
@@ -81,7 +83,7 @@ def build_debugger(
     return Debugger(
         projectdb=stores.projectdb,
         blobdb=stores.blobdb,
-        fetcher_settings=fetcher_settings({**fetcher, "files_path": None}),
+        fetcher_settings=fetcher_settings({**fetcher, "files_path": None}, settings),
         clock=clock(),
         settings=limits,
         unseal=unsealer(settings),

@@ -16,21 +16,23 @@ import pytest
 
 from crawlkit.cli import together
 from crawlkit.settings import Settings
+from tests import stored
 from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
 
 
 @contextlib.contextmanager
-def everything(folder: Path, *options: str) -> Iterator[psutil.Process]:
-    """A running ``crawlkit all`` that is ready."""
+def everything(folder: Path, *options: str, web: bool = True) -> Iterator[psutil.Process]:
+    """A running ``crawlkit all`` that is ready. ``web``: with the web UI, which takes as long to start as the rest."""
     said = folder / "said.txt"
-    with started(*options, "all", "--data-path", "d", cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as process:
+    line = (*options, "all", "--data-path", "d", *(() if web else ("--no-webui",)))
+    with started(*line, cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as process:
         until(lambda: said.exists() and "ready: " in said.read_text(), "readiness", 30)
         yield psutil.Process(process.pid)
 
 
 def count(folder: Path) -> int:
-    found = crawlkit("results", "job", "--data-path", "d", cwd=folder)
-    return len(lines(found.stdout))
+    """Results of the project ``job``."""
+    return stored.results(folder / "d")
 
 
 def test_a_crawl_by_all_components(site: Site, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_a_crawl_by_all_components(site: Site, tmp_path: Path) -> None:
 
 def test_killed_components_come_back_and_nothing_is_lost(site: Site, tmp_path: Path) -> None:
     script(tmp_path, f"for n in range(80): self.crawl('{site.base}/page/%d' % n, callback=self.page)")
-    with everything(tmp_path) as top:
+    with everything(tmp_path, web=False) as top:
         crawlkit("project", "put", "job.py", "--rate", "15", "--status", "RUNNING", "--data-path", "d", cwd=tmp_path)
         crawlkit("project", "run", "job", "--data-path", "d", cwd=tmp_path)
         for number, role in enumerate(("fetcher", "processor", "scheduler", "result_worker")):
@@ -104,7 +106,7 @@ def test_killed_components_come_back_and_nothing_is_lost(site: Site, tmp_path: P
 
 
 def test_everything_goes_when_the_supervisor_is_killed(tmp_path: Path) -> None:
-    with everything(tmp_path) as top:
+    with everything(tmp_path, web=False) as top:
         family = top.children(recursive=True)
         assert len(family) >= 4
         top.kill()
@@ -135,7 +137,7 @@ def test_a_component_that_cannot_start_stops_all_with_2(tmp_path: Path) -> None:
 def test_without_a_result_worker_results_are_discarded_and_counted(site: Site, tmp_path: Path) -> None:
     script(tmp_path, f"self.crawl('{site.base}/', callback=self.page)")
     (tmp_path / "c.yaml").write_text("all:\n  result-worker-num: 0\nfetcher:\n  user-agent: from-config\n")
-    with everything(tmp_path, "-c", "c.yaml"):
+    with everything(tmp_path, "-c", "c.yaml", web=False):
         crawlkit("project", "put", "job.py", "--status", "RUNNING", "--data-path", "d", cwd=tmp_path)
         crawlkit("project", "run", "job", "--data-path", "d", cwd=tmp_path)
         until(lambda: len(site.count()) == PAGES + 1, "every page")
@@ -184,7 +186,7 @@ def test_a_saved_file_is_live_within_two_seconds(site: Site, tmp_path: Path) -> 
 
     place = ("--projectdb", f"local+projectdb://{tmp_path}/scripts/*.py")
     save("first")
-    with everything(tmp_path, *place):
+    with everything(tmp_path, *place, web=False):
         until(lambda: titles() == ["first"] or run(), "the first result", 60)
         save("second")
         time.sleep(2.0)  # what is promised

@@ -16,6 +16,7 @@ import pytest
 
 from crawlkit import datapath
 from crawlkit.libs.secrets import new_key
+from tests import stored
 from tests.cli.site import Site, crawlkit, lines, script, started, until
 from tests.moving.full import contents, fill, opened
 from tests.servers import fresh_database
@@ -44,7 +45,7 @@ def test_a_crawl_is_lost_and_comes_back_elsewhere(site: Site, tmp_path: Path, th
     script(tmp_path, f"for n in range({PAGES}): self.crawl('{site.base}/page/%d' % n, callback=self.page)")
     here = ("--data-path", "here")
     with running(tmp_path, *here):
-        assert crawlkit(*here, "project", "put", "job.py", "--rate", "10", cwd=tmp_path).returncode == 0
+        assert crawlkit(*here, "project", "put", "job.py", "--rate", "20", cwd=tmp_path).returncode == 0
         assert crawlkit(*here, "project", "run", "job", cwd=tmp_path).returncode == 0
         until(lambda: len(site.requests) > PAGES // 6, "some pages", 60)
         taken = crawlkit(*here, "backup", "backups/", "--json", cwd=tmp_path)
@@ -80,6 +81,8 @@ def test_a_crawl_is_lost_and_comes_back_elsewhere(site: Site, tmp_path: Path, th
         asked = Counter(path for _, path in site.requests)
         assert crawlkit(*new, "project", "put", "job.py", "--rate", "unlimited", cwd=tmp_path).returncode == 0
         with running(tmp_path, *new):
+            if there == "sqlite":
+                until(lambda: stored.results(tmp_path / "there") == PAGES, "all results", 90)
             until(lambda: len(found()) == PAGES, "all results", 90)
             until(lambda: crawlkit(*new, "audit", cwd=tmp_path).stdout.count(" 0 waiting + 0 leased"), "the end", 30)
         assert found() == Counter({f"/page/{n}": 1 for n in range(PAGES)})  # exact, and nothing twice

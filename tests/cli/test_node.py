@@ -15,6 +15,7 @@ import pytest
 from crawlkit.cli.reach import reach
 from crawlkit.libs.errors import ServiceUnreachable, UsageError
 from crawlkit.settings import Settings
+from tests import stored
 from tests.cli.site import PAGES, Site, crawlkit, lines, script, started, until
 from tests.cli.test_nodes import HoldsFirst
 from tests.servers import free_port, own_redis
@@ -52,8 +53,7 @@ def test_a_node_works_for_a_control_node_that_has_no_workers(site: Site, tmp_pat
             put = ("project", "put", "job.py", "--status", "RUNNING", "--data-path", data)
             assert crawlkit(*put, cwd=tmp_path).returncode == 0
             assert crawlkit("project", "run", "job", "--data-path", data, cwd=tmp_path).returncode == 0
-            results = ("results", "job", "--data-path", data)
-            until(lambda: len(lines(crawlkit(*results, cwd=tmp_path).stdout)) == PAGES + 1, "all results")
+            until(lambda: stored.results(Path(data)) == PAGES + 1, "all results")
             until(lambda: crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0, "balanced books")
             family = [node, *node.children(recursive=True)]
             node.send_signal(signal.SIGTERM)
@@ -70,11 +70,6 @@ def test_a_node_outlives_its_control_node(site: Site, tmp_path: Path) -> None:
     data = str(tmp_path / "d")
     at = ("--message-queue", f"manager://127.0.0.1:{free_port()}", "--data-path", data)
     control = (*at, "all", "--no-webui", "--fetcher-num", "0", "--processor-num", "0", "--result-worker-num", "0")
-    results = ("results", "job", "--data-path", data)
-
-    def count() -> int:
-        return len(lines(crawlkit(*results, cwd=tmp_path).stdout))
-
     with contextlib.ExitStack() as stack:
         first = contextlib.ExitStack()
         top = first.enter_context(running(tmp_path / "control", *control))
@@ -89,7 +84,7 @@ def test_a_node_outlives_its_control_node(site: Site, tmp_path: Path) -> None:
         first.close()
         stack.enter_context(running(tmp_path / "control", *control))
         until(lambda: len(site.count()) == 60, "every page", 40)
-        until(lambda: count() == 60, "every result")
+        until(lambda: stored.results(Path(data)) == 60, "every result")
         until(lambda: crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0, "balanced books")
         assert {child.pid for child in node.children()} == workers
     assert "connected to the queue server" in (tmp_path / "node" / "said.txt").read_text()
@@ -206,16 +201,13 @@ def test_a_node_killed_as_a_whole_is_dead_within_15_s_and_its_tasks_come_round_a
         found = crawlkit("nodes", "--all", "--json", "--data-path", data, cwd=tmp_path).stdout
         return {one["pid"]: one["state"] for one in lines(found) if one["role"] != "scheduler"}
 
-    def count() -> int:
-        return len(lines(crawlkit("results", "job", "--data-path", data, cwd=tmp_path).stdout))
-
     with contextlib.ExitStack() as stack:
         stack.callback(site.close)
         stack.enter_context(running(tmp_path / "control", *at, "all", "--no-webui", *none))
         node = stack.enter_context(running(tmp_path / "a", *at, "node"))
         for words in (("put", "job.py", "--status", "RUNNING"), ("run", "job")):
             assert crawlkit("project", *words, "--data-path", data, cwd=tmp_path).returncode == 0
-        until(lambda: count() == 11, "all but the page that hangs", 40)
+        until(lambda: stored.results(Path(data)) == 11, "all but the page that hangs", 40)
         until(lambda: list(states().values()) == ["alive"] * 3, "three of the node")
         family = [node, *node.children(recursive=True)]
         stack.enter_context(running(tmp_path / "b", *at, "node"))
@@ -224,8 +216,9 @@ def test_a_node_killed_as_a_whole_is_dead_within_15_s_and_its_tasks_come_round_a
                 one.kill()
         killed = time.monotonic()
         pids = {one.pid for one in family}
-        until(lambda: [state for pid, state in states().items() if pid in pids] == ["dead"] * 3, "their death", 15)
+        until(lambda: sum(not row.alive for row in stored.nodes(Path(data)) if row.pid in pids) == 3, "their death", 15)
         assert time.monotonic() - killed < 15
-        until(lambda: count() == 12, "the page by the other node", 15)
+        assert [state for pid, state in states().items() if pid in pids] == ["dead"] * 3
+        until(lambda: stored.results(Path(data)) == 12, "the page by the other node", 15)
         assert site.count()["/page/7"] == 2
         assert crawlkit("audit", "--data-path", data, cwd=tmp_path).returncode == 0

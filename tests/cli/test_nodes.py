@@ -33,6 +33,7 @@ class HoldsFirst(Site):
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_stopped_fetcher_is_dead_within_15_s_and_alive_when_it_goes_on(tmp_path: Path) -> None:
     site = HoldsFirst()

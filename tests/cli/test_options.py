@@ -22,6 +22,8 @@ OLD_NAMES = {
     ("", "message_queue"): "AMQP_URL",
     ("", "queue_maxsize"): "QUEUE_MAXSIZE",
     ("", "debug"): "DEBUG",
+    ("", "phantomjs_proxy"): "PHANTOMJS_PROXY",
+    ("", "puppeteer_proxy"): "PUPPETEER_PROXY",
     ("scheduler", "xmlrpc_port"): "SCHEDULER_XMLRPC_PORT",
     ("fetcher", "xmlrpc_port"): "FETCHER_XMLRPC_PORT",
     ("webui", "host"): "WEBUI_HOST",

@@ -15,8 +15,11 @@ import pytest
 
 from crawlkit import wiring
 from crawlkit.cli import read, run
+from crawlkit.cli.submit import task_of
+from crawlkit.libs.browse import Browse
+from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.rows import Lease, ResultSet, TaskRow, Writes
-from crawlkit.libs.task import Status
+from crawlkit.libs.task import Fetch, Status
 from crawlkit.settings import Settings
 from tests import needs
 from tests.cli.site import ROOT
@@ -199,6 +202,28 @@ def test_tasks_by_status_and_url(
     tasks = [json.loads(text) for text in capfdbinary.readouterr().out.splitlines()]
     assert len(tasks) == count
     assert all(task["project"] == "shop" and task["url"].startswith("http://shop/") for task in tasks)
+
+
+def test_r70_tasks_are_printed_without_what_is_secret_in_them(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    actions = [{"fill": "#user", "text": "ann"}, {"fill": "#password", "text": "hunter2"}, {"click": "#login"}]
+    fetch = Fetch(headers={"Authorization": "Bearer hunter2"}, browser=Browse(actions=actions), fetch_type="js")
+    with stores() as opened:
+        writes = Writes()
+        writes.insert.append(TaskRow("shop", "a" * 32, "http://shop/login", seq=1, fetch=fetch))
+        writes.insert.append(TaskRow("shop", "b" * 32, "http://shop/b", seq=2, fetch=Fetch(method="POST", data=b"a=b")))
+        opened.taskdb.commit(writes)
+    for line in (["tasks", "shop"], ["task", "shop", "a" * 32], ["task", "shop", "a" * 32, "--json"]):
+        assert run(line) == 0
+        said = capfdbinary.readouterr().out
+        assert b'{"fill":"#password","text":"***"},{"click":"#login"}' in said
+        assert b"hunter2" not in said
+    assert run(["tasks", "shop"]) == 0
+    masked, plain = capfdbinary.readouterr().out.decode().splitlines()
+    with pytest.raises(InvalidTask, match=r"task\.fetch\.headers\.Authorization: is masked"):
+        task_of(masked, "shop", "page", {})
+    assert task_of(plain, "shop", "page", {})["fetch"] == {"method": "POST", "data": "YT1i"}
 
 
 def test_audit_of_balanced_books(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -233,7 +234,12 @@ class Results(RuleBasedStateMachine):
                 both(self, "known_keys", project, taskid, 2, ["k1", "k2", "k3", "k4", "k5", ""])
 
 
-relaxed = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(
+    max_examples=500 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 20,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestTasks = Tasks.TestCase
 TestTasks.settings = relaxed
 TestResults = Results.TestCase

@@ -98,9 +98,12 @@ async def serve(folder: Path, ledger: Path, delay: float, address: str, port: in
     print("port", server.sockets[0].getsockname()[1], flush=True)
 
     def orders() -> None:
-        for line in sys.stdin:  # "kill REQUEST GROUP"
-            _, number, group = line.split()
-            loop.call_soon_threadsafe(Ledger.order, int(number), int(group))
+        for line in sys.stdin:  # "kill REQUEST GROUP" or "delay SECONDS"
+            match line.split():
+                case ["kill", number, group]:
+                    loop.call_soon_threadsafe(Ledger.order, int(number), int(group))
+                case ["delay", seconds]:
+                    Ledger.delay = float(seconds)
         os._exit(0)  # the test is gone
 
     threading.Thread(target=orders, daemon=True).start()
@@ -141,8 +144,15 @@ class Site:
 
     def kill_at(self, request: int, group: int) -> None:
         """SIGKILL to a process group when the request of this number comes in, before it is answered."""
+        self._order(f"kill {request} {group}")
+
+    def hasten(self) -> None:
+        """From now on it answers at once."""
+        self._order("delay 0")
+
+    def _order(self, words: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"kill {request} {group}\n")
+        self.process.stdin.write(words + "\n")
         self.process.stdin.flush()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import stored
 from tests.e2e.commands import Crawl, environment, results, run, until
 from tests.e2e.site import Site
 from tests.servers import fresh_amqp, own_rabbitmq
@@ -79,6 +80,10 @@ class Running:
             lines.write_text(self.say("results", "small"))
             return set(results(lines)) >= self.wanted
 
+        self.site.hasten()
+        until(
+            lambda: stored.results(self.folder / "d", "small") >= len(self.wanted), within, "as many results as pages"
+        )
         until(all_there, within, "every page has its result")
         assert set(results(lines)) == self.wanted
         until(lambda: '"waiting": 0' in self.say("audit", "--json", "small"), 15, "everything is done")

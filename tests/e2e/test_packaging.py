@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -77,15 +78,29 @@ def test_sdist_holds_what_a_packager_needs(built: dict[str, Path]) -> None:
     assert {"tests/conftest.py", "tests/e2e/lastfsync.c", "examples/quotes.py", "examples/site/index.html"} <= names
 
 
+def venv_with_the_libraries(home: Path) -> None:
+    """An environment that sees what is installed beside pytest, and what is installed into itself before that."""
+    venv.create(home)
+    (packages,) = (home / "lib").glob("python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+
+@pytest.mark.parametrize("libraries", ["here", pytest.param("of their own", marks=pytest.mark.slow)])
 @pytest.mark.timeout(400)
-def test_both_install_elsewhere_and_run(built: dict[str, Path], tmp_path: Path) -> None:
+def test_both_install_elsewhere_and_run(libraries: str, built: dict[str, Path], tmp_path: Path) -> None:
     home = tmp_path / "venv"
-    venv.create(home, with_pip=True)
-    pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if libraries == "here":
+        venv_with_the_libraries(home)
+    else:
+        venv.create(home, with_pip=True)
+    pip = [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--quiet",
+           "--disable-pip-version-check"]  # fmt: skip
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(ROOT / "examples", elsewhere)
     for options in ([built["wheel"]], ["--no-deps", "--force-reinstall", built["sdist"]]):
-        call(*pip, *options, cwd=elsewhere)
+        call(*pip, *(["--no-deps"] if libraries == "here" else []), *options, cwd=elsewhere)
+        where = call(home / "bin" / "python", "-c", "import crawlkit; print(crawlkit.__file__)", cwd=elsewhere)
+        assert Path(where).is_relative_to(home)
         assert call(home / "bin" / "crawlkit", "--version", cwd=elsewhere).startswith("crawlkit ")
         serve = [home / "bin" / "python", "serve.py", "--"]
         command = [home / "bin" / "crawlkit", "one", "quotes.py"]

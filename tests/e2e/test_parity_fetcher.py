@@ -53,7 +53,7 @@ def plain_cases(site: Site) -> Cases:
 @pytest.fixture(scope="module")
 def plain(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Crawled:
     """A crawl of the table above with a fetcher that has its defaults."""
-    return crawl(tmp_path_factory.mktemp("plain"), {}, cases=plain_cases(site))
+    return crawl(tmp_path_factory.mktemp("plain"), {"CRAWLKIT_ONE_BROWSER": "no"}, cases=plain_cases(site))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from tests.e2e.site import Site
 
 RATE = "200"  # pages a second: the manual takes six seconds and a run has a few hundred requests behind it
 SEED = 20260
+KILLS = [4, *(pytest.param(kills, marks=pytest.mark.slow) for kills in (20, 100))]
 UNDER_WAY = 100  # pages fetched whose round may not have ended when a kill comes
 
 
@@ -60,14 +61,14 @@ def check(site: Site, manual_paths: frozenset[str], folder: Path, kills: int) ->
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.timeout(900)
 def test_killed_and_started_again(kills: int, site: Site, manual_paths: frozenset[str], tmp_path: Path) -> None:
     assert crawl_through(seeded(kills), site, tmp_path) == kills
     check(site, manual_paths, tmp_path, kills)
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.timeout(900)
 def test_power_cut_and_started_again(kills: int, site: Site, manual_paths: frozenset[str], tmp_path: Path) -> None:
     power = Power(tmp_path / "work", tmp_path / "power")

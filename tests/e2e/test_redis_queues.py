@@ -70,6 +70,8 @@ def test_R05_a_crawl_survives_a_dead_fetcher_a_wiped_and_a_killed_redis(
             before = shop.count()
             took = until(lambda before=before: shop.count() > before + 10, BACK, "the crawl goes on")
             print(f"{share:.0%}: on after {took:.1f} s")
+        say("project", "put", str(script), "--rate", "unlimited", "--status", "RUNNING")
+        shop.hasten()
         until(lambda: '"waiting": 0' in say("audit", "--json", "shop"), 90, "everything is done")
         lines = tmp_path / "results.jsonl"
         lines.write_text(say("results", "shop"))

@@ -391,7 +391,7 @@ async def test_a_folder_that_leads_out(tmp_path: Path) -> None:
     ("download", "options"),
     [
         ({"to": "../x"}, {}), ({"to": "/x"}, {}), ({"to": "x", "sha256": "y"}, {}), ({"to": "x", "what": 1}, {}),
-        ({"to": "x"}, {"fetch_type": "js"}), ({"to": "x"}, {"method": "HEAD"}),
+        ({"to": "x"}, {"fetch_type": "splash"}), ({"to": "x"}, {"method": "HEAD"}),
     ],
 )  # fmt: skip
 @in_loop

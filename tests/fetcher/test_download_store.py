@@ -17,8 +17,8 @@ from tests.fetcher.file_server import digest, file_server
 from tests.fetcher.helpers import dispatch, fetcher, in_loop
 from tests.files.stores import ftp_server
 
-SIZE = 1_500_000
-PIECE = 100_000
+SIZE = 1_200_000
+PIECE = 150_000
 
 
 @pytest.fixture(autouse=True)
@@ -152,4 +152,4 @@ async def test_the_loop_goes_on_while_a_store_is_slow(monkeypatch: pytest.Monkey
         counting = asyncio.ensure_future(count())
         check(await get(one, server.url), url)
         counting.cancel()
-    assert turns > 50  # 15 pieces and as many notes: three seconds and more
+    assert turns > 50  # 8 pieces and as many notes: a second and more

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pycurl
 import pytest
 
-from crawlkit.fetcher import address_guard, curl, request
+from crawlkit.fetcher import curl, request
+from crawlkit.libs import address_guard
 from crawlkit.libs.errors import FetchError
 from tests.fetcher.helpers import answer, dispatch, fetcher, in_loop, site
 from tests.fetcher.proxies import proxy

@@ -337,3 +337,38 @@ async def test_sessions_and_awaits_cross_the_queues() -> None:
         both = await one.fetched(2)
         assert {tuple(sorted(each.cookies)) for each in both} == {("a", "b"), ("a",)}
         assert [each.jar for each in both if each.task.fetch.session is None] == [None]
+
+
+@in_loop
+async def test_who_waits_in_the_line_of_a_browser_service_holds_nobody_up() -> None:
+    """A pool of two waits with eight more for the browser, not with twelve; a plain task passes them."""
+    asked = 0
+    go_on = asyncio.Event()
+    page = json.dumps({"status_code": 200, "url": "http://x/", "content": "rendered"}).encode()
+
+    async def line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await read_request(reader)
+        asked += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nServer: crawlkit-browser/1\r\nConnection: close\r\n\r\n")
+        while not go_on.is_set():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        writer.write(b"\n" + page)
+        await writer.drain()
+
+    async with raw_server(line) as port, site() as served:
+        served.on("/plain", answer(b"plain"))
+        endpoint = f"http://127.0.0.1:{port}/"
+        async with ring(poolsize=2, browser_endpoint=endpoint) as here:
+            await here.put(*(dispatch("http://x.example/", f"js{n}", fetch_type="js") for n in range(9)))
+            await wait_for(lambda: asked == 9)
+            await here.put(dispatch(f"{served.url}/plain", "plain"))
+            [fetched] = await here.fetched(1)
+            assert (fetched.task.taskid, fetched.content) == ("plain", b"plain")
+            await here.put(*(dispatch("http://x.example/", f"more{n}", fetch_type="js") for n in range(3)))
+            await wait_for(lambda: asked == 10)
+            assert here.service.inflight() == 10
+            go_on.set()
+            assert {one.content for one in await here.fetched(12)} == {b"rendered"}

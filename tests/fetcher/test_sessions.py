@@ -225,11 +225,41 @@ async def test_an_await_is_fetched_like_a_task() -> None:
 
 
 @in_loop
-async def test_a_browser_gets_and_brings_the_cookies() -> None:
-    page = {"status_code": 200, "url": f"{A}end", "content": "x", "cookies": {"a": "1", "new": "2"}}
+async def test_a_browser_gets_and_brings_cookies_with_all_they_have_and_storage() -> None:
+    cookie = {"name": "a", "value": "2", "domain": ".a.example", "path": "/", "expires": 4e9, "httpOnly": True,
+              "secure": True, "sameSite": "None"}  # fmt: skip
+    stored = {"origin": "http://www.a.example", "localStorage": [{"name": "k", "value": "ü\t"}]}
+    page = {"status_code": 200, "url": f"{A}end", "content": "x", "cookies": {"a": "2"}, "session_cookies": [cookie],
+            "session_origins": [stored]}  # fmt: skip
     async with site() as service, fetcher(browser_endpoint=f"{service.url}/render") as one:
         service.on("/render", answer(json.dumps(page).encode()))
+        service.on("/plain", answer(b"x"))
         task = dispatch(A, session="s", fetch_type="js", cookies={"mine": "m"})
+        task.jar = ["www.a.example\tFALSE\t/\tFALSE\t0\ta\t1"]
+        first = await one.fetch(task)
+        assert first.jar is not None
+        plain = dispatch(f"{service.url}/plain", session="s")
+        plain.jar = first.jar
+        between = await one.fetch(plain)  # a fetch without a browser leaves alone what only browsers have
+        assert between.jar is not None
+        assert sorted(between.jar) == sorted(first.jar)
+        again = dispatch(A, session="s", fetch_type="js")
+        again.jar = between.jar
+        await one.fetch(again)
+        jobs = [json.loads(request[2]) for request in service.requests if request[0].startswith("POST")]
+    assert "Cookie" not in jobs[0]["headers"]
+    assert {each["name"]: each["value"] for each in jobs[0]["cookies"]} == {"a": "1", "mine": "m"}
+    assert (jobs[0]["session"], jobs[0]["origins"]) == (True, [])
+    assert (jobs[1]["cookies"], jobs[1]["origins"]) == ([{**cookie, "expires": 4_000_000_000}], [stored])
+    assert names(first.jar) == {"a": "2"}
+
+
+@in_loop
+async def test_splash_gets_and_brings_the_cookies() -> None:
+    page = {"status_code": 200, "url": f"{A}end", "content": "x", "cookies": {"a": "1", "new": "2"}}
+    async with site() as service, fetcher(splash_endpoint=f"{service.url}/render") as one:
+        service.on("/render", answer(json.dumps(page).encode()))
+        task = dispatch(A, session="s", fetch_type="splash", cookies={"mine": "m"})
         task.jar = [
             "www.a.example\tFALSE\t/\tFALSE\t0\ta\t1",
             "b.example\tFALSE\t/\tFALSE\t0\tb\t1",

@@ -143,3 +143,12 @@ def test_adopted_files(area: StoreArea, store: Store, tmp_path: Path) -> None:
     store.put("p/b.pdf", b"54321")
     store.remove("p/a/old.pdf")
     assert [area.state_of(entry) for entry in entries] == ["is gone", "has changed"]
+
+
+def test_a_whole_file_is_read_up_to_a_limit(area: StoreArea) -> None:
+    area.settle(whole(area, "a/x.pdf", b"1234567890"), run=1, now=0.0)
+    assert area.read("a/x.pdf", 10) == b"1234567890"
+    assert area.read("a/x.pdf", 9) is None
+    assert area.read("a/y.pdf", 9) is None
+    with pytest.raises(FetchError):
+        area.read("../other/x.pdf", 9)

@@ -256,6 +256,8 @@ def test_unknown_arguments_are_named() -> None:
     begun(handler)
     with pytest.raises(TypeError, match="unexpected arguments: colour, size"):
         handler.crawl("http://a.com/", size=1, colour=2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"unexpected arguments: colour, waitfor \(did you mean 'wait_for'\?\)$"):
+        handler.crawl("http://a.com/", waitfor="#a", colour=2)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="colour"):
         config(colour=1)  # type: ignore[call-arg]
 

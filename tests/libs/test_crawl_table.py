@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from crawlkit import BaseHandler, Response, config
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import CrawlArgs
 from crawlkit.libs.crawler import Crawler
@@ -40,6 +41,10 @@ class Shop(BaseHandler):
 
     @config(data={"a": 1}, method="PUT")
     def sends(self, response: Response) -> None: ...
+
+
+class Rendered(BaseHandler):
+    crawl_config = {"fetch_type": "browser"}
 
 
 class Call:
@@ -118,6 +123,18 @@ ROWS: list[tuple[Call, Task]] = [
     (call('http://a.com/', auto_recrawl=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', schedule={'auto_recrawl': True})),
     (call('http://a.com/', force_update=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', schedule={'force_update': True})),
     (call('http://a.com/', cancel=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', schedule={'cancel': True})),
+    # what only a browser does, where the project says that pages are for one
+    (call(Rendered, 'http://a.com/', wait_for='#list'), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(wait_for=[{'selector': '#list', 'state': 'visible'}])})),
+    (call(Rendered, 'http://a.com/', js_actions=[{'click': '#more'}]), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(actions=[{'click': '#more'}])})),
+    (call(Rendered, 'http://a.com/', block=['images', '*.ads.net*']), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(block=['images', '*.ads.net*'])})),
+    (call(Rendered, 'http://a.com/', screenshot=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(screenshot={'of': 'page', 'type': 'png'})})),
+    (call(Rendered, 'http://a.com/', pdf=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(pdf={'format': 'A4', 'landscape': False, 'background': True})})),
+    (call(Rendered, 'http://a.com/', capture_xhr=True), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(xhr=['*'])})),
+    (call(Rendered, 'http://a.com/', first_headers={'Referer': 'http://b.com/'}), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(first_headers={'Referer': 'http://b.com/'})})),
+    (call(Rendered, 'http://a.com/', locale='de_DE'), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(locale='de-DE')})),
+    (call(Rendered, 'http://a.com/', timezone='Europe/Berlin'), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(timezone='Europe/Berlin')})),
+    (call(Rendered, 'http://a.com/', geolocation=(52.5, 13)), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'browser': Browse(geolocation={'latitude': 52.5, 'longitude': 13.0})})),
+    (call('http://a.com/', fetch_type='browser', wait_for=2), task('http://a.com/', '976c401c56398406fb1c7a63440f6a6a', fetch={'fetch_type': 'browser', 'browser': Browse(wait_for=[{'seconds': 2.0}])})),
     # in pairs
     (call('http://a.com/', callback=Plain.page, params={'q': 'a b', 'n': [1, 2]}), task('http://a.com/?q=a+b&n=1&n=2', '9465e74468a42630c9a54274afcab3c2', process={'callback': 'page'})),
     (call('http://a.com/', callback=Plain.page, data={'k': 'v w'}), task('http://a.com/', 'dd1201b510c57cdcb102d79433ae40db', fetch={'method': 'POST', 'headers': {'Content-Type': 'application/x-www-form-urlencoded'}, 'data': b'k=v+w'}, process={'callback': 'page'})),

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from crawlkit.libs.errors import QueueUnavailable, UsageError
-from crawlkit.message_queue import manager, server, wire
+from crawlkit.message_queue import client, manager, server, wire
 from crawlkit.message_queue.manager import ManagerBroker, ManagerServer, address_of, derived_key
 from tests import needs
 from tests.message_queue.test_local import run, until
+from tests.relay import SILENT, Fault, Relay
 from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -375,6 +376,34 @@ def test_a_server_that_comes_back_with_another_key_is_said_once(caplog):
         await third.close()
 
     run(scene)
+
+
+def test_a_server_that_falls_silent_is_left_and_found_again(monkeypatch, caplog):
+    """Something between goes on confirming packets, so the kernel notices nothing."""
+    monkeypatch.setattr(client, "QUIET", 0.2)
+    monkeypatch.setattr(client, "SILENT", 0.5)
+
+    async def scene():
+        url = url_of()
+        async with serving(url) as (_, (near,)):
+            port = address_of(url).port
+            with Relay(("127.0.0.1", port)) as relay:
+                relay.fault = Fault(2, SILENT)  # the challenge, the welcome, and no more
+                far = ManagerBroker(url.replace(str(port), str(relay.port)), name="far")
+                await far.connect()
+                relay.fault = None
+                await far.queue("q").put_many([b"x"])
+                found = await near.queue("q").get_many(10, 10)
+                assert {one.body for one in found} == {b"x"}  # it was put again, for nobody confirmed it
+                connections = relay.connections
+                for n in range(3):  # it is idle, and then used: neither ends the connection
+                    await asyncio.sleep(1)
+                    await far.queue("q").put_many([b"%d" % n])
+                assert relay.connections == connections
+                await far.close()
+
+    run(scene)
+    assert caplog.text.count("it has said nothing for 1 s") == 1
 
 
 def test_a_server_that_dies_right_after_its_welcome_is_tried_again():

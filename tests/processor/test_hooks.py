@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.clock import ManualClock
 from crawlkit.libs.messages import NIL, PREPARE, TASK, Dispatch, Fetched, Outcome, ProjectInfo, decode_status, encode
 from crawlkit.libs.task import Fetch, Schedule
@@ -157,6 +158,21 @@ def test_before_request_changes_the_request() -> None:
     )
     assert outcome.process is not None
     assert outcome.process.logs == "signed t1\n"
+
+
+def test_before_request_may_say_what_a_browser_does_as_self_crawl_has_it() -> None:
+    outcome = prepared(
+        """
+        def before_request(self, task):
+            assert task["fetch"]["browser"] == {"block": ["images"]}
+            task["fetch"]["wait_for"] = "#list"
+        """,
+        Fetch(fetch_type="js", browser=Browse(block=["images"])),
+    )
+    assert outcome.ok, outcome.process
+    assert msgspec.msgpack.decode(outcome.prepared, type=Fetch).browser == Browse(
+        block=["images"], wait_for=[{"selector": "#list", "state": "visible"}]
+    )
 
 
 def test_before_request_that_changes_nothing() -> None:

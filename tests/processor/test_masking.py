@@ -66,7 +66,11 @@ def test_a_capture_masks_before_it_cuts() -> None:
 
 def test_an_outcome_is_masked_where_it_speaks_of_its_attempt() -> None:
     fetch = TrackFetch(
-        error="no hunter2", content="<p>hunter2", headers={"X": "hunter2"}, redirect_url="http://x/hunter2"
+        error="no hunter2",
+        content="<p>hunter2",
+        headers={"X": "hunter2"},
+        redirect_url="http://x/hunter2",
+        rendered={"console": ["log: hunter2"], "xhr": [{"url": "http://x/hunter2", "status": 200}]},
     )
     process = TrackProcess(logs="hunter2", exception="KeyError: 'hunter2'", result='{"a":"hunter2"}')
     outcome = Outcome(
@@ -77,6 +81,6 @@ def test_an_outcome_is_masked_where_it_speaks_of_its_attempt() -> None:
     assert outcome.results == ['{"a":"hunter2"}']  # what the script yields is its own affair
     outcome.results = []
     assert "hunter2" not in repr(outcome)
-    assert repr(outcome).count("***") == 7
+    assert repr(outcome).count("***") == 9
     assert msgspec.msgpack.decode(outcome.info, type=ProjectInfo).error == "bad ***"
     Mask().outcome(outcome)

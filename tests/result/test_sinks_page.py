@@ -70,7 +70,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
 def test_a_sink_of_ones_own(installed: Path) -> None:
     """C33: ten lines, an entry point, and the same promise."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     store = connect_resultdb("memory://")
     clock = ManualClock(100.0)
     url = f"webhook+http://127.0.0.1:{server.server_port}/in?rows=2&age=5"

@@ -78,7 +78,11 @@ class Rig:
     """The service, its queues, and everything it sent so far."""
 
     def __init__(
-        self, answer: Answer | None = None, settings: EngineSettings | None = None, taskdb: Any = None
+        self,
+        answer: Answer | None = None,
+        settings: EngineSettings | None = None,
+        taskdb: Any = None,
+        watched: bool = False,  # it looks at its queues before it takes a lease back
     ) -> None:
         self.broker = MemoryBroker()
         self.taskdb = taskdb or MemoryTaskStore()
@@ -94,6 +98,7 @@ class Rig:
             out_queue=self.out,
             clock=SystemClock(),
             broker=self.broker,
+            ring=[self.out, self.status] if watched else (),
         )
         self.sent: list[Dispatch] = []
         self.answer: Answer = answer or outcome_of

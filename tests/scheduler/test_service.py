@@ -10,8 +10,9 @@ import pytest
 
 from crawlkit.database.memory import MemoryTaskStore
 from crawlkit.libs.errors import InvalidTask, StoreUnavailable
-from crawlkit.libs.messages import INFO, Dispatch, NewTasks, Outcome, encode, pack
+from crawlkit.libs.messages import INFO, Dispatch, Heartbeat, NewTasks, Outcome, encode, pack
 from crawlkit.libs.task import Task, task_from_dict
+from crawlkit.scheduler.settings import EngineSettings
 from tests.scheduler.rig import Rig, follow, outcome_of, running, task
 
 
@@ -105,6 +106,33 @@ class Stubborn(MemoryTaskStore):
         if self.failing:
             raise StoreUnavailable("the disk is full")
         super().commit(writes)
+
+
+def test_heartbeats_on_their_way_keep_no_lost_task_from_coming_round() -> None:
+    """The answer is lost, nobody renews the lease, and in every turn there is a heartbeat in the scheduler's hand."""
+
+    async def scene() -> None:
+        seen: list[str] = []
+
+        def answer(dispatch: Dispatch) -> Outcome | None:
+            seen.append(dispatch.url)
+            return outcome_of(dispatch) if seen.count(dispatch.url) > 1 else None
+
+        async def beat() -> None:
+            while True:
+                await rig.status.put_many([encode(Heartbeat("n", "fetcher", "h", 1, "0", 0.0))])
+                await asyncio.sleep(0.05)
+
+        rig = Rig(answer, EngineSettings(lease=1, lease_max=600), watched=True)
+        rig.project()
+        async with running(rig):
+            beating = asyncio.create_task(beat())
+            await rig.service.submit([task("http://h/1")])
+            await rig.until(lambda: seen.count("http://h/1") == 2, 25)
+            beating.cancel()
+            await rig.until(rig.service.drained)
+
+    asyncio.run(scene())
 
 
 def test_a_store_that_fails_stops_work_and_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:

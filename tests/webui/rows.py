@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from typing import Any
 
 from crawlkit.database.base import AttemptRow, ProjectRow, ResultSet, TaskRow, Writes
+from crawlkit.fetcher import attachments
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.task import Fetch, Process, Schedule, Status
 from tests.webui.servers import Running
 
@@ -89,3 +93,41 @@ def secret_task() -> tuple[TaskRow, AttemptRow]:
     row = task(900, url=f"http://joe:{SECRETS[4]}@shop.test/private", fetch=fetch, schedule=Schedule(priority=3))
     headers = {"Set-Cookie": f"id={SECRETS[5]}; Path=/", "Content-Type": "text/html"}
     return row, attempt(900, track={"headers": headers, "redirect_url": f"http://joe:{SECRETS[4]}@shop.test/x"})
+
+
+def rendered_task(running: Running, number: int, page: bytes = b"%PDF-1.4 of it") -> tuple[TaskRow, AttemptRow]:
+    """A task whose page a browser has rendered, with its files in their places."""
+    area, name = services(running).extra["files"]("shop"), f"t{number:03}"
+    files = {
+        "screenshot": attachments.put(area, name, "http://x/", attachments.path_of(name, "png"), picture(), 1, NOW),
+        "pdf": attachments.put(area, name, "http://x/", attachments.path_of(name, "pdf"), page, 1, NOW),
+    }
+    asked = [
+        {"url": "http://shop.test/api/things?page=1&token=s3cr3t", "method": "GET", "status": 200, "size": 4210,
+         "content_type": "application/json", "truncated": False},
+        {"url": "javascript:alert(1)", "method": "POST", "status": 500, "size": 0, "content_type": "<b>",
+         "truncated": True},
+    ]  # fmt: skip
+    track = {
+        **files,
+        "xhr": asked,
+        "xhr_count": 7,
+        "counts": {"requests": 37, "blocked": 12, "refused": 1, "bytes": 655_360},
+        "console": ["warning: <img src=x onerror=alert(1)>", "error: Uncaught TypeError: x is undefined"],
+    }
+    fetch = Fetch(fetch_type="browser", browser=Browse(actions=[{"fill": "#pass", "text": "f1lled-in"}]))
+    return task(number, fetch=fetch), attempt(number, track={"rendered": track})
+
+
+def picture(width: int = 900, height: int = 1400) -> bytes:
+    """A PNG with some colours in it."""
+    rows = [
+        b"\0" + b"".join(bytes([x * 255 // width, y * 255 // height, 160]) for x in range(width)) for y in range(height)
+    ]
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(b"".join(rows), 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

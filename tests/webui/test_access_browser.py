@@ -76,7 +76,7 @@ def evil(server: Running) -> Iterator[str]:
             pass
 
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread = threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f":{served.server_port}/"
     served.shutdown()
@@ -236,8 +236,14 @@ def test_admins_manage_users(users: Running, new_page: Any) -> None:
     assert "zoe: editor -> viewer" in page.locator("#audit tbody").text_content()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        (1280, False),
+        (390, True),
+        *(pytest.param(*look, marks=pytest.mark.slow) for look in ((1280, True), (390, False))),
+    ],
+)
 def test_axe_finds_nothing(users: Running, new_page: Any, width: int, dark: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     accounts_of(users).add_token(ME, "ada", "laptop", "admin", 30)

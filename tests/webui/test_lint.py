@@ -49,7 +49,7 @@ WRONG_CALLS = [
     ('"http://x/", callback=self.page, retries="three"', "retries takes a whole number, not 'three'"),
     ('"http://x/", callback=self.page, headers="Accept: text"', "is a dict of text, not str"),
     ('"http://x/", callback=self.page, validate_cert="maybe"', "validate_cert takes True or False, not 'maybe'"),
-    ('"http://x/", callback=self.page, fetch_type="chrome"', "'chrome' is unknown; use one of browser, http"),
+    ('"http://x/", callback=self.page, fetch_type="chrome"', "'chrome' is unknown; use one of auto, browser, http"),
     ('"http://x/", callback=self.page, data=5', "is text, bytes, a dict or a list of pairs, not int"),
     ('"http://x/", callback=self.page, save={1, 2}', "set"),
     ('"http://x/", callback=self.page, session=""', "a name of 1 to 64 characters"),
@@ -410,3 +410,19 @@ def test_a_base_is_read_once_for_all_that_derive_from_it() -> None:
     script = HEAD + "    def page(self, response):\n        pass\n\n\n"
     script += "class Other(Handler):\n    def on_start(self):\n        self.crawl('http://x/', callback=self.pagee)\n"
     assert [mark.message for mark in lint(script)] == ["Other has no method 'pagee'; did you mean 'page'?"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('self.crawl("http://x/", callback=self.page, wait_for="#a")', 1),
+        ('self.download("http://x/", callback=self.page, js_actions=[{"click": "#a"}])', 1),
+        ('self.crawl("http://x/", callback=self.page, screenshot=False)', 0),
+        ('self.crawl("http://x/", callback=self.page, fetch_type="js", wait_for="#a")', 0),
+        ('self.crawl("http://x/", callback=self.page, wait_for="#a", **OTHERS)', 0),
+        ('self.crawl("http://x/", callback=self.page, wait_for="#a"); self.crawl_config["fetch_type"] = "js"', 0),
+    ],
+)
+def test_what_only_a_browser_does_wants_one(line: str, found: int) -> None:
+    text = f"from crawlkit import BaseHandler\nOTHERS = {{}}\n\n\nclass Handler(BaseHandler):\n    def on_start(self):\n        {line}\n\n    def page(self, response):\n        pass\n"  # noqa: E501
+    assert [mark.code for mark in lint(text)] == ["needs-browser"] * found

@@ -14,7 +14,20 @@ import pytest
 from crawlkit.libs.rows import Queue
 from crawlkit.libs.task import Process, Status
 from tests.webui.access import add_users
-from tests.webui.rows import NOW, SECRETS, attempt, failed, put_project, put_results, put_tasks, secret_task, task
+from tests.webui.rows import (
+    NOW,
+    SECRETS,
+    attempt,
+    failed,
+    picture,
+    put_project,
+    put_results,
+    put_tasks,
+    rendered_task,
+    secret_task,
+    services,
+    task,
+)
 from tests.webui.servers import Client, Running, in_thread
 
 TRACEBACK = "Traceback (most recent call last):\n  File shop.py, line 3\nTypeError: no price <b>here</b>\n"
@@ -41,6 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                     callback={"ok": False, "exception": TRACEBACK, "logs": EVIL}),
             attempt(401, attempt=2, ok=False, reason="timeout", process="{}"),
         )  # fmt: skip
+        put_tasks(running, *rendered_task(running, 500), attempt(500, attempt=2, started=NOW - 9, ended=NOW - 8))
         put_results(running, *({"title": f"Thing {n:03}", "price": n / 4, "tags": ["a"], "sku": n, "more": "x" * 500,
                                 "colour": "red", "size": 3, "last": None} for n in range(130)))  # fmt: skip
         put_results(running, {"title": EVIL, "=1+1": "=cmd()"}, "just a text", first=401)
@@ -189,6 +203,58 @@ def test_r70_a_task_shows_no_secrets(open_page: Any) -> None:
     assert not [secret for secret in SECRETS if secret in whole]
 
 
+def test_what_a_browser_made_of_a_page_is_shown_and_nothing_of_it_runs(open_page: Any, api: Client) -> None:
+    page = open_page("/task/shop:t500")
+    page.locator("details.part", has_text="attempt 1").first.evaluate("one => one.open = true")
+    room = page.locator("#room")
+    page.wait_for_function("() => document.querySelector('.shot img')?.naturalWidth === 900")
+    text = room.inner_text()
+    assert "Requests: 37 · blocked: 12 · refused: 1 · 640 KiB loaded" in text
+    assert "<img src=x onerror=alert(1)>" in text
+    assert "What the page asked for (7)" in text
+    assert "and 5 more" in text
+    assert "s3cr3t" not in text
+    assert "f1lled-in" not in page.content()
+    assert room.locator("img").count() == 1
+    assert room.locator("[href^='javascript']").count() == 0
+    with page.expect_download() as waiting:
+        room.get_by_role("link", name="Download the PDF").click()
+    assert waiting.value.suggested_filename == "t500.pdf"
+    opened = api.get("/task-file/screenshot.png/shop:t500")
+    assert (opened.status, opened.headers["Content-Type"]) == (200, "image/png")
+    for name in ("screenshot.png", "page.pdf"):
+        headers = api.get(f"/task-file/{name}/shop:t500").headers
+        assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Disposition"] == 'attachment; filename="t500.pdf"'
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/task-file/screenshot.jpg/shop:t500",  # there is none of this kind
+        "/task-file/screenshot.svg/shop:t500",
+        "/task-file/page.pdf/shop:t502",  # what is there is no PDF
+        "/task-file/screenshot.png/other:t500",  # another project's task of this name
+        "/task-file/screenshot.png/shop:t300",
+        "/task-file/screenshot.png/shop:../../x",
+        "/task-file/screenshot.png/shop:t501",  # a link that leads out
+        "/task-file/screenshot.png/shop",
+    ],
+)
+def test_no_other_file_is_given_away(site: Running, api: Client, path: str, tmp_path: Path) -> None:
+    area = services(site).extra["files"]("shop")
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(picture(2, 2))
+    link = Path(area.name_of("rendered/t501.png"))
+    link.unlink(missing_ok=True)
+    link.symlink_to(outside)
+    put_tasks(site, task(501)) if services(site).taskdb.get("shop", "t501") is None else None
+    if services(site).taskdb.get("shop", "t502") is None:
+        put_tasks(site, *rendered_task(site, 502, b"<html><script>alert(1)</script>"))
+    assert api.get(path).status == 404
+
+
 def test_a_task_that_is_not_there(open_page: Any, api: Client) -> None:
     answer = api.get("/task/shop:nothing", Accept="text/html")
     assert (answer.status, "project shop has no task nothing" in answer.text) == (404, True)
@@ -315,13 +381,18 @@ PAGES = [
     "/tasks?url=nowhere",
     "/tasks?view=recent",
     "/task/shop:t401",
+    "/task/shop:t500",
     "/failures",
     "/results?project=shop&text=Thing 12",
 ]
 
 
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)])
+LOOKS = [(path, dark, 390 if dark else 1280) for path in PAGES for dark in (False, True)]
+# Every page in one look, and in the other one with the long tests.
+ONE_EACH = [pytest.param(*look, marks=pytest.mark.slow if n % 4 in (1, 2) else ()) for n, look in enumerate(LOOKS)]
+
+
+@pytest.mark.parametrize(("path", "dark", "width"), ONE_EACH)
 def test_axe_finds_nothing_serious(path: str, dark: bool, width: int, open_page: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

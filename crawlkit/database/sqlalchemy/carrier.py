@@ -65,6 +65,7 @@ class SqlCarrier:
     def _read(self) -> Iterator[Connection]:
         if self._held is None:
             with self._database.read() as connection:
+                self._database.take_time(connection)
                 yield connection
         else:
             with self._database.translated():
@@ -156,6 +157,7 @@ class SqlCarrier:
     def clear(self, table: str) -> None:
         if table != _MARKS:
             with self._database.write() as connection:
+                self._database.take_time(connection)
                 connection.execute(sa.delete(self._tables[table]))
 
     def note(self) -> str | None:
@@ -182,6 +184,7 @@ class SqlCarrier:
         if self._database.engine.dialect.name != "postgresql":
             return  # these look for the largest number themselves
         with self._database.write() as connection:
+            self._database.take_time(connection)
             for table in self._tables.values():
                 column = table.autoincrement_column
                 if column is not None:
@@ -207,6 +210,7 @@ class SqlCarrier:
                     database.close()
             return
         with self._database.read(snapshot=True) as connection:
+            self._database.take_time(connection)
             connection.execute(sa.select(next(iter(self._tables.values()))).limit(1))  # from here on nothing changes
             yield SqlCarrier(self._database, self.kind, connection)
 

@@ -45,10 +45,13 @@ class Database:
     def write(self, wait: float | None = None, *, shared: bool = False) -> Iterator[Connection]:
         """A transaction; committed at the end, or not at all. One at a time holds the store, unless ``shared``.
 
-        ``wait``: seconds to wait for the others, if not as usual. SQLite has no shared ones.
+        ``wait``: seconds to wait for the others, if not as usual; its statements may then last as long as they like.
+        SQLite has no shared ones.
         """
         with self.translated(), self.engine.connect() as connection:
             try:
+                if wait is not None:
+                    self.take_time(connection)
                 self._begin(connection, wait, shared)
                 yield connection
                 connection.commit()
@@ -64,6 +67,9 @@ class Database:
         """For changes of the schema: in one transaction where tables are made in transactions. One at a time."""
         with self.write(wait=wait) as connection:
             yield connection
+
+    def take_time(self, connection: Connection) -> None:
+        """For statements over whole tables: they may last as long as they like, until the connection goes back."""
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Runs ``work`` in a transaction of its own, again when the database gave it up in favour of another one."""

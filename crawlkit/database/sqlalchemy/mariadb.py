@@ -15,7 +15,14 @@ from sqlalchemy.engine import Connection, Engine
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import ServerURL
 from crawlkit.database.sqlalchemy.engine import Conflict, Database, version_table
-from crawlkit.database.sqlalchemy.servers import ABANDONED, CONNECT_TIMEOUT, server_engine, watch
+from crawlkit.database.sqlalchemy.servers import (
+    ABANDONED,
+    CONNECT_TIMEOUT,
+    read_timeout_of,
+    server_engine,
+    take_time,
+    watch,
+)
 from crawlkit.libs.errors import StoreUnavailable, UsageError
 
 TOO_LARGE = 1153  # the server's own number for it
@@ -50,6 +57,10 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
     largest = 2**24  # bytes; the server's max_allowed_packet
 
+    def give_up_after(self, seconds: float | None) -> None:
+        """How long the server may say nothing, or take nothing, within a statement; ``None``: as long as it likes."""
+        self._read_timeout = self._write_timeout = seconds
+
     def rollback(self) -> None:
         if self._sock is not None and self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             super().rollback()
@@ -75,6 +86,9 @@ class MariaDatabase(Database):
         super().__init__(engine, what, where, read_only)
         self._busy_timeout = busy_timeout
         self._exclusive = f"SELECT version_num FROM {version_table(what)} FOR UPDATE"
+
+    def take_time(self, connection: Connection) -> None:
+        take_time(connection)
 
     def now(self, connection: Connection) -> float:
         return float(connection.exec_driver_sql("SELECT UNIX_TIMESTAMP(NOW(6))").scalar_one())
@@ -106,6 +120,7 @@ class MariaDatabase(Database):
     def migration(self, wait: float) -> Iterator[Connection]:
         """Every statement that changes a table commits itself: what was begun is gone on with by the next one."""
         with self.translated(), self.engine.connect() as connection:
+            self.take_time(connection)
             database = connection.exec_driver_sql("SELECT DATABASE()").scalar()
             name = f"crawlkit:{database}:{self.what}"[:64]
             if not connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, wait)).scalar():
@@ -138,17 +153,19 @@ def open_mariadb(url: ServerURL, what: str, *, read_only: bool = False) -> Maria
     """See :func:`~crawlkit.database.sqlalchemy.servers.open_server`."""
     busy_timeout = url.seconds("timeout", BUSY_TIMEOUT)
     arguments = _arguments(url)
+    read_timeout = read_timeout_of(url)
 
     def connect() -> _Connection:
         connection = _connect(url, arguments)
         try:
             _set_up(connection, read_only, busy_timeout)
+            connection.give_up_after(read_timeout)
         except BaseException:
             connection._force_close()
             raise
         return connection
 
-    engine = server_engine("mysql+pymysql", connect, _socket_of)
+    engine = server_engine("mysql+pymysql", connect, _socket_of, read_timeout)
     database = MariaDatabase(engine, what, url.where, read_only, busy_timeout)
     try:
         _look(database, url)
@@ -170,6 +187,7 @@ def _arguments(url: ServerURL) -> dict[str, Any]:
         "autocommit": True,
         "client_flag": CLIENT.FOUND_ROWS,
         "read_timeout": url.seconds("connect_timeout", CONNECT_TIMEOUT) or None,
+        "write_timeout": url.seconds("connect_timeout", CONNECT_TIMEOUT) or None,
         "defer_connect": True,
     }
     for name, value in url.options.items():
@@ -216,8 +234,6 @@ def _connect(url: ServerURL, arguments: dict[str, Any]) -> _Connection:
         number = 2005 if isinstance(error, socket.gaierror) else 2003
         raise pymysql.err.OperationalError(number, error.strerror or str(error)) from error
     connection.connect(connected)
-    connection._read_timeout = None  # the time was for the connecting
-    connection._sock.settimeout(None)
     return connection
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -11,10 +13,18 @@ from sqlalchemy.engine import Connection, Engine
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import ServerURL
 from crawlkit.database.sqlalchemy.engine import Conflict, Database
-from crawlkit.database.sqlalchemy.servers import ABANDONED, CONNECT_TIMEOUT, UNHEARD, server_engine
+from crawlkit.database.sqlalchemy.servers import (
+    ABANDONED,
+    CONNECT_TIMEOUT,
+    UNHEARD,
+    read_timeout_of,
+    server_engine,
+    take_time,
+)
 from crawlkit.database.sqlalchemy.tables import HEADS
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable
 
+T = TypeVar("T")
 LOCKS = 0x63726177  # "craw": the class of all advisory locks of crawlkit
 _WRITER = {what: number for number, what in enumerate(HEADS, 1)}
 
@@ -47,6 +57,37 @@ _CONNECTING = {
 }
 
 
+class _Connection(psycopg.Connection[Any]):
+    """Ends when the server says nothing for too long: psycopg itself would wait for ever."""
+
+    _patience: float | None = CONNECT_TIMEOUT  # seconds; for what is said while it is set up
+
+    def give_up_after(self, seconds: float | None) -> None:
+        """How long the server may say nothing within a statement; ``None``: as long as it likes."""
+        self._patience = seconds
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+        """As psycopg's, which every statement comes through."""
+        return super().wait(gen if self._patience is None else self._heard(gen, self._patience), *args, **options)
+
+    def _heard(self, gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any, T]:
+        """What psycopg asks for, handed on; now and then it is told that nothing has come."""
+        heard = time.monotonic()
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > patience:
+                    self.close()
+                    raise psycopg.OperationalError(f"no answer within {patience:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+
 class PostgresDatabase(Database):
     """A store in PostgreSQL."""
 
@@ -54,6 +95,9 @@ class PostgresDatabase(Database):
         super().__init__(engine, what, where, read_only)
         self._busy_timeout = busy_timeout
         self._exclusive = f"BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {_WRITER[what]})"
+
+    def take_time(self, connection: Connection) -> None:
+        take_time(connection)
 
     def now(self, connection: Connection) -> float:
         return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
@@ -91,17 +135,19 @@ def open_postgresql(url: ServerURL, what: str, *, read_only: bool = False, durab
     """See :func:`~crawlkit.database.sqlalchemy.servers.open_server`."""
     busy_timeout = url.seconds("timeout", BUSY_TIMEOUT)
     setup = _setup(read_only, durable, busy_timeout)
+    read_timeout = read_timeout_of(url)
 
-    def connect() -> psycopg.Connection[Any]:
-        connection = psycopg.connect(**_arguments(url, what), dbname=url.database)
+    def connect() -> _Connection:
+        connection = _Connection.connect(**_arguments(url, what), dbname=url.database)
         try:
             connection.execute(setup)
+            connection.give_up_after(read_timeout)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    engine = server_engine("postgresql+psycopg", connect, _socket_of, use_native_hstore=False)
+    engine = server_engine("postgresql+psycopg", connect, _socket_of, read_timeout, use_native_hstore=False)
     database = PostgresDatabase(engine, what, url.where, read_only, busy_timeout)
     try:
         _look(database, url)
@@ -144,7 +190,7 @@ def _setup(read_only: bool, durable: bool, busy_timeout: float) -> bytes:
 
 def _arguments(url: ServerURL, what: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        name: value for name, value in url.options.items() if name not in ("timeout", "connect_timeout")
+        name: value for name, value in url.options.items() if name not in ("timeout", "connect_timeout", "read_timeout")
     }
     arguments.setdefault("host", url.host)
     if url.user:
@@ -192,9 +238,10 @@ def _create(database: PostgresDatabase, url: ServerURL, refused: StoreUnavailabl
     """Makes the database; ``False`` when it was something else that kept us out."""
     for door in ("postgres", "template1"):
         try:
-            with psycopg.connect(**_arguments(url, database.what), dbname=door) as connection:
+            with _Connection.connect(**_arguments(url, database.what), dbname=door) as connection:
                 if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (url.database,)).fetchone():
                     return "does not exist" in str(refused)  # then somebody was faster
+                connection.give_up_after(None)  # it copies a template
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(
                         sql.Identifier(url.database)

@@ -223,6 +223,7 @@ class SqlResultStore(SqlSinkBook):
 
     def drop(self, project: str) -> int:
         with self._database.write() as connection:
+            self._database.take_time(connection)
             for table in (result_runs, result_parts, result_keys):
                 connection.execute(sa.delete(table).where(table.c.project == project))
             return connection.execute(sa.delete(results).where(results.c.project == project)).rowcount

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import POSTGRESQL, ServerURL
@@ -19,6 +19,7 @@ from crawlkit.libs.errors import UsageError
 
 CONNECT_TIMEOUT = 3.0  # seconds
 UNHEARD = 5  # seconds after which a server that answers nothing at all is given up
+READ_TIMEOUT = 60.0  # seconds without a word from a server that was asked something; then it is asked anew
 ABANDONED = 10  # seconds after which a transaction that nobody goes on with is ended by the server, with its locks
 POOL, OVERFLOW = 2, 14  # connections a store keeps, and those it opens beside them for a while
 
@@ -49,11 +50,34 @@ def _missing(url: ServerURL, error: ImportError) -> Exception:
     return UsageError(f"{url.label} needs a driver ({error}): pip install 'crawlkit-framework[{extra}]'")
 
 
-def server_engine(dialect: str, connect: Callable[[], Any], socket_of: Callable[[Any], int], **options: Any) -> Engine:
+def read_timeout_of(url: ServerURL) -> float | None:
+    """Seconds without a word from the server after which a statement is given up; ``None``: never.
+
+    A server whose machine or process is gone is noticed within :data:`UNHEARD` seconds. This is for one that stands
+    still, or a proxy before it that has lost it, while somebody goes on confirming packets.
+    """
+    seconds = url.seconds("read_timeout", READ_TIMEOUT)
+    return max(seconds, url.seconds("timeout", BUSY_TIMEOUT) + 1.0) if seconds else None
+
+
+def take_time(connection: Connection) -> None:
+    """Lets the statements on a connection last as long as they like, until it goes back to its pool."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.give_up_after(None)
+
+
+def server_engine(
+    dialect: str,
+    connect: Callable[[], Any],
+    socket_of: Callable[[Any], int],
+    read_timeout: float | None,
+    **options: Any,
+) -> Engine:
     """An engine whose connections ``connect`` makes, in autocommit mode.
 
     Before one is used again, a look at its socket (a microsecond, nothing is sent) tells whether the server has closed
-    it: after a restart of the server all are made anew, and nobody notices.
+    it: after a restart of the server all are made anew, and nobody notices. A connection has a method
+    ``give_up_after(seconds)``: a statement without a word from the server for that long fails, and the connection ends.
     """
     engine = sa.create_engine(
         f"{dialect}://",
@@ -69,10 +93,17 @@ def server_engine(dialect: str, connect: Callable[[], Any], socket_of: Callable[
     )
 
     def look(connection: Any, record: Any, proxy: Any) -> None:
-        if has_ended(socket_of(connection)):
+        if not record.info.get("used"):
+            record.info["used"] = True  # just made: its first statement tells
+        elif has_ended(socket_of(connection)):
             raise exc.DisconnectionError("the server has closed this connection")
 
+    def back(connection: Any, record: Any) -> None:
+        if connection is not None:
+            connection.give_up_after(read_timeout)
+
     sa.event.listen(engine, "checkout", look)
+    sa.event.listen(engine, "checkin", back)
     return engine
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from crawlkit.libs.rows import TaskRow
 from crawlkit.libs.task import Task
+from crawlkit.webui.api.debug import debugger_of
 from crawlkit.webui.api.registry import Request, Room
 from crawlkit.webui.debug.tasks import task_json
 from crawlkit.webui.gate import EDITOR
@@ -27,12 +28,16 @@ class StoredTask(Struct):
 
 @room.endpoint("GET", "/projects/{project}/debug-task/{taskid}", role=EDITOR, returns=StoredTask)
 def debug_task(services: Services, request: Request[None, None]) -> StoredTask:
-    """A stored task to be run in the debugger. Its headers are not masked: who edits the script may see them."""
+    """A stored task to be run in the debugger. Its headers are not masked: who edits the script may see them.
+
+    The values of secret settings, and what is filled in, have stand-ins there, which a step puts the values back for.
+    """
     project, taskid = request.path["project"], request.path["taskid"]
     row = services.taskdb.get(project, taskid)
     if row is None:
         raise not_found("task", taskid)
-    return StoredTask(_shown(row), row.status.name.lower())
+    shown = debugger_of(services).task_to_show(request.identity, project, _shown(row))
+    return StoredTask(shown, row.status.name.lower())
 
 
 def _shown(row: TaskRow) -> dict[str, Any]:

@@ -34,7 +34,20 @@ ARGUMENTS = {
     "js_run_at": '"document-start" or "document-end". Default: the end.',
     "js_viewport_width": "Width of the browser's window in pixels. Default: 1024.",
     "js_viewport_height": "Height of the browser's window in pixels. Default: 2304.",
-    "load_images": "Whether a browser loads images. Default: False.",
+    "load_images": "Whether a browser loads images. Default: only for a screenshot or pdf.",
+    "wait_for": 'What a browser waits for: "#list" (visible), 2 (seconds), "networkidle", "load", '
+    '"() => window.done", or a list of these.',
+    "js_actions": 'What a browser does then: [{"click": "#more"}, {"fill": "#q", "text": "tea"}, {"press": "Enter"}, '
+    '{"select": "#n", "value": "9"}, {"hover": "#m"}, {"scroll": "end"}, {"wait_for": "#list"}].',
+    "block": 'What a browser does not load: "images", "fonts", "media", "styles", "trackers", or patterns of URLs '
+    'with * in them ("*.ads.net/*").',
+    "screenshot": 'response.screenshot: True what the window shows, "full" the whole page, "#chart" an element.',
+    "pdf": 'response.pdf: True, a format ("A4"), or {"format": "A4", "landscape": True}.',
+    "capture_xhr": 'response.xhr: True all that the page asks its server for, or patterns of URLs ("*/api/*").',
+    "first_headers": "Headers for the page itself, and not for what it loads. Only in a browser.",
+    "locale": 'The language a browser says it speaks: "de-DE".',
+    "timezone": 'The time zone a browser is in: "Europe/Berlin".',
+    "geolocation": "Where a browser is: (latitude, longitude), and the accuracy in metres if you like.",
     "save": "Anything that JSON has; arrives as response.save.",
     "priority": "Higher first. Default: 0.",
     "retries": "Tries after the first. Default: 3.",
@@ -101,5 +114,6 @@ TASK = (
 
 FIELDS = {
     "retried": "Tries used up in this run.",
+    "browser": "What only a browser does, checked: wait_for, actions, block, screenshot, pdf, xhr and so on.",
     "download": 'The body becomes a file: {"to": "pdf/{name}", "sha256": ..., "size": ...}.',
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +22,7 @@ from crawlkit.webui.debug.tasks import body_json, follow_json, message_json
 
 MAX_FRAMES = 50
 MAX_LINES = 5_000
+MAX_BODY = 20_000  # characters of a captured answer
 HIDDEN = "***"
 _HIDES = frozenset({"authorization", "proxy-authorization"})
 _TEXTUAL = re.compile(r"(?i)text/|json|xml|javascript|ecmascript|x-www-form-urlencoded|csv|yaml|html")
@@ -85,9 +86,14 @@ def request_json(task: Dispatch, hops: Sequence[Hop], mask: Mask) -> JSONDict | 
         "method": last.method,
         "url": shown[-1]["url"],
         "headers": shown[-1]["headers"],
-        "body": None if not last.body else body_json(last.body),
+        "body": None if not last.body else _body(last.body, mask),
         "hops": shown,
     }
+
+
+def _body(data: bytes, mask: Mask) -> Any:
+    body = body_json(data)
+    return mask(body) if isinstance(body, str) else body
 
 
 def _hop_json(hop: Hop, mask: Mask) -> JSONDict:
@@ -110,7 +116,9 @@ def _headers(headers: Sequence[tuple[str, str]], mask: Mask) -> list[list[str]]:
     ]
 
 
-def response_json(fetched: Fetched, hops: Sequence[Hop], settings: DebugSettings, mask: Mask) -> JSONDict:
+def response_json(
+    fetched: Fetched, hops: Sequence[Hop], settings: DebugSettings, mask: Mask, attachments: Mapping[str, bytes]
+) -> JSONDict:
     """The answer with its body as text or as a data URL, cut to what a browser shows at once."""
     response = Response.of(fetched)
     text, encoding, truncated, data_url = None, None, False, None
@@ -144,7 +152,36 @@ def response_json(fetched: Fetched, hops: Sequence[Hop], settings: DebugSettings
         "truncated": truncated,
         "data_url": data_url,
         "js_script_result": fetched.js_script_result,
+        "rendered": None if fetched.rendered is None else rendered_json(fetched.rendered, attachments, mask),
     }
+
+
+def rendered_json(rendered: JSONDict, attachments: Mapping[str, bytes], mask: Mask) -> JSONDict:
+    """What a browser brought along. ``attachments``: the files, as far as they are small enough to be shown."""
+    shown: JSONDict = {"counts": rendered.get("counts") or {}}
+    for name in ("screenshot", "pdf"):
+        file = rendered.get(name)
+        if file is not None:
+            content = attachments.get(name)
+            kind = "application/pdf" if name == "pdf" else _image_type(content or b"")
+            url = None if not content else f"data:{kind};base64,{base64.b64encode(content).decode()}"
+            shown[name] = {"bytes": file["bytes"], "sha256": file["sha256"], "data_url": url}
+    shown["console"] = [mask(_clean(line)) for line in rendered.get("console") or ()]
+    shown["xhr"] = [
+        {
+            **{name: mask(_clean(str(each.get(name) or ""))) for name in ("url", "method", "content_type")},
+            "status": each.get("status"),
+            "size": len(str(each.get("body") or "")),
+            "body": mask(_clean(str(each.get("body") or "")[:MAX_BODY])),
+            "truncated": bool(each.get("truncated")),
+        }
+        for each in rendered.get("xhr") or ()
+    ]
+    return shown
+
+
+def _image_type(content: bytes) -> str:
+    return "image/jpeg" if content.startswith(b"\xff\xd8\xff") else "image/png"
 
 
 def is_text(content: bytes, content_type: str) -> bool:

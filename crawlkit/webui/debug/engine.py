@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from crawlkit.webui.debug.given import Given, read_given, scripts_of
 from crawlkit.webui.debug.pages import Page, PageShelf, page_of
 from crawlkit.webui.debug.run import DONE, STOPPED, WAITING, Run, RunBook, Turns
 from crawlkit.webui.debug.settings import DebugSettings
+from crawlkit.webui.debug.stand_ins import StandIns
 from crawlkit.webui.debug.step import Step, StepRequest
 from crawlkit.webui.debug.workers import Workers
 from crawlkit.webui.gate import Identity
@@ -56,11 +57,12 @@ class Tools:
     workers: Workers
     shelf: PageShelf
     script_of: Callable[[str], bytes | None]
+    stand_ins: StandIns
     _jars: OrderedDict[tuple[str, str, str], list[str]] = field(default_factory=OrderedDict)
 
-    def keep(self, owner: str, fetched: Fetched) -> str:
-        """Keeps a fetched page for its user; returns its id."""
-        return self.shelf.put(owner, fetched, self.clock.monotonic(), self.clock.time())
+    def keep(self, owner: str, fetched: Fetched, heard: Sequence[JSONDict] = ()) -> str:
+        """Keeps a fetched page for its user, with what it asked its server for; returns its id."""
+        return self.shelf.put(owner, fetched, self.clock.monotonic(), self.clock.time(), heard)
 
     def jar(self, owner: str, project: str, session: str) -> list[str]:
         """The cookies of a named session, as the user's own steps left them; empty at first."""
@@ -112,6 +114,7 @@ class Debugger:
         self._environ = os.environ if environ is None else environ
         self._book = RunBook(self.settings, clock.monotonic)
         self._shelf = PageShelf(self.settings)
+        self._stand_ins = StandIns()
         self._turns = Turns(self.settings.processes or 2 * (os.cpu_count() or 1))
         self._waiters = threading.BoundedSemaphore(WAITERS)
         self._lock = threading.Lock()
@@ -168,6 +171,7 @@ class Debugger:
                     Workers(self.settings, self._clock, self._environ),
                     self._shelf,
                     scripts_of(self._projectdb),
+                    self._stand_ins,
                 )
                 self._thread = threading.Thread(target=self._live, args=(self._loop,), name="debugger", daemon=True)
                 self._thread.start()
@@ -208,7 +212,8 @@ class Debugger:
         text = self.script_text(project, row, script, version)
         fetched = self._fetched(identity, project, page) if page is not None else None
         given = read_given(self._projectdb, self._unseal, project, row)
-        request = StepRequest(text, script_md5(text), task, fetched, page, time_limit)
+        heard = self._shelf.heard(identity.user, page) if page is not None else ()
+        request = StepRequest(text, script_md5(text), task, fetched, page, time_limit, heard)
         run = self._book.new("step", identity.user, project)
 
         return self._begin(run, lambda tools: Step(tools, run, request, given), wait)
@@ -318,6 +323,11 @@ class Debugger:
         loop.call_soon_threadsafe(cancel)
         self._book.wait(found, 5.0, None)
         return found.shown(self._clock.monotonic())
+
+    def task_to_show(self, identity: Identity, project: str, task: JSONDict) -> JSONDict:
+        """``task`` with stand-ins for what is secret in it; a step that is given it runs it as it was. Blocks."""
+        given = read_given(self._projectdb, self._unseal, project, self._projectdb.get(project))
+        return self._stand_ins.hide_task(identity.user, task, given.mask())
 
     # -- scripts and pages -------------------------------------------------------------------------------------------
 

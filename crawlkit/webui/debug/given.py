@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from crawlkit.database.base import ProjectStore
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.processor.grants import About, Unseal, about, opened
+from crawlkit.processor.masking import Mask
 from crawlkit.processor.orders import Script, Settings
 from crawlkit.webui.debug.step import StepRequest
 
@@ -20,6 +21,10 @@ class Given:
     group: str = ""
     about: About = field(default_factory=dict)
     settings: Settings = field(default_factory=lambda: Settings(""))
+
+    def mask(self) -> Mask:
+        """What finds the values of the project's secrets."""
+        return Mask(self.settings.values[name] for name in self.settings.secret)
 
     def script(self, request: StepRequest) -> Script:
         """The script for a worker."""

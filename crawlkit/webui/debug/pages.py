@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,7 @@ import zstandard
 
 from crawlkit.libs.messages import Fetched
 from crawlkit.libs.response import Response
+from crawlkit.libs.task import JSONDict
 from crawlkit.webui.debug.settings import DebugSettings
 
 MAX_BODY = 64 * 2**20
@@ -47,9 +49,15 @@ class _Kept:
     project: str
     answer: Fetched  # without its content
     data: bytes  # compressed
+    heard: bytes  # msgpack, compressed: answers to what a rendered page asked its server for
     size: int
     at: float  # monotonic
     fetched: float  # Unix time
+
+    @property
+    def room(self) -> int:
+        """Bytes that it takes."""
+        return len(self.data) + len(self.heard)
 
 
 class PageShelf:
@@ -60,11 +68,12 @@ class PageShelf:
         self._lock = threading.Lock()
         self._pages: OrderedDict[str, _Kept] = OrderedDict()
 
-    def put(self, owner: str, answer: Fetched, at: float, now: float) -> str:
-        """Keeps a fetched page; returns its id."""
+    def put(self, owner: str, answer: Fetched, at: float, now: float, heard: Sequence[JSONDict] = ()) -> str:
+        """Keeps a fetched page; returns its id. ``heard``: what a rendered page asked its server for, with answers."""
         data = zstandard.ZstdCompressor(level=1).compress(answer.content)
+        asked = zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(heard)) if heard else b""
         bare = msgspec.structs.replace(answer, content=b"", jar=None)
-        kept = _Kept(owner, answer.task.project, bare, data, len(answer.content), at, now)
+        kept = _Kept(owner, answer.task.project, bare, data, asked, len(answer.content), at, now)
         page = secrets.token_urlsafe(12)
         with self._lock:
             self._pages[page] = kept
@@ -80,6 +89,15 @@ class PageShelf:
             return None
         content = zstandard.ZstdDecompressor().decompress(kept.data, max_output_size=kept.size) if kept.size else b""
         return msgspec.structs.replace(kept.answer, content=content)
+
+    def heard(self, owner: str, page: str) -> Sequence[JSONDict]:
+        """What the page asked its server for when it was rendered; nothing when it is gone, or another's."""
+        with self._lock:
+            kept = self._pages.get(page)
+        if kept is None or kept.owner != owner or not kept.heard:
+            return []
+        found: Sequence[JSONDict] = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(kept.heard))
+        return found
 
     def time_of(self, page: str) -> float:
         """When it was fetched (Unix time)."""
@@ -104,12 +122,12 @@ class PageShelf:
         settings = self._settings
         self._drop_old(at)
         mine = [page for page, kept in self._pages.items() if kept.owner == owner]
-        size = sum(len(self._pages[page].data) for page in mine)
+        size = sum(self._pages[page].room for page in mine)
         while len(mine) > 1 and (len(mine) > settings.pages_per_user or size > settings.pages_bytes_per_user):
-            size -= len(self._pages.pop(mine.pop(0)).data)
-        total = sum(len(kept.data) for kept in self._pages.values())
+            size -= self._pages.pop(mine.pop(0)).room
+        total = sum(kept.room for kept in self._pages.values())
         while len(self._pages) > 1 and total > settings.pages_bytes:
-            total -= len(self._pages.popitem(last=False)[1].data)
+            total -= self._pages.popitem(last=False)[1].room
 
 
 def page_of(page: str, answer: Fetched, fetched: float) -> Page:

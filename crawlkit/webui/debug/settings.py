@@ -32,6 +32,7 @@ class DebugSettings:
     max_result_bytes: int = 4 * MIB
     max_logs: int = 100_000  # characters
     max_text: int = 1_000_000  # characters of a page in an answer
+    max_attachment: int = 4 * MIB  # bytes of a screenshot or a pdf that is shown
     max_data_url: int = MIB
     max_awaits: int = 200  # requests of one run's self.fetch
     max_download: int = 64 * MIB

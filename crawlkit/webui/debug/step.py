@@ -7,16 +7,21 @@ do is done here by their own code. Runs on the debugger's loop.
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlkit.fetcher.browser_client import BROWSER_TYPES, wants_files
 from crawlkit.fetcher.fetch import Fetcher
 from crawlkit.fetcher.hops import Hop, watching
+from crawlkit.libs.auto import AUTO, BROWSER, SETTLED, Auto, first_order
+from crawlkit.libs.browse import Browse
 from crawlkit.libs.crawl_config import config_parts, join
 from crawlkit.libs.errors import BadMessage, CrawlkitError, InvalidTask
 from crawlkit.libs.messages import (
@@ -37,9 +42,11 @@ from crawlkit.libs.messages import (
 )
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, Fetch, JSONDict, Process, Task
 from crawlkit.processor import frames, records
+from crawlkit.processor.auto_trial import by
 from crawlkit.processor.masking import Mask
 from crawlkit.webui.debug import answer as answers
 from crawlkit.webui.debug.gathered import Gathered
+from crawlkit.webui.debug.json_sources import propose
 from crawlkit.webui.debug.run import FETCHING, RUNNING, STARTING, Run
 from crawlkit.webui.debug.tasks import Mistake, dispatch_of, read_task, task_json
 from crawlkit.webui.debug.workers import DebugWorker, Died
@@ -71,6 +78,7 @@ class StepRequest:
     page: Fetched | None = None
     page_id: str | None = None
     time_limit: float = 0.0  # 0: the task's, else the debugger's
+    heard: Sequence[JSONDict] = ()  # answers to what ``page`` asked its server for when it was rendered
 
 
 @dataclass
@@ -86,6 +94,7 @@ class Step:
     save: JSONDict = field(default_factory=dict)
     hops: list[Hop] = field(default_factory=list)
     fetched: Fetched | None = None
+    attachments: dict[str, bytes] = field(default_factory=dict)  # of a browser: screenshot, pdf
     page: str | None = None
     gathered: Gathered | None = None
     error: JSONDict | None = None
@@ -94,14 +103,17 @@ class Step:
     seconds: float = 0.0
     awaited: list[JSONDict] = field(default_factory=list)
     worker: DebugWorker | None = None
+    auto: str = ""  # of fetch_type auto: what fetched it, and why
+    heard: Sequence[JSONDict] = ()  # answers to what a rendered page asked its server for
     _records: dict[str, bytes] = field(default_factory=dict)
     _info: ProjectInfo = field(default_factory=ProjectInfo)
     _config: tuple[Fetch | None, Process | None] = (None, None)
     _loading: str = ""  # what loading the script wrote
 
     def __post_init__(self) -> None:
-        self.mask = Mask(self.given.settings.values[name] for name in self.given.settings.secret)
+        self.mask = self.given.mask()
         self.page = self.request.page_id
+        self.heard = self.request.heard
 
     # -- the course --------------------------------------------------------------------------------------------------
 
@@ -124,7 +136,7 @@ class Step:
                 self.worker.kill()
 
     async def _course(self) -> None:
-        task, self.save = read_task(self.run.project, self.request.task)
+        task, self.save = read_task(self.run.project, self.request.task, self._filled)
         self.shown = task_json(task)
         async with asyncio.timeout(self.tools.settings.longest):
             self.run.tell(STARTING, "starting the script")
@@ -135,9 +147,18 @@ class Step:
             if self.request.page is not None:
                 self.fetched = msgspec.structs.replace(self.request.page, task=dispatch, jar=None)
             else:
+                if dispatch.fetch.fetch_type == AUTO and dispatch.url[:4].lower() == "http":
+                    dispatch.auto = first_order(dispatch.fetch)
+                    if dispatch.auto.stage == BROWSER:
+                        dispatch.fetch = msgspec.structs.replace(dispatch.fetch, fetch_type="js")
                 await self._fetch(dispatch)
             if self.fetched is not None:
                 await self._callback(self.fetched)
+                if self.request.page is None and dispatch.auto is not None:
+                    await self._by_browser_if_it_must(dispatch)
+
+    def _filled(self, value: Any) -> Any:
+        return self.tools.stand_ins.filled(self.run.owner, value)
 
     async def _ask_info(self) -> None:
         """Loads the script, and asks the handler what holds for all of its tasks [S06]."""
@@ -188,7 +209,7 @@ class Step:
             work.cancel()
         self.run.tell(FETCHING, "", bytes=len(fetched.content))
         if not internal and (fetched.error_kind is None or fetched.content):
-            self.page = self.tools.keep(self.run.owner, fetched)
+            self.page = self.tools.keep(self.run.owner, fetched, self.heard)
 
     def _tell_fetch(self, url: str) -> None:
         """How much has come, when something has."""
@@ -196,6 +217,34 @@ class Step:
         came = hop.received() if hop is not None and hop.received is not None else 0
         if came != self.run.progress["bytes"]:
             self.run.tell(FETCHING, f"fetching {url}: {came / 1024:,.0f} KiB", bytes=came)
+
+    async def _by_browser_if_it_must(self, dispatch: Dispatch) -> None:
+        """``fetch_type="auto"``: what the plain page did not give may come by the browser, as in a real crawl."""
+        plain, outcome = self.fetched, self.gathered.last if self.gathered is not None else None
+        said = outcome.auto if outcome is not None else None
+        if plain is None or said is None or not said.asks or dispatch.auto is None:
+            self.auto = "" if said is None or dispatch.auto is None else by(dispatch.auto, said)
+            return
+        why = f"browser: {said.why}"
+        dispatch.auto = Auto(BROWSER, why, kind=said.kind, tokens=said.tokens, seen=said.seen)
+        dispatch.fetch = msgspec.structs.replace(dispatch.fetch, fetch_type="js")
+        self._records.clear()
+        self.awaited = []
+        await self._fetch(dispatch)
+        if self.fetched is None:
+            return
+        await self._callback(self.fetched)
+        outcome = self.gathered.last if self.gathered is not None else None
+        said = outcome.auto if outcome is not None else None
+        if said is None or not said.asks:
+            self.auto = why if said is None else by(dispatch.auto, said)
+            return
+        # nothing of the browser's page counts: the plain one is taken
+        self.auto = "plain: there is no browser service" if said.absent else said.why
+        dispatch.auto = Auto(SETTLED, self.auto)
+        self.fetched = msgspec.structs.replace(plain, task=dispatch)
+        self.page = self.tools.keep(self.run.owner, self.fetched, self.heard)
+        await self._callback(self.fetched)
 
     async def _prepare(self, dispatch: Dispatch) -> bool:
         """Runs ``before_request``, if there is one; whether there is anything to fetch after it."""
@@ -219,23 +268,42 @@ class Step:
         session = dispatch.fetch.session
         if session is not None:
             dispatch.jar = self.tools.jar(self.run.owner, self.run.project, session)
-        if dispatch.fetch.download is not None:
-            fetched = await self._download(dispatch)
-        else:
-            fetched = await self.tools.fetcher.fetch(dispatch)
+        asked = dispatch.fetch
+        listens = asked.fetch_type in BROWSER_TYPES and (asked.browser is None or asked.browser.xhr is None)
+        if listens:  # for what the page asks its server for: the callback is not shown it
+            browse = msgspec.structs.replace(asked.browser or Browse(), xhr=["*"])
+            dispatch.fetch = msgspec.structs.replace(asked, browser=browse)
+        try:
+            if asked.download is not None or wants_files(asked):
+                fetched = await self._with_files(dispatch)
+            else:
+                fetched = await self.tools.fetcher.fetch(dispatch)
+        finally:
+            if listens:
+                dispatch.fetch = asked
+        if asked.fetch_type in BROWSER_TYPES and fetched.rendered is not None and dispatch.kind == TASK:
+            self.heard = fetched.rendered.get("xhr") or []
+            if listens:
+                fetched.rendered = {name: value for name, value in fetched.rendered.items() if name != "xhr"}
         if session is not None and fetched.jar is not None:
             self.tools.set_jar(self.run.owner, self.run.project, session, fetched.jar)
         return fetched
 
-    async def _download(self, dispatch: Dispatch) -> Fetched:
-        """Into a folder that is gone afterwards, and not for ever."""
-        most = self.tools.settings.max_download
-        asked = dispatch.fetch.max_size
-        dispatch.fetch = msgspec.structs.replace(dispatch.fetch, max_size=most if asked is None else min(asked, most))
+    async def _with_files(self, dispatch: Dispatch) -> Fetched:
+        """Into a folder that is gone afterwards, and not for ever; small files of a browser are kept for the answer."""
+        if dispatch.fetch.download is not None:
+            most, asked = self.tools.settings.max_download, dispatch.fetch.max_size
+            most = most if asked is None else min(asked, most)
+            dispatch.fetch = msgspec.structs.replace(dispatch.fetch, max_size=most)
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="crawlkit-debug-")
         fetcher = Fetcher(replace(self.tools.fetcher.settings, files_path=folder), self.tools.clock, "debugger")
         try:
-            return await fetcher.fetch(dispatch)
+            fetched = await fetcher.fetch(dispatch)
+            for name in ("screenshot", "pdf"):
+                file = (fetched.rendered or {}).get(name)
+                if file is not None and file["bytes"] <= self.tools.settings.max_attachment:
+                    self.attachments[name] = await asyncio.to_thread(Path(file["path"]).read_bytes)
+            return fetched
         finally:
             await fetcher.close()
             await asyncio.to_thread(shutil.rmtree, folder, True)
@@ -330,6 +398,13 @@ class Step:
         if self.worker is not None:
             self.worker.kill()
 
+    def _json_sources(self) -> object:
+        """Answers to the page's own requests that hold what the callback gave."""
+        if self.gathered is None or self.dispatch is None or not self.heard:
+            return []
+        results = [json.loads(text) for text in self.gathered.results]
+        return _masked(self.mask, propose(results, self.heard, self.dispatch.callback))
+
     def answer(self, now: float) -> JSONDict:
         """The JSON of what is known."""
         mask, project = self.mask.text, self.run.project
@@ -353,9 +428,11 @@ class Step:
             "page": self.page,
             "fetched": self.request.page is None and visible,
             "request": answers.request_json(dispatch, self.hops, mask) if dispatch is not None else None,
-            "response": answers.response_json(fetched, self.hops, self.tools.settings, mask)
+            "response": answers.response_json(fetched, self.hops, self.tools.settings, mask, self.attachments)
             if visible and fetched
             else None,
+            "auto": mask(self.auto),
+            "json_sources": self._json_sources(),
             "logs": mask(logs),
             "log_lines": answers.log_lines(mask(logs), project),
             "awaits": self.awaited,
@@ -365,10 +442,28 @@ class Step:
                 "total": now - self.run.began,
             },
         }
+        self._hide_tasks(whole)
         if whole["error"] is not None:
             whole["error"]["message"] = mask(whole["error"]["message"])
         shown: JSONDict = answers.plain(whole)
         return shown
+
+    def _hide_tasks(self, whole: JSONDict) -> None:
+        """Tasks are shown to be run again: stand-ins are in the place of what is secret in them."""
+        stand_ins, owner, mask = self.tools.stand_ins, self.run.owner, self.mask
+        whole["task"] = stand_ins.hide_task(owner, whole["task"], mask)
+        whole["follows"] = [stand_ins.hide_task(owner, follow, mask) for follow in whole["follows"]]
+        whole["messages"] = stand_ins.hide(owner, whole["messages"], mask)
+        whole["save"] = stand_ins.hide(owner, whole["save"], mask)
+
+
+def _masked(mask: Mask, value: object) -> object:
+    """Every text in ``value`` masked."""
+    if isinstance(value, str):
+        return mask.text(value)
+    if isinstance(value, dict):
+        return {name: _masked(mask, inner) for name, inner in value.items()}
+    return [_masked(mask, inner) for inner in value] if isinstance(value, list) else value
 
 
 def _sendable(fetched: Fetched) -> Fetched:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,9 +31,14 @@ class Mistake(Exception):
         self.message, self.line, self.column = message, line, column
 
 
-def read_task(project: str, given: JSONDict | str) -> tuple[Task, JSONDict]:
-    """The task, and what ``self.save`` is; raises :class:`Mistake`. Project and taskid are filled in."""
-    value = _parsed(given) if isinstance(given, str) else given
+def read_task(
+    project: str, given: JSONDict | str, filled: Callable[[Any], Any] = lambda value: value
+) -> tuple[Task, JSONDict]:
+    """The task, and what ``self.save`` is; raises :class:`Mistake`. Project and taskid are filled in.
+
+    ``filled``: gives the parsed task with what its stand-ins stand for.
+    """
+    value = filled(_parsed(given) if isinstance(given, str) else given)
     if not isinstance(value, dict):
         raise Mistake(f'task: use an object like {{"url": "http://…"}}, not {_kind(value)}')
     unknown = sorted(set(value) - KNOWN)
@@ -116,6 +122,8 @@ def task_json(task: Task) -> JSONDict:
         }
     if "data" in shown["fetch"]:
         shown["fetch"]["data"] = body_json(shown["fetch"]["data"])
+    if "browser" in shown["fetch"]:
+        shown["fetch"]["browser"] = msgspec.to_builtins(shown["fetch"]["browser"])
     return shown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from crawlkit.libs import browse_args
 from crawlkit.webui.lint import signatures
 from crawlkit.webui.lint.arguments import problem_of, problem_of_url, shown
 from crawlkit.webui.lint.classes import Function, Handler
@@ -17,6 +18,7 @@ WITH_CALLBACK = ("crawl", "download", "crawl_sitemap")
 
 def check_calls(handler: Handler, script: Nodes, pen: Pen) -> None:
     """Every ``self.crawl(...)`` in the methods of ``handler``."""
+    speaks = any(_speaks_of_fetch_type(node) for node in script.all)
     for function in handler.methods():
         own = _first_parameter(function)
         if own is None:
@@ -25,6 +27,8 @@ def check_calls(handler: Handler, script: Nodes, pen: Pen) -> None:
         for node in nodes:
             if isinstance(node, ast.Call) and _is_of(node.func, own):
                 _check_call(node, node.func.attr, own, handler, pen)  # type: ignore[attr-defined]
+                if not speaks:
+                    _check_plain(node, node.func.attr, pen)  # type: ignore[attr-defined]
         _check_response(function, nodes, pen)
 
 
@@ -48,6 +52,23 @@ def _check_call(call: ast.Call, name: str, own: str, handler: Handler, pen: Pen)
     said = len(given) == len(call.args) + len(call.keywords)  # else what is wrong is marked already
     if name in WITH_CALLBACK and "callback" not in given and said and handler.whole and "__call__" not in handler.own:
         pen.warning(call.func, "no-callback", f"{name}() without callback: nothing would be called with the page")
+
+
+def _speaks_of_fetch_type(node: ast.AST) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg in ("fetch_type", None)  # what ** brings is not known
+    return isinstance(node, ast.Constant) and node.value == "fetch_type"
+
+
+def _check_plain(call: ast.Call, name: str, pen: Pen) -> None:
+    """What only a browser does, in a script of which no page is for one: it would raise."""
+    for keyword in call.keywords if name in (*WITH_CALLBACK, "fetch") else ():
+        if keyword.arg in browse_args.NAMES and not _is_no(keyword.value):
+            pen.warning(keyword, "needs-browser", f"{keyword.arg}: only a browser does this; say fetch_type='browser'")
+
+
+def _is_no(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _given(call: ast.Call, signature: signatures.Signature, pen: Pen) -> dict[str, ast.expr]:

@@ -218,11 +218,12 @@ def test_r69_no_formula_and_no_end_of_a_script(server: Running, client: Client) 
     assert client.get("/api/v1/results/shop.json").json[-1]["result"]["evil"] == evil[-1]
 
 
-def test_300_000_rows_in_flat_memory(server: Running) -> None:
+@pytest.mark.parametrize("rows", [100_000, pytest.param(300_000, marks=pytest.mark.slow)])
+def test_many_rows_in_flat_memory(rows: int, server: Running) -> None:
     """W17, W52: every format streams; what the process holds does not grow with the rows."""
     put_project(server, "big")
     store = services(server).resultdb
-    for start in range(0, 300_000, 5_000):
+    for start in range(0, rows, 5_000):
         sets = []
         for n in range(start, start + 5_000, 500):
             texts = [
@@ -239,7 +240,7 @@ def test_300_000_rows_in_flat_memory(server: Running) -> None:
     peaks = {}
     for form in ("jsonl", "csv", "parquet"):
         size, peak = count(client, form)
-        assert size > 1_000_000
+        assert size > rows * 10 // 3
         peaks[form] = (peak - before) / 2**20
     assert max(peaks.values()) < 40, peaks  # MiB
 

@@ -15,6 +15,8 @@ from crawlkit.database.base import BlobStore, ProjectRow, ProjectStore, SettingR
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.task import Process
 from crawlkit.webui.debug.engine import Debugger
+from crawlkit.webui.debug.stand_ins import StandIns
+from crawlkit.webui.debug.tasks import Mistake
 from crawlkit.webui.gate import Identity
 from crawlkit.webui.problem import Problem
 
@@ -358,6 +360,77 @@ def test_R_70_secrets_of_the_project_are_used_and_masked(
     assert ["Authorization", "Bearer ***"] in answer["request"]["headers"]
     stolen = step(debugger, text, task(url), project="shop")  # another project's run has no such setting
     assert "no setting" in stolen["error"]["message"]
+
+
+def test_R_70_tasks_are_shown_with_stand_ins_and_run_with_what_they_stand_for(
+    debugger: Debugger, projectdb: ProjectStore, site: Site
+) -> None:
+    projectdb.put(ProjectRow("secretive", script="x", group="g"))
+    projectdb.put_setting("secretive", SettingRow("key", "sealed:hunter2 & co"))
+    text = script(
+        """
+        def page(self, response):
+            key = self.settings["key"]
+            self.crawl(response.url + "?k=" + quote(key), callback=self.end, headers={"X-Key": key}, save={"key": key})
+            self.crawl("http://login.test/", callback=self.end, fetch_type="js", js_actions=[
+                {"fill": "#user", "text": "ann"}, {"fill": "#key", "text": key}, {"click": "#in"}])
+            self.send_message("other", {"key": key})
+            self.save["key"] = key
+        def end(self, response):
+            return [response.save["key"] == self.settings["key"], len(response.save["key"])]
+        """
+    )
+    text = "from urllib.parse import quote\n" + text
+    answer = step(debugger, text, task(site.put("/p", "x")), project="secretive")
+    assert answer["error"] is None
+    shown, login = answer["follows"]
+    assert "hunter2" not in str(answer)
+    assert "ann" not in str(login["fetch"])
+    actions = login["fetch"]["browser"]["actions"]
+    assert [[*one] for one in actions] == [["fill", "text"], ["fill", "text"], ["click"]]
+
+    site.put("/p?k=hunter2%20%26%20co", "y")
+    shown["fetch"]["headers"]["X-More"] = "1"  # edited, and run
+    second = step(debugger, text, shown, project="secretive")
+    assert second["results"] == [[True, len("hunter2 & co")]]
+    path, headers = site.requests[-1]
+    assert (path, headers["X-Key"], headers["X-More"]) == ("/p?k=hunter2%20%26%20co", "hunter2 & co", "1")
+    assert second["task"]["fetch"]["headers"]["X-Key"] == shown["fetch"]["headers"]["X-Key"]
+    assert "hunter2" not in str(second)
+
+    stranger = step(debugger, text, shown, project="secretive", who=OTHER)
+    assert stranger["error"]["kind"] == "task"
+    assert "stands for a masked text that is not known here any more" in stranger["error"]["message"]
+
+
+def test_R_70_a_stored_task_is_shown_with_stand_ins(debugger: Debugger, site: Site) -> None:
+    actions = [{"fill": "#key", "text": "hunter2"}]
+    stored = {"url": "data:,x", "fetch": {"browser": {"actions": actions}}, "process": {"callback": "page"}}
+    shown = debugger.task_to_show(ME, "shop", stored)
+    assert "hunter2" not in str(shown)
+    assert stored["fetch"]["browser"]["actions"] is actions  # the task itself stays as it was
+    assert actions == [{"fill": "#key", "text": "hunter2"}]
+    text = script(
+        """
+        def page(self, response):
+            return self.task["fetch"]["browser"]["actions"][0]["text"] == "hunter2"
+        """
+    )
+    assert step(debugger, text, shown)["results"] == [True]
+
+
+def test_stand_ins_are_bounded_and_the_same_for_the_same_text() -> None:
+    stand_ins = StandIns(most=2, most_characters=10)
+    first = stand_ins.for_text("me", "aa")
+    assert stand_ins.for_text("me", "aa") == first
+    assert stand_ins.for_text("me", first) == first
+    assert stand_ins.for_text("other", "aa") != first
+    assert stand_ins.filled("me", {"a": [f"x{first}y", 1]}) == {"a": ["xaay", 1]}
+    stand_ins.for_text("me", "bb")
+    with pytest.raises(Mistake, match="not known here"):
+        stand_ins.filled("me", first)
+    long = stand_ins.for_text("me", "b" * 11)
+    assert stand_ins.filled("me", long) == "b" * 11
 
 
 def test_the_environment_holds_no_secrets(debugger: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:

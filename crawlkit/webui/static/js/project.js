@@ -34,13 +34,22 @@ function facts(item) {
     [t("dashboard.all"), progressBar(item.all, t("dashboard.all"), "waiting")],
     [t("dashboard.speed"), h("span.speedcell", {}, sparkline(item.spark), speedText(item))],
     [t("dashboard.time"), timeText(item)],
+    item.auto && [t("dashboard.auto"), autoText(item.auto)],
     [t("dashboard.eta"), h("span", { title: etaTitle(item) }, etaText(item))],
-  ];
+  ].filter(Boolean);
   fill($("#facts"), rows.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))),
     item.action && h("div", {}, h("dt", {}, t("dashboard.actions")), h("dd", {}, t(`dashboard.action.${item.action.kind}`, { n: number(item.action.touched) }))),
     item.error && h("div", {}, h("dt", {}, t("dashboard.broken")), h("dd.bad", {}, t("project.broken", item))));
   $("#facts").removeAttribute("aria-busy");
   actions(item);
+}
+
+/** Which share of the pages of fetch_type auto the browser fetched. */
+function autoText({ plain = 0, browser = 0, check = 0 }) {
+  const all = plain + browser + check;
+  const share = `${Math.round((100 * (browser + check)) / all)} %`;
+  return h("span", { title: t("dashboard.auto.why", { needed: number(browser), check: number(check), plain: number(plain) }) },
+    t("dashboard.auto.text", { share, n: number(all) }));
 }
 
 let current = null;

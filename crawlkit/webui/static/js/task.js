@@ -6,6 +6,7 @@ import { key } from "./keys.js";
 import { oops, toast } from "./toast.js";
 import { number, t } from "./i18n.js";
 import { bytes, ms, when } from "./time.js";
+import { browserParts } from "./rendered.js";
 import { badge, debugHref, outside } from "./taskparts.js";
 
 const room = $("#room");
@@ -67,13 +68,14 @@ function attempt(one, index) {
   const title = [h("span.badge", { class: one.ok ? "good" : "bad" }, one.ok ? t("tasks.ok") : one.reason || t("tasks.failed")), " ",
     h("span", {}, t("tasks.attempt", { run: number(one.run), attempt: number(one.attempt) })),
     h("span.muted", {}, " · ", when(one.ended), ` · ${ms((one.ended - one.started) * 1000)}${one.node ? ` · ${one.node}` : ""}`)];
-  const { headers, content, ...fetch } = one.fetch;
+  const { headers, content, rendered, ...fetch } = one.fetch;
   const { logs, exception, result, ...process } = one.process;
   return part(`attempt ${one.run} ${one.attempt}`, title, h("div.attempt", {},
     exception && [h("h3", {}, t("tasks.exception")), h("pre.bad", { tabIndex: 0 }, exception)],
     h("div.grid", {},
       h("div", {}, h("h3", {}, t("tasks.fetch")), Object.keys(fetch).length ? fetchFacts(fetch) : h("p.muted", {}, t("tasks.no_fetch"))),
       h("div", {}, h("h3", {}, t("tasks.process")), Object.keys(process).length ? processFacts(process, one.script) : h("p.muted", {}, t("tasks.no_process")))),
+    rendered && browserParts(rendered, { project, taskid }, !browserShown++),
     logs && [h("h3", {}, t("tasks.logs")), h("pre", { tabIndex: 0 }, logs)],
     result && [h("h3", {}, t("tasks.result")), h("pre", { tabIndex: 0 }, result)],
     content && [h("h3", {}, t("tasks.content")), h("pre", { tabIndex: 0 }, content)],
@@ -89,6 +91,7 @@ function fetchFacts(fetch) {
     fact(t("tasks.kind"), fetch.error_kind),
     fact(t("tasks.error"), fetch.error ? h("span.bad", {}, fetch.error) : null),
     fact(t("tasks.redirect"), fetch.redirect_url ? outside(fetch.redirect_url) : null),
+    fact(t("tasks.by"), fetch.by),
     fact(t("tasks.encoding"), fetch.encoding));
 }
 
@@ -105,7 +108,10 @@ const headerTable = (headers) => h("dl.facts.mono", {}, Object.entries(headers).
 
 // -- all of it
 
+let browserShown = 0; // of the attempts, those that a browser rendered: the files are the newest one's
+
 function draw(detail) {
+  browserShown = 0;
   const { task, attempts, results, results_total: total, schedule, fetch, process } = detail;
   drawTools(task);
   const shown = results.map((one) => part(`result ${one.seq}`, [h("span", {}, `#${one.n + 1}`), h("span.muted", {}, " · "), when(one.updatetime)], json(one.result), total === 1));

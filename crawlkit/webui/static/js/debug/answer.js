@@ -8,9 +8,10 @@ import { headersTab } from "./tab_headers.js";
 import { followsTab, messagesTab } from "./tab_follows.js";
 import { resultsTab } from "./tab_results.js";
 import { errorBox, logsTab } from "./tab_logs.js";
+import { browserTab } from "./tab_browser.js";
 import { pageTab } from "./tab_page.js";
 
-export const TABS = ["page", "html", "headers", "follows", "messages", "results", "logs"];
+export const TABS = ["page", "html", "headers", "follows", "messages", "results", "logs", "browser"];
 
 /** The tab that says most of a run. */
 function bestTab(answer) {
@@ -28,6 +29,8 @@ function summary(answer) {
   if (answer.fetched && response) parts.push(t("debug.fetched_in", { ms: ms((time.fetch ?? response.time ?? 0) * 1000) }));
   else if (answer.page) parts.push(h("span.reused", {}, t("debug.reused")));
   if (answer.callback) parts.push(t("debug.ran_in", { name: answer.callback, ms: ms((time.process ?? 0) * 1000) }));
+  if (answer.auto) parts.push(h("span.badge", { class: answer.auto.startsWith("browser") ? "info" : "" }, answer.auto));
+  if (answer.json_sources?.length) parts.push(t("browser.sources_short", { n: number(answer.json_sources.length) }));
   if (answer.drop !== null && answer.drop !== undefined) parts.push(t("debug.dropped", { reason: answer.drop }));
   if (answer.not_modified) parts.push(t("debug.not_modified"));
   return parts.flatMap((part, at) => (at ? [h("span.muted", {}, " · "), part] : [part]));
@@ -61,6 +64,9 @@ export class AnswerView {
       return;
     }
     for (const name of TABS) this.count(name, answer);
+    const rendered = Boolean(answer.response?.rendered);
+    $('[data-tab="browser"]', this.list).hidden = !rendered;
+    if (step.tab === "browser" && !rendered) step.tab = null;
     this.byHand = false;
     this.choose(step.tab ?? bestTab(answer));
     this.byHand = true;
@@ -73,7 +79,7 @@ export class AnswerView {
   }
 
   draw(name) {
-    if (!this.step?.answer) return;
+    if (!this.step?.answer || (name === "browser" && !this.step.answer.response?.rendered)) return;
     if (this.byHand) this.step.tab = name; // it holds for this step, also when it is run again
     if (!this.made.has(name)) this.made.set(name, this.make(name, this.step.answer).filter(Boolean));
     this.panel.setAttribute("aria-labelledby", `tab-${name}`);
@@ -85,6 +91,7 @@ export class AnswerView {
     const { into, jump, project } = this.actions;
     if (name === "page") return pageTab(answer, this.actions);
     if (name === "html") return sourceTab(answer, project);
+    if (name === "browser") return browserTab(answer, this.actions);
     if (name === "headers") return headersTab(answer);
     if (name === "follows") return followsTab(answer, into);
     if (name === "messages") return messagesTab(answer, into, project);

@@ -8,6 +8,7 @@ import { AnswerView, TABS } from "./answer.js";
 import { completion, taskCompletion } from "./completion.js";
 import { goTo, insert, jsonEditor, replaceAll, scriptEditor, shortcuts } from "./editor.js";
 import { scriptMarks, taskMarks } from "./marks.js";
+import { placeOf } from "./methods.js";
 import { mountOutside } from "./outside.js";
 import { mountDivider, mountTabs } from "./panes.js";
 import { runStep, stopRun } from "./runs.js";
@@ -185,6 +186,20 @@ function jump(line, column) {
   goTo(script, line, column);
 }
 
+/** Writes a method at the end of the class that has the callback; one that is there already is shown. */
+function addMethod(method, callback) {
+  if (isOutside()) return;
+  const place = placeOf(script.state.doc.toString(), method, callback);
+  if (!place) {
+    toast(t("debug.no_class"), { kind: "bad" });
+    return;
+  }
+  pane("script");
+  if (!place.line) script.dispatch({ changes: { from: place.from, insert: place.text } });
+  else toast(t("debug.method_there"));
+  goTo(script, place.line ?? script.state.doc.lineAt(place.from).number + 2);
+}
+
 function focusOn(where) {
   pane(where === "script" ? "script" : "step");
   if (where === "script") script.focus();
@@ -200,7 +215,7 @@ function keysOfPage() {
   for (const [name, act] of Object.entries(ACTIONS)) {
     key(name.replace("Mod-", "Ctrl+").replace("Alt-", "Alt+"), t(`debug.keys.${help[name]}`), act, { always: true });
   }
-  for (const [at, name] of TABS.entries()) key(String(at + 1), at ? "" : t("debug.keys.tabs"), () => { if (steps.current.answer) answers.choose(name, true); });
+  for (const [at, name] of TABS.entries()) key(String(at + 1), at ? "" : t("debug.keys.tabs"), () => { if (steps.current.answer && !$(`#tab-${name}`).hidden) answers.choose(name, true); });
   key("v", t("debug.keys.versions"), versions);
   for (const words of ["again", "list", "expand", "search", "complete", "marks", "tab"]) key(t(`debug.keyname.${words}`), t(`debug.keys.${words}`), () => {});
 }
@@ -229,7 +244,7 @@ async function begin() {
   });
   saver = new Saver({ project, view: script, stored, message: messageField(), jump, onState: showState, onSaved: () => {} });
   saver.begun = text;
-  answers = new AnswerView(root, { into, jump, project, insert: (words) => { pane("script"); insert(script, words); } });
+  answers = new AnswerView(root, { into, jump, project, insert: (words) => { pane("script"); insert(script, words); }, addMethod });
   guard(saver);
   mountDivider(root);
   isOutside = mountOutside({ root, project, saver, onChange: (outside) => { pane(outside ? "step" : "script"); showState(); } });
@@ -247,7 +262,7 @@ async function begin() {
 function listen() {
   const clicks = {
     "#run": () => run(), "#again": () => run({ again: true }), "#stop": stop, "#format": format, "#save": () => saver.save(), "#versions": versions,
-    "#back": () => travel(steps.at - 1), "#forward": () => travel(steps.at + 1), "#first": () => { if (!running) { steps.push(FIRST); showStep(); } },
+    "#back": () => travel(steps.at - 1), "#forward": () => travel(steps.at + 1), "#first": () => { if (!running) { steps.begin(); showStep(); } },
   };
   for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
   messageField().addEventListener("keydown", (event) => { if (event.key === "Enter") saver.save(); });

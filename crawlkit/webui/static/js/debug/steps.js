@@ -60,6 +60,12 @@ export class Steps {
   get canGoBack() { return this.at > 0; }
   get canGoForward() { return this.at < this.list.length - 1; }
 
+  /** To the step that starts everything, if it is on the way already; else it is a step anew. */
+  begin(task = FIRST) {
+    const at = this.list.findIndex((step) => step.text === formatted(toStep(task)));
+    return at >= 0 ? this.go(at) : this.push(task);
+  }
+
   /** A step after the one at hand; those that came after it are forgotten. */
   push(task) {
     const step = { text: formatted(toStep(task)), page: null, request: null, answer: null, state: null, tab: null };
