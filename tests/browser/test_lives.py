@@ -74,7 +74,7 @@ def test_a_browser_that_can_begin_no_page_is_replaced() -> None:
             for one in those(running, "zygote"):
                 one.kill()
             heard = await running.ask(f"{base}/ok", timeout=4)
-            assert heard.reply["error_kind"] == "timeout"
+            assert heard.reply["error_kind"] in ("timeout", "crashed")  # some browsers see it, some hang
             assert "made by a script" in (await running.ask(f"{base}/ok", timeout=60)).reply["content"]
 
     asyncio.run(asyncio.wait_for(play(), 100))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crawlkit.browser import chromium
 from crawlkit.libs import passwords
 from tests.needs import binary, missing
 from tests.webui.access import add_users
@@ -67,9 +68,9 @@ def browser() -> Iterator[Any]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing("playwright (it comes with the extra `test`)")
-    path = binary("chromium")
+    binary("chromium")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        started = playwright.chromium.launch(executable_path=chromium.find(), args=CHROMIUM_FLAGS)
         yield started
         started.close()
 

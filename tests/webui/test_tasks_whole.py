@@ -28,7 +28,8 @@ class Handler(BaseHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with everything(tmp_path_factory.mktemp("whole") / "data") as running:
+    without_browser = {"CRAWLKIT_BROWSER_CHROMIUM": "/no/such/chromium"}
+    with everything(tmp_path_factory.mktemp("whole") / "data", env=without_browser) as running:
         settings = Settings(data_path=running.data_path)
         with wiring.open_stores(settings, ("projectdb",)) as stores:
             stores.projectdb.put(ProjectRow("shop", status="RUNNING", script=SCRIPT, rate=None, rate_set=True))
@@ -87,6 +88,16 @@ def test_W51_what_just_happened_is_pushed(page: Any, site: Running, api: Client)
     assert found[0]["taskid"] == "good2"
     assert len({one["taskid"] for one in found}) == len(found)
     assert api.get("/active_tasks?project=shop").json[0]["taskid"] == "good2"
+
+
+def test_a_page_that_misses_its_browser_says_so_in_a_line(page: Any, site: Running, api: Client) -> None:
+    wants_one = task("drawn", retries=0) | {"url": "http://127.0.0.1:9/", "fetch": {"fetch_type": "js"}}
+    wiring.control_client(Settings(data_path=site.data_path)).submit([wants_one, task("plain")])
+    until(lambda: [api.api("GET", f"/tasks/shop/{one}")["task"]["status"] for one in ("drawn", "plain")]
+          == ["failed", "success"], 30)  # fmt: skip
+    page.goto(f"{site.url}/task/shop:drawn")
+    page.wait_for_selector("text=--chromium /no/such/chromium: there is no such program")
+    assert page.get_by_text("no_browser").count()
 
 
 def test_run_again_and_cancel(page: Any, site: Running, api: Client) -> None:
