@@ -80,7 +80,8 @@ class Pool:
         if reply.error_kind in ("crashed", "timeout"):
             self.failures += 1
         took = self._clock.monotonic() - began
-        if took > self.settings.answer_within and reply.error_kind == "timeout" and not reply.counts.get("requests"):
+        hung = reply.error_kind == "timeout" and took > self.settings.answer_within
+        if (hung or reply.error_kind == "crashed") and not reply.counts.get("requests"):
             self._replace(chrome, "a page that it did not even begin")  # its zygote is dead, say
         if door is not None:
             self._listen(chrome, door, took if reply.error_kind == "timeout" else 0)
