@@ -82,7 +82,7 @@ class Pool:
         took = self._clock.monotonic() - began
         hung = reply.error_kind == "timeout" and took > self.settings.answer_within
         if (hung or reply.error_kind == "crashed") and not reply.counts.get("requests"):
-            self._replace(chrome, "a page that it did not even begin")  # its zygote is dead, say
+            await self._doubt(chrome, "a page that it did not even begin")  # its zygote is dead, say
         if door is not None:
             self._listen(chrome, door, took if reply.error_kind == "timeout" else 0)
         if not reply.time:
@@ -243,6 +243,13 @@ class Pool:
             self.recycled += 1
             log.info("Chromium is replaced after %d pages: %s", chrome.pages, why)
             self._settle(chrome)
+
+    async def _doubt(self, chrome: Chrome, why: str) -> None:
+        """Ends a browser that is dead, and replaces one that is not."""
+        if await chrome.answers(self.settings.answer_within):
+            self._replace(chrome, why)
+        else:
+            self._drop(chrome, chrome.why)
 
     def _settle(self, chrome: Chrome) -> None:
         """Ends a browser that is replaced and has no page left."""
