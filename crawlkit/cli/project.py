@@ -26,8 +26,19 @@ MAX_SETTINGS = 100
 RPC = "Address of a running scheduler.  [default: found in the data path]"
 
 
+class Verbs(click.Group):
+    """Knows ``retry`` by the longer name, too."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        return super().get_command(ctx, "retry" if cmd_name == "retry-failed" else cmd_name)
+
+
 @click.group(
-    name="project", invoke_without_command=True, epilog="\b\nExample:\n  crawlkit project put quotes.py --rate 5"
+    cls=Verbs,
+    name="project",
+    invoke_without_command=True,
+    epilog="\b\nExample:\n  crawlkit project put quotes.py --rate 5",
 )
 @click.pass_context
 def project(ctx: click.Context, /) -> None:
@@ -217,9 +228,14 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
         click.echo(_json(row, script=True))
         return
     from crawlkit import wiring
+    from crawlkit.libs.bounds import limits_of, shown
 
     with wiring.open_stores(settings, ("taskdb",)) as stores:
         books = stores.taskdb.books(name)
+        refused = sorted(
+            ((n, reason) for (_, event, reason), n in books.ledger.items() if event == "refused"), reverse=True
+        )
+        retired = sum(n for (_, event, _), n in books.ledger.items() if event == "retired")
         by = {reason: n for (_, event, reason), n in books.ledger.items() if event == "auto"}
         failures = [
             (reason, count, url, _exception_at(stores.taskdb, name, url))
@@ -240,6 +256,12 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
                   f"{books.by_status.get(3, 0)} failed, {books.by_status.get(4, 0)} cancelled"),
     ):  # fmt: skip
         click.echo(f"{label:<8} {value}")
+    if row.limits:
+        click.echo(f"limits   {shown(limits_of(row.limits))}")
+    for count, reason in refused:
+        click.echo(f"refused  {count:,}: {reason or 'no reason known'}")
+    if retired:
+        click.echo(f"retired  {retired:,} finished tasks, removed after their time")
     if by:
         needed, check, pages = by.get("browser", 0), by.get("check", 0), sum(by.values())
         share = f"{(needed + check) / pages:.1%} of {pages:,} pages of fetch_type auto"
@@ -306,12 +328,20 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
     name="set",
     remote=True,
     example="crawlkit project set quotes api_key\ncrawlkit project set quotes user ann --no-secret\n"
-    "crawlkit project set quotes --max-pages 5000",
+    "crawlkit project set quotes --max-pages 5000\n"
+    "crawlkit project set quotes --limit max_depth=5 --limit keep_tasks=90d",
 )
 @click.argument("name")
 @click.argument("key", required=False)
 @click.argument("value", required=False)
 @option("--max-pages", type=Pages(), help="Set its page budget instead: what it may fetch in all, retries included.")
+@option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a limit instead: max_depth, max_tasks, keep_tasks, ...; see docs/bounds.md.",
+)
 @option("--secret/--no-secret", default=None, help="Never show it again.  [default: as it was; secret when new]")
 @option("--remove", is_flag=True, help="Remove it instead.")
 @click.pass_context
@@ -322,10 +352,11 @@ def set_setting(
     key: str | None,
     value: str | None,
     max_pages: int | str | None,
+    limits: tuple[str, ...],
     secret: bool | None,
     remove: bool,
 ) -> None:
-    """Give a project the setting KEY, for its handler's self.settings, stored encrypted; or a page budget.
+    """Give a project the setting KEY, for its handler's self.settings, stored encrypted; or a page budget, or limits.
 
     Without VALUE it is asked for and not shown; - reads it from stdin, without the last line's end.
     """
@@ -337,9 +368,14 @@ def set_setting(
         if key is not None:
             raise UsageError("say KEY or --max-pages, not both")
         _set_pages(settings, name, max_pages)
+    if limits:
+        if key is not None:
+            raise UsageError("say KEY or --limit, not both")
+        _set_limits(settings, name, limits)
+    if max_pages is not None or limits:
         return
     if key is None:
-        raise UsageError("say which setting, or --max-pages N")
+        raise UsageError("say which setting, or --max-pages N, or --limit NAME=VALUE")
     if settings.server is not None:
         raise UsageError("settings are encrypted with the key of their data path: set them there, without --server")
     if remove and value is not None:
@@ -376,6 +412,20 @@ def _set_pages(settings: Settings, name: str, max_pages: int | str) -> None:
         store.put(row, author="cli", message=words)
     tell(settings)
     say(f"project {name}: {words}")
+
+
+def _set_limits(settings: Settings, name: str, said: tuple[str, ...]) -> None:
+    from crawlkit.libs import bounds
+
+    with open_projects(settings) as store:
+        row = _copy(existing(store, name))
+        limits = bounds.limits_of(row.limits)
+        for one in said:
+            limits = bounds.with_limit(limits, one)
+        row.limits = bounds.text_of(limits)
+        store.put(row, author="cli", message=f"limits {' '.join(said)}")
+    tell(settings)
+    say(f"project {name}: limits: {bounds.shown(limits) or 'none of its own'}")
 
 
 def _value(key: str, given: str | None) -> str:

@@ -231,3 +231,15 @@ def test_a_page_budget_is_kept(store: ProjectStore) -> None:
     assert again.max_pages is None
     with pytest.raises(InvalidProject, match="max_pages -1"):
         store.put(ProjectRow(name="p", max_pages=-1))
+
+
+def test_limits_are_kept(store: ProjectStore) -> None:
+    store.put(ProjectRow(name="p", limits='{"max_depth":5,"exclude":["*/print/*"]}'))
+    assert [row.limits for row in store.all()] == ['{"max_depth":5,"exclude":["*/print/*"]}']
+    found = store.get("p")
+    assert found is not None
+    found.limits = None
+    store.put(found)
+    assert [row.limits for row in store.all()] == [None]
+    with pytest.raises(InvalidProject, match="limit 'max_deph'"):
+        store.put(ProjectRow(name="p", limits='{"max_deph": 5}'))

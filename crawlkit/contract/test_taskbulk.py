@@ -117,3 +117,20 @@ def test_results_in_chunks(resultdb: ResultStore) -> None:
     assert resultdb.projects() == ["q"]
     resultdb.save([sets[0]])  # nothing is known of the run before
     assert resultdb.count("p") == 2
+
+
+def test_tasks_are_counted_by_host(store: TaskStore) -> None:
+    store.commit(Writes(counts={("p", "*"): 3, ("p", "a:80"): 2, ("p", "b"): 1, ("q", "a:80"): 9}))
+    again = Writes(counts={("p", "*"): 1, ("p", "a:80"): -2})
+    store.commit(again)
+    store.commit(again)  # the same object again changes nothing
+    assert store.counts("p", ["*", "a:80", "b", "none"]) == {"*": 4, "a:80": 0, "b": 1}
+    assert store.counts("p", []) == {}
+    hosts = [f"h{n}" for n in range(700)]
+    store.commit(Writes(counts={("p", host): 1 for host in hosts}))
+    assert sum(store.counts("p", hosts).values()) == 700
+    while store.drop_some("p", 100):
+        pass
+    assert store.counts("p", ["*", "b"]) == {}
+    store.drop("q")
+    assert store.counts("q", ["a:80"]) == {}

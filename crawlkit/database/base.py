@@ -124,6 +124,9 @@ class TaskStore(Protocol):
     def max_seq(self) -> int:
         """The largest ``seq`` ever committed, 0 without any. One lookup, also when its row is gone."""
 
+    def counts(self, project: str, hosts: Sequence[str]) -> dict[str, int]:
+        """What :attr:`Writes.counts` added up to, of those hosts that have any. By key."""
+
     def leases(self) -> list[Lease]: ...
 
     def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]: ...

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from crawlkit.database.base import KeptPage, ProjectRow, ResultSet, SettingRow, UserRow
+from crawlkit.libs.bounds import check_limits
 from crawlkit.libs.errors import InvalidAccount, InvalidProject
 from crawlkit.libs.roles import ROLES
 from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
@@ -49,6 +50,7 @@ def check_project(row: ProjectRow) -> None:
         raise InvalidProject(f"project {row.name}: burst {row.burst}: use 1 or a larger number of tasks")
     if row.max_pages is not None and not 0 <= row.max_pages < 2**53:
         raise InvalidProject(f"project {row.name}: max_pages {row.max_pages}: use a number of pages, or none")
+    check_limits(row.limits)
     if row.pin and not _VERSION.fullmatch(row.pin):
         raise InvalidProject(f"project {row.name}: pin {row.pin!r}: use the md5 of a saved version, or nothing")
     try:

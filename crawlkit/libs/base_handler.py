@@ -10,7 +10,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, Unpack, overload
 
+import msgspec
+
 from crawlkit.libs import crawl_args
+from crawlkit.libs.bounds import CONFIG as BOUNDS
+from crawlkit.libs.bounds import bounds_of
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import CrawlArgs, FetchArgs
 from crawlkit.libs.crawler import OUTSIDE, Callback, Crawler, TaskDict, urls_of
@@ -316,6 +320,8 @@ def _crawl_config(values: Any) -> dict[str, Any]:
         raise TypeError(f"crawl_config: a dict, not {type(values).__name__}")
     known = crawl_args.normalised({name: value for name, value in values.items() if name != "callback"})
     crawl_args.parts_of(known)
+    if values.get(BOUNDS):
+        known[BOUNDS] = msgspec.to_builtins(bounds_of(values))
     try:
         return {name: v if isinstance(v, bytes) else jsonable(v, name) for name, v in known.items()}
     except NotJSON as error:

@@ -154,11 +154,12 @@ class Writes:
         default_factory=dict
     )  # (project or "", name) = text; None removes
     metrics: list[MetricRow] = dataclasses.field(default_factory=list)  # insert or overwrite
+    counts: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)  # (project, host) += n
     id: str = ""  # given by the first commit, so that committing the same object again does nothing if it was kept
 
     def __bool__(self) -> bool:
         return any((self.insert, self.replace, self.progress, self.remove, self.lease, self.unlease, self.attempts,
-                    self.ticks, self.nodes, self.ledger, self.state, self.metrics))  # fmt: skip
+                    self.ticks, self.nodes, self.ledger, self.state, self.metrics, self.counts))  # fmt: skip
 
     def count(self, project: str, event: str, reason: str = "", n: int = 1) -> None:
         """Adds ``n`` to a counter of the ledger."""
@@ -192,6 +193,7 @@ class ProjectRow(Struct):
     version: str = ""  # md5 of the script
     pin: str = ""  # the version that runs instead of the newest; "": it follows the newest
     max_pages: int | None = None  # fetches that may be sent out, retries included; None: no bound
+    limits: str | None = None  # JSON of what libs.bounds calls limits; None: none
 
     @property
     def runs(self) -> str:

@@ -50,6 +50,7 @@ class Schedule(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=T
     force_update: bool = False
     auto_recrawl: bool = False
     cancel: bool = False
+    depth: int = 0  # links from where the crawl began; counted by the scheduler while the project bounds it
 
 
 class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,6 +181,8 @@ def check_task(task: Task) -> None:
     if schedule is not None:
         if not -(2**31) <= schedule.priority < 2**31:
             raise InvalidTask("task.schedule.priority", "use a whole number of 32 bits")
+        if not 0 <= schedule.depth < 2**31:
+            raise InvalidTask("task.schedule.depth", "use a whole number of links, 0 or more")
         for field in ("exetime", "age"):
             number = getattr(schedule, field)
             if number != number or abs(number) > 1e12:

@@ -7,7 +7,7 @@ from typing import Any
 from crawlkit.libs.rows import ProjectRow, SettingRow, VersionRow
 from crawlkit.remote.client import Client
 
-CHANGED = ("group", "status", "rate", "burst", "rate_set", "max_pages")  # what PATCH may change
+CHANGED = ("group", "status", "rate", "burst", "rate_set", "max_pages", "limits")  # what PATCH may change
 
 
 class RemoteProjects:
@@ -81,4 +81,5 @@ def _row(item: dict[str, Any]) -> ProjectRow:
     return ProjectRow(
         name=item["name"], group=item["group"], status=item["status"], rate=item["rate"], burst=item["burst"],
         rate_set=item["rate_set"], updatetime=item["updated"], max_pages=item.get("max_pages"),
+        limits=item.get("limits"),
     )  # fmt: skip

@@ -173,6 +173,7 @@ def _clear(state: State, turn: Turn, row: TaskRow, kind: str) -> None:
         turn.writes.ticks.append(TickRow(name, method, instant, row.taskid, "cleared"))
     if is_tick or (row.run == 1 and row.attempt == 0):
         turn.writes.count(name, "removed", kind, row.run)
+        intake.uncount(state, turn, row)
         turn.remove(row)
     else:
         turn.change(admission.cleared_row(row, now=turn.now), Change.PROGRESS)

@@ -147,7 +147,7 @@ def restart_row(
     Only the parts that the submission gives replace the stored ones [S40]. ``host`` and ``partition`` are of the
     submitted URL; without them the host is worked out and the partition kept.
     """
-    schedule = known.schedule if task.schedule is None else _fresh(task.schedule)
+    schedule = _schedule(known, task)
     queue, rank = place(schedule, now)
     return _with_parts(
         known,
@@ -175,7 +175,7 @@ def update_row(
     Its priority is the higher of both and its time the earlier one. Run and attempt stay, the tries begin anew, and a
     place among the ready that does not change is kept: ``seq`` is used when rank or queue change.
     """
-    schedule = known.schedule if task.schedule is None else _fresh(task.schedule)
+    schedule = _schedule(known, task)
     schedule = msgspec.structs.replace(schedule, priority=max(schedule.priority, known.schedule.priority))
     due = known.rank if known.queue is Queue.TIME else 0.0
     queue, rank = place(schedule, now, min(due, schedule.exetime))
@@ -233,6 +233,15 @@ def cleared_row(known: TaskRow, *, now: float) -> TaskRow:
 def cancel_row(known: TaskRow, *, now: float) -> TaskRow:
     """The row of a cancelled task: in no queue, status BAD [S38]."""
     return msgspec.structs.replace(known, status=Status.BAD, queue=None, updatetime=now)
+
+
+def _schedule(known: TaskRow, task: Task) -> Schedule:
+    """That of the submission if it gives one; the depth is that of the shortest way there."""
+    if task.schedule is None:
+        return known.schedule
+    schedule = _fresh(task.schedule)
+    depth = known.schedule.depth
+    return msgspec.structs.replace(schedule, depth=depth) if depth < schedule.depth else schedule
 
 
 def _fresh(schedule: Schedule) -> Schedule:

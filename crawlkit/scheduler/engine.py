@@ -139,7 +139,7 @@ class Engine:
                 if name in state.projects:
                     totals = state.projects[name].totals
                     totals[event] = totals.get(event, 0) + n
-                    _note_auto(state.projects[name], event, reason, n)
+                    _note_reason(state.projects[name], event, reason, n)
         turn.outbox.wake = self._wake(turn)
         if fresh or mono - self._snapped >= SNAPSHOT or not state.leases:
             self._snapped = mono
@@ -215,6 +215,8 @@ class Engine:
             awaits.load(state, name, entry, text)
         elif entry == "pages" and project is not None:
             project.pages = int(text) if project.row.max_pages is not None else 0
+        elif entry in (projects.BOUNDS, projects.COUNTED) and project is not None:
+            projects.load_bounds(state, turn, project, entry, text)
         elif entry == "forgotten" and project is not None:
             project.forgotten = int(text)
         elif entry.startswith("postponed:"):
@@ -439,7 +441,7 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
     if project is None:
         return
     project.totals[event] = project.totals.get(event, 0) + n
-    _note_auto(project, event, reason, n)
+    _note_reason(project, event, reason, n)
     if event == "accepted":
         project.active_tasks += n
         if reason not in kinds.QUIET_SOURCES:
@@ -448,9 +450,11 @@ def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> Non
         project.active_tasks -= n
 
 
-def _note_auto(project: ProjectState, event: str, reason: str, n: int) -> None:
+def _note_reason(project: ProjectState, event: str, reason: str, n: int) -> None:
     if event == auto.EVENT:
         project.fetched_by[reason] = project.fetched_by.get(reason, 0) + n
+    elif event == "refused":
+        project.refused[reason] = project.refused.get(reason, 0) + n
 
 
 def _look_at(state: State, project: ProjectState, now: float) -> dict[str, Any]:

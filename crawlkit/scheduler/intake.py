@@ -10,31 +10,57 @@ import hashlib
 import msgspec
 
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.messages import Follow, Message, Outcome
+from crawlkit.libs.messages import AWAIT_CALLBACK, Follow, Message, Outcome
 from crawlkit.libs.rows import Key, TaskRow
-from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
+from crawlkit.libs.task import NO_SCHEDULE, Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
 from crawlkit.scheduler import admission, awaits
 from crawlkit.scheduler.admission import Verdict as Rule
-from crawlkit.scheduler.kinds import QUIET_SOURCES, TICK_URL, is_await
+from crawlkit.scheduler.bounds import Fence, depth_below
+from crawlkit.scheduler.kinds import QUIET_SOURCES, TICK_URL, is_await, is_internal
 from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.turn import Change, Submission, Turn, Verdict
 
 _task_decoder = msgspec.msgpack.Decoder(Task)
 
 
-def follow_ups(state: State, turn: Turn, outcome: Outcome) -> None:
-    """Turns the follow-ups of an outcome into submissions; what is known and plain ends here, without a query."""
+def follow_ups(state: State, turn: Turn, outcome: Outcome, parent: TaskRow) -> None:
+    """Turns the follow-ups of an outcome into submissions.
+
+    What is known and plain ends here, without a query; so does what is plain and beyond the project's bounds.
+    """
     ignored = 0
     project = outcome.project
+    known = state.projects.get(project)
+    fence = known.fence if known is not None else None
+    depth = depth_below(parent.schedule.depth, is_internal(parent.url))
     for follow in outcome.follows:
         if follow.plain and state.known.holds(project, follow.taskid):
             ignored += 1
             continue
         task = _decode(turn, project, follow)
-        if task is not None:
-            turn.submissions.append(Submission(task, "follow"))
+        if task is None:
+            continue
+        if fence is not None:
+            _set_depth(task, fence, depth)
+            reason = fence.refuses(task.url, depth) if follow.plain and not is_internal(task.url) else ""
+            if reason:
+                _refuse(state, turn, task, reason)
+                continue
+        turn.submissions.append(Submission(task, "follow"))
     if ignored:
         turn.writes.count(project, "ignored", "known", ignored)
+
+
+def _set_depth(task: Task, fence: Fence, depth: int) -> None:
+    """Only while it is bounded: a row that says nothing is shorter."""
+    given = task.schedule or NO_SCHEDULE
+    if fence.bounds.max_depth is not None and given.depth != depth:
+        task.schedule = msgspec.structs.replace(given, depth=depth)
+
+
+def _refuse(state: State, turn: Turn, task: Task, reason: str) -> None:
+    turn.writes.count(task.project, "refused", reason)
+    state.note_refusal((task.project, task.taskid), reason, turn.now)
 
 
 def _decode(turn: Turn, project: str, follow: Follow) -> Task | None:
@@ -70,6 +96,7 @@ def admit(state: State, turn: Turn) -> None:
     if not submissions:
         return
     known = _look_up(state, turn, submissions)
+    _look_up_counts(state, submissions)
     for submission in submissions:
         verdict = _admit_one(state, turn, submission, known)
         if submission.ticket is not None:
@@ -91,6 +118,51 @@ def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Ke
     if asked:
         found.update(state.taskdb.get_many(list(asked)))
     return found
+
+
+def _look_up_counts(state: State, submissions: list[Submission]) -> None:
+    """Where a bound counts tasks: how many there are of the hosts at hand."""
+    wanted: dict[str, list[str]] = {}
+    for submission in submissions:
+        name = submission.task.project
+        project = state.projects.get(name)
+        if project is not None and project.fence is not None and project.fence.counts:
+            wanted.setdefault(name, []).append(host_of(submission.task.url))
+    for name, hosts in state.headcount.missing(wanted).items() if wanted else ():
+        state.headcount.learn(name, hosts, state.taskdb.counts(name, hosts))
+
+
+def beyond(state: State, project: ProjectState, task: Task, rule: admission.Decision) -> str:
+    """Why the project's bounds refuse what :func:`admission.decide` would take on; "": they do not.
+
+    A known task is a new one no more: it is refused by its URL and depth only.
+    """
+    fence = project.fence
+    if fence is None or rule.verdict not in (Rule.NEW, Rule.RESTART) or is_internal(task.url):
+        return ""
+    if task.process is not None and task.process.callback == AWAIT_CALLBACK:
+        return ""  # a running callback waits for it: it is part of a page that was taken on
+    reason = fence.refuses(task.url, (task.schedule or NO_SCHEDULE).depth)
+    if reason or rule.verdict is not Rule.NEW or not fence.counts:
+        return reason
+    return fence.full(*state.headcount.of(task.project, host_of(task.url)))
+
+
+def uncount(state: State, turn: Turn, row: TaskRow) -> None:
+    """A task goes as if it had never been taken on: its place is free again."""
+    project = state.projects[row.project]
+    fence = project.fence
+    if fence is not None and fence.counts and row.seq > project.counted_from and _counts(row):
+        _add_to_counts(state, turn, row, -1)
+
+
+def _counts(row: TaskRow) -> bool:
+    return not is_internal(row.url) and not is_await(row)
+
+
+def _add_to_counts(state: State, turn: Turn, row: TaskRow, n: int) -> None:
+    for key in state.headcount.add(row.project, row.host, n):
+        turn.writes.counts[key] = turn.writes.counts.get(key, 0) + n
 
 
 def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Key, TaskRow]) -> Verdict:
@@ -119,6 +191,10 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
     ):
         turn.writes.count(task.project, "refused", "inqueue_limit")
         return Verdict(task.taskid, False, "refused", f"{limit} tasks wait already (--inqueue-limit)")
+    reason = beyond(state, project, task, rule)
+    if reason and project.fence is not None:
+        _refuse(state, turn, task, reason)
+        return Verdict(task.taskid, False, "refused", f"{project.fence.explain(reason)} ({reason})")
     _apply(state, turn, submission, known, rule.verdict, rule.reason)
     return Verdict(task.taskid, True, rule.verdict.name.lower(), rule.reason)
 
@@ -144,6 +220,9 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
             task, now=turn.now, seq=state.next_seq(), host=host, partition=partition_of(host, state.settings.partitions)
         )
         turn.change(row, Change.INSERT)
+        fence = state.projects[task.project].fence
+        if fence is not None and fence.counts and _counts(row):
+            _add_to_counts(state, turn, row, 1)
         _accept(state, turn, submission, row)
     elif verdict is Rule.RESTART and known is not None:
         row = admission.restart_row(known, task, now=turn.now, seq=state.next_seq())

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from crawlkit.libs.auto import AUTO
+from crawlkit.libs.bounds import bounds_of
 from crawlkit.libs.crawl_config import config_parts
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import AttemptRow, Key
 from crawlkit.libs.task import Fetch, Status
-from crawlkit.scheduler import admission, auto, auto_order, awaits, nodes, retry
+from crawlkit.scheduler import admission, auto, auto_order, awaits, nodes, projects, retry
 from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
 from crawlkit.scheduler.sending import dispatch_of
@@ -58,7 +59,7 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
     if outcome.part in out.parts:
         turn.writes.count(outcome.project, "ignored", "repeated_part")
         return
-    follow_ups(state, turn, outcome)
+    follow_ups(state, turn, outcome, out.row)
     for number, message in enumerate(outcome.messages):
         turn.submissions.append(Submission(message_task(outcome, number, message), "message"))
     if 0 < outcome.discarded <= SANE:
@@ -358,9 +359,13 @@ def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
     try:
         info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo) if outcome.info != NIL else ProjectInfo()
         project.config_fetch, project.config_process = config_parts(info.crawl_config)
+        bounds = bounds_of(info.crawl_config)
     except (InvalidTask, msgspec.MsgspecError) as error:
         info = ProjectInfo(error=f"crawl_config: {error}")
         project.config_fetch = project.config_process = None
+        bounds = project.bounds
+    if info.error is None and outcome.ok:
+        projects.take_bounds(state, turn, project, bounds)
     if not outcome.ok and info.error is None:
         info.error = (outcome.process.exception if outcome.process else None) or "the script did not answer"
     project.info, project.info_asked = info, None

@@ -49,6 +49,8 @@ def _look_at(state: State, name: str, project: ProjectState, now: float) -> dict
         "eta": _eta(counters, project, windows, spark, now),
         "action": None if action is None else {"kind": action.kind, "touched": action.touched},
         "auto": dict(project.fetched_by) or None,
+        "refused": dict(project.refused) or None,
+        "limits": row.limits,
         "error": project.info.error if project.info is not None else None,
     }
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
+
+from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, limits_of
 from crawlkit.libs.rows import QUEUED, ProjectRow, Queue, TaskRow
+from crawlkit.scheduler.bounds import Fence
 from crawlkit.scheduler.kinds import TICK_URL
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.state import ProjectState, State
@@ -13,6 +17,7 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
+BOUNDS, COUNTED = "bounds", "counted_from"  # entries of the taskdb's state
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
 
 
@@ -35,13 +40,17 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     new_script = project is None or project.row.runs != row.runs
     if project is None:
         project = state.projects[row.name] = new_project(state, row, turn.mono)
+        if row.limits:
+            set_fence(state, turn, project)
     else:
         if (row.rate, row.burst) != (project.row.rate, project.row.burst):
             project.bucket.change(row.rate, max(1.0, row.burst), turn.mono)
         if row.runs != project.row.runs:
             project.pause.clear()
             project.info_asked = None
-        project.row = row
+        limits, project.row = project.row.limits, row
+        if row.limits != limits:
+            set_fence(state, turn, project)
     if row.max_pages is None and project.pages:  # without a budget nothing is counted; a new one begins anew
         project.pages = 0
         turn.writes.state[row.name, "pages"] = None
@@ -52,6 +61,36 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
         activate(state, project)
     elif not project.active and project.loaded:
         deactivate(state, project)
+
+
+def set_fence(state: State, turn: Turn, project: ProjectState) -> None:
+    """What the project refuses, by its handler and its row."""
+    bounds = joined(project.bounds, limits_of(project.row.limits))
+    counted = project.fence is not None and project.fence.counts
+    project.fence = Fence(bounds) if bounds != NO_BOUNDS else None
+    if project.fence is not None and project.fence.counts and not counted and not project.counted_from:
+        project.counted_from = max(1, state.seq)
+        turn.writes.state[project.row.name, COUNTED] = str(project.counted_from)
+
+
+def take_bounds(state: State, turn: Turn, project: ProjectState, bounds: Bounds) -> None:
+    """The handler said its bounds. They are kept: after a restart its pages come back before it has said them again."""
+    if bounds == project.bounds:
+        return
+    project.bounds = bounds
+    text = None if bounds == NO_BOUNDS else msgspec.json.encode(bounds).decode()
+    turn.writes.state[project.row.name, BOUNDS] = text
+    set_fence(state, turn, project)
+
+
+def load_bounds(state: State, turn: Turn, project: ProjectState, entry: str, text: str) -> None:
+    """Reads what was kept, after a start."""
+    if entry == COUNTED:
+        project.counted_from = int(text)
+        turn.writes.state.pop((project.row.name, COUNTED), None)
+        return
+    project.bounds = msgspec.json.decode(text, type=Bounds)
+    set_fence(state, turn, project)
 
 
 def activate(state: State, project: ProjectState) -> None:

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.auto import Auto
+from crawlkit.libs.bounds import NO_BOUNDS, Bounds
 from crawlkit.libs.counters import Counters
 from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
 from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
 from crawlkit.scheduler.admission import UNKNOWN
+from crawlkit.scheduler.headcount import HeadCount
 from crawlkit.scheduler.known import KnownTasks
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
@@ -29,6 +31,9 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from crawlkit.scheduler.actions import Action
     from crawlkit.scheduler.auto_order import Pair
+    from crawlkit.scheduler.bounds import Fence
+
+MAX_REFUSALS = 5_000  # remembered, so that somebody can be told why
 
 
 @dataclass
@@ -86,6 +91,9 @@ class ProjectState:
     info_script: str = ""  # the version that info is of
     info_asked: float | None = None  # monotonic; None: not asked
     info_run: int = 0
+    bounds: Bounds = NO_BOUNDS  # as its handler said them last, also before a restart
+    fence: Fence | None = None  # those and the limits of its row; None: nothing is refused
+    counted_from: int = 0  # tasks with a larger seq were counted for max_tasks and max_tasks_per_host
     config_fetch: Fetch | None = None
     config_process: Process | None = None
     loaded: bool = False  # the windows are in use
@@ -100,6 +108,7 @@ class ProjectState:
     tally: Tally = field(default_factory=Tally)  # of the minute that runs
     totals: dict[str, int] = field(default_factory=dict)  # the ledger by event, as committed
     fetched_by: dict[str, int] = field(default_factory=dict)  # of fetch_type auto: plain, browser, check; as committed
+    refused: dict[str, int] = field(default_factory=dict)  # by reason; as committed
     recent: deque[tuple[float, dict[str, Any]]] = field(default_factory=deque)
     tick_generation: int = 0  # instants planned for an older set of crons are void
     tick_last: dict[int, float] = field(default_factory=dict)  # number of the cron -> newest instant it looked at
@@ -162,10 +171,19 @@ class State:
     def __post_init__(self) -> None:
         self.known = KnownTasks(self.settings.known)
         self.counters = Counters()
+        self.headcount = HeadCount()
+        self.refusals: dict[Key, tuple[str, float]] = {}  # (reason, Unix time) of the latest, oldest first
 
     def next_seq(self) -> int:
         self.seq += 1
         return self.seq
+
+    def note_refusal(self, key: Key, reason: str, now: float) -> None:
+        """Remembers why a task was not taken on, for a while."""
+        self.refusals.pop(key, None)
+        self.refusals[key] = (reason, now)
+        if len(self.refusals) > MAX_REFUSALS:
+            del self.refusals[next(iter(self.refusals))]
 
     def dropping(self, project: str) -> bool:
         """Whether what a removed project of that name had is still being removed."""
@@ -194,6 +212,9 @@ class State:
         for pair in [pair for pair in self.auto if pair[0] == project]:
             del self.auto[pair]
         self.no_browser.pop(project, None)
+        self.headcount.drop(project)
+        for key in [key for key in self.refusals if key[0] == project]:
+            del self.refusals[key]
 
     def enqueue(self, row: TaskRow) -> None:
         """Puts a waiting row where its queue, rank and seq say."""

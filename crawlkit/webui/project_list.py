@@ -48,6 +48,8 @@ class ProjectItem(Struct, kw_only=True):
     eta: list[float | None] | None = None  # seconds [earliest, latest or null]
     action: ActionState | None = None
     auto: dict[str, int] | None = None  # pages of fetch_type auto: plain, browser, check (compared only); null: none
+    refused: dict[str, int] | None = None  # submissions and follow-ups not taken on, by reason; null: none
+    limits: str | None = None  # JSON of its limits, as crawlkit project set --limit says them; null: none
     error: str | None = None  # why its script does not load
 
 
@@ -92,6 +94,8 @@ def item_of(name: str, seen: Mapping[str, Any]) -> ProjectItem:
         action=None if action is None else ActionState(action["kind"], action["touched"]),
         error=seen["error"],
         auto=seen.get("auto"),
+        refused=seen.get("refused"),
+        limits=seen.get("limits"),
     )
 
 
@@ -99,7 +103,7 @@ def item_of_row(row: ProjectRow) -> ProjectItem:
     """A project of which only the projectdb knows."""
     return ProjectItem(
         name=row.name, group=row.group, status=row.status, rate=row.rate, burst=row.burst, rate_set=row.rate_set,
-        updated=row.updatetime, max_pages=row.max_pages,
+        updated=row.updatetime, max_pages=row.max_pages, limits=row.limits,
     )  # fmt: skip
 
 

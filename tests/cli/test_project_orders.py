@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from crawlkit import wiring
 from crawlkit.cli import cli
-from crawlkit.libs.errors import UsageError
+from crawlkit.libs.errors import InvalidProject, UsageError
 from crawlkit.libs.messages import Dispatch, Outcome, TrackFetch
 from crawlkit.libs.rows import ProjectRow, Queue, TaskRow, Writes
 from crawlkit.libs.task import Status
@@ -105,6 +105,48 @@ def test_the_count_comes_first_and_no_means_no(ring: Path) -> None:
     assert client.count_action("p", "restart") == {"tasks": 5, "leased": 0}
     assert client.cancel_tasks("p", ["http://h/1"])[0]["verdict"] == "cancel"
     assert client.rerun_tasks("p", ["http://h/1", "none"])[1]["accepted"] is False
+
+
+def test_a_dry_run_counts_and_touches_nothing(ring: Path) -> None:
+    client = wiring.control_client(Settings(data_path=ring))
+    client.submit([task("http://h/bad", schedule={"retries": 0}), task("http://h/good")])
+    until(lambda: client.summary()["projects"]["p"]["failed"] == 1)
+    run(ring, "project", "pause", "p")
+    client.submit([task(f"http://h/{n}") for n in range(5)])
+    for verb, words in (
+        ("clear", "5 waiting tasks would leave; 0 are on their way"),
+        ("retry", "1 failed tasks would run again"),
+        ("retry-failed", "1 failed tasks would run again"),
+        ("restart", " tasks would count as never seen, then on_start would run"),
+        ("pause", "5 waiting tasks would be held"),
+        ("resume", "5 waiting tasks could go on"),
+    ):
+        assert words in run(ring, "project", verb, "p", "--dry-run")
+    seen = client.summary()["projects"]["p"]
+    assert (seen["waiting"], seen["failed"], seen["paused"]) == (5, 1, "held")
+    with pytest.raises(UsageError, match="no project 'q'"):
+        run(ring, "project", "clear", "q", "--dry-run")
+    assert "1 failed tasks run again" in run(ring, "project", "retry-failed", "p")
+
+
+def test_limits_are_set_seen_and_hold_at_once(ring: Path) -> None:
+    client = wiring.control_client(Settings(data_path=ring))
+    said = run(ring, "project", "set", "p", "--limit", "max_tasks=1", "--limit", "exclude=*/print/*")
+    assert said == "project p: limits: exclude */print/*, max_tasks 1\n"
+    until(lambda: client.dashboard()["projects"]["p"]["limits"])
+    verdicts = client.submit([task(f"http://h/{name}") for name in ("print/1", "a", "b")])
+    assert [one["accepted"] for one in verdicts] == [False, True, False]
+    shown = run(ring, "project", "show", "p")
+    assert "limits   exclude */print/*, max_tasks 1" in shown
+    assert "refused  1: exclude 1" in shown
+    assert "refused  1: max_tasks" in shown
+    until(lambda: client.dashboard()["projects"]["p"]["refused"] == {"exclude 1": 1, "max_tasks": 1})
+    assert "none of its own" in run(ring, "project", "set", "p", "--limit", "max_tasks=default",
+                                    "--limit", "exclude=default")  # fmt: skip
+    for words in (("--limit", "max_tasks"), ("key", "--limit", "max_tasks=1"), ("--limit", "max_deph=1")):
+        result = CliRunner().invoke(cli, ["--data-path", str(ring), "project", "set", "p", *words])
+        assert isinstance(result.exception, UsageError | InvalidProject)
+    run(ring, "audit")
 
 
 def test_a_kill_in_the_middle_of_each_order_loses_nothing(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_right_decorators(decorator: str) -> None:
     [
         ("crawl_config = {'hedaers': {}}", "'hedaers' is no argument of self.crawl"),
         ("crawl_config = {'timeout': 'long'}", "timeout takes a number of seconds, not 'long'"),
+        ("crawl_config = {'bounds': {'max_deph': 3}}", "crawl_config.bounds.max_deph: is no bound"),
         ("crawl_config = 5", "crawl_config: a dict, not int"),
         ("retry_delay = {'x': 1}", "retry_delay: 'x'"),
         ("retry_delay = 'soon'", "retry_delay: a dict of seconds"),
@@ -179,10 +180,8 @@ def test_wrong_attributes(attribute: str, message: str) -> None:
 
 
 def test_right_attributes() -> None:
-    assert (
-        words("crawl_config = {'headers': {'A': 'b'}, 'proxy': None}\nretry_delay = {0: 1, '': 60}\nresult_key = 'url'")
-        == []
-    )
+    assert words("crawl_config = {'headers': {'A': 'b'}, 'proxy': None, 'bounds': {'max_depth': 3}}") == []
+    assert words("retry_delay = {0: 1, '': 60}\nresult_key = 'url'") == []
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class MemoryTaskStore:
         self._nodes: dict[str, NodeRow] = {}
         self._ledger: dict[tuple[str, str, str], int] = {}
         self._state: dict[tuple[str, str], str] = {}
+        self._counts: dict[tuple[str, str], int] = {}  # (project, host) -> n
         self._metrics: dict[tuple[str, int], dict[int, MetricRow]] = {}  # (project, width) -> start -> row
         self._metric_starts: dict[int, list[tuple[int, str]]] = {}  # width -> heap; overwritten ones are in it twice
 
@@ -112,6 +113,8 @@ class MemoryTaskStore:
             self._nodes[node.node] = copy(node)
         for counter, n in writes.ledger.items():
             self._ledger[counter] = self._ledger.get(counter, 0) + n
+        for place, n in writes.counts.items():
+            self._counts[place] = self._counts.get(place, 0) + n
         for metric in writes.metrics:
             self._metrics.setdefault((metric.project, metric.width), {})[metric.start] = metric.copy()
             heapq.heappush(self._metric_starts.setdefault(metric.width, []), (metric.start, metric.project))
@@ -194,6 +197,10 @@ class MemoryTaskStore:
 
     def max_seq(self) -> int:
         return self._seq
+
+    def counts(self, project: str, hosts: Sequence[str]) -> dict[str, int]:
+        with self._lock:
+            return {host: self._counts[project, host] for host in hosts if (project, host) in self._counts}
 
     def leases(self) -> list[Lease]:
         with self._lock:
@@ -354,7 +361,15 @@ class MemoryTaskStore:
             self._order.pop(project, None)
             for queue in Queue:
                 self._queues.pop((project, queue), None)
-            for rows in (self._leases, self._attempts, self._ticks, self._ledger, self._state, self._metrics):
+            for rows in (
+                self._leases,
+                self._attempts,
+                self._ticks,
+                self._ledger,
+                self._state,
+                self._metrics,
+                self._counts,
+            ):
                 _forget(rows, project)
             return last
 
@@ -388,7 +403,7 @@ class MemoryTaskStore:
             for key in [key for key in self._attempts if key[0] == project][: max(0, limit - removed)]:
                 removed += len(self._attempts.pop(key))
             if not removed:
-                for rows in (self._ticks, self._ledger, self._state, self._metrics):
+                for rows in (self._ticks, self._ledger, self._state, self._metrics, self._counts):
                     before = len(rows)
                     _forget(rows, project, keep="action")
                     removed += before - len(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0004", "projectdb": "0005", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0005", "projectdb": "0006", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -159,6 +159,16 @@ state = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# How many tasks a project took on while it bounds that, by host; "*": all of them.
+counts = sa.Table(
+    "counts",
+    taskdb,
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("host", word(255), primary_key=True),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What a project did in a minute or an hour.
 metrics = sa.Table(
     "metrics",
@@ -217,6 +227,7 @@ projects = sa.Table(
     sa.Column("version", word(32), nullable=False),
     sa.Column("pin", word(32), nullable=False, server_default=""),
     sa.Column("max_pages", sa.BigInteger),  # NULL: no bound
+    sa.Column("limits", LongText),  # JSON; NULL: none
 )
 
 versions = sa.Table(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.sqlalchemy.statements import Prepared
-from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, metrics, state, tasks, ticks
+from crawlkit.database.sqlalchemy.tables import attempts, counts, leases, ledger, metrics, state, tasks, ticks
 from crawlkit.libs.task import Status
 
 KEPT = "action"  # the entry of state that says that the project is being removed
@@ -23,7 +23,7 @@ def drop_some(connection: Connection, count: Prepared, project: str, limit: int)
         removed += connection.execute(sa.delete(attempts).where(_page(connection, attempts, project, limit))).rowcount
     if removed:
         return removed
-    for table in (ticks, state, ledger, metrics):
+    for table in (ticks, state, ledger, metrics, counts):
         mine = table.c.project == project
         if table is state:
             mine &= state.c.name != KEPT

@@ -40,7 +40,18 @@ from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.database.sqlalchemy.ownership import Ownership
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.statements import KeyedDelete, Prepared, distinct, padded, upsert
-from crawlkit.database.sqlalchemy.tables import attempts, leases, ledger, metrics, nodes, state, tasks, ticks, writers
+from crawlkit.database.sqlalchemy.tables import (
+    attempts,
+    counts,
+    leases,
+    ledger,
+    metrics,
+    nodes,
+    state,
+    tasks,
+    ticks,
+    writers,
+)
 from crawlkit.database.sqlalchemy.taskrows import read_task
 from crawlkit.database.sqlalchemy.tasksearch import TaskSearcher
 from crawlkit.libs.errors import StoreUnavailable
@@ -86,6 +97,7 @@ class SqlTaskStore:
         self._tick = upsert(ticks, dialect)
         self._node = upsert(nodes, dialect)
         self._count = upsert(ledger, dialect, add=("n",))
+        self._count_host = upsert(counts, dialect, add=("n",))
         self._set_state = upsert(state, dialect)
         self._clear_state = KeyedDelete(state, dialect)
         self._metric = upsert(metrics, dialect)
@@ -138,6 +150,7 @@ class SqlTaskStore:
         many(self._tick, list(map(_tick_values, writes.ticks)))
         many(self._node, list(map(_node_values, writes.nodes)))
         many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
+        many(self._count_host, [(*place, n) for place, n in writes.counts.items()])
         many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
         many(self._metric, list(map(metricrows.values, writes.metrics)))
         many(self._clear_state, [name for name, text in writes.state.items() if text is None])
@@ -193,7 +206,7 @@ class SqlTaskStore:
     def drop(self, project: str) -> Books:
         with self._housekeeping() as connection:
             last = _books(connection, project)
-            for table in (tasks, leases, attempts, ticks, state, ledger, metrics):
+            for table in (tasks, leases, attempts, ticks, state, ledger, metrics, counts):
                 connection.execute(sa.delete(table).where(table.c.project == project))
         return last
 
@@ -250,6 +263,12 @@ class SqlTaskStore:
     def max_seq(self) -> int:
         with self._database.read() as connection:
             return int(connection.execute(sa.select(sa.func.max(writers.c.seq))).scalar() or 0)
+
+    def counts(self, project: str, hosts: Sequence[str]) -> dict[str, int]:
+        if not hosts:
+            return {}
+        with self._database.read() as connection:
+            return {host: int(n) for _, host, n in padded(connection, counts, project, hosts, "host")}
 
     def leases(self) -> list[Lease]:
         with self._database.read() as connection:

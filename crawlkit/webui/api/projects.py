@@ -64,6 +64,8 @@ class ProjectChange(Struct, forbid_unknown_fields=True):
     """False: back to the default rate, which does not hold for loopback hosts."""
     max_pages: Annotated[int, Meta(ge=0, lt=2**53)] | UnsetType | None = UNSET
     """Fetches it may make in all, retries included; null: no bound, and the count begins anew with the next one."""
+    limits: Annotated[str, Meta(max_length=2**16)] | UnsetType | None = UNSET
+    """A JSON object of bounds, and `keep_tasks` in seconds; it wins over the handler's crawl_config. null: none."""
 
 
 class OrderBody(Struct, forbid_unknown_fields=True):
@@ -152,7 +154,7 @@ def show_project(services: Services, request: Request[None, None]) -> ProjectIte
 
 @room.endpoint("PATCH", "/projects/{project}", role=EDITOR, body=ProjectChange, returns=ProjectItem, refusals=(404,))
 def change_project(services: Services, request: Request[None, ProjectChange]) -> ProjectItem:
-    """Changes a project's group, status, rate, burst or page budget. A running scheduler follows at once."""
+    """Changes a project's group, status, rate, burst, page budget or limits. A running scheduler follows at once."""
     row = _row(services, request.path["project"])
     said = {
         name: value for name in ProjectChange.__struct_fields__ if (value := getattr(request.body, name)) is not UNSET
@@ -229,6 +231,6 @@ def _item(services: Services, name: str) -> ProjectItem:
     row = _row(services, name)
     fresh = item_of_row(row)
     known = next((item for item in board_of(services).look(services).items if item.name == name), fresh)
-    parts = ("group", "status", "rate", "burst", "rate_set", "updated", "max_pages")
+    parts = ("group", "status", "rate", "burst", "rate_set", "updated", "max_pages", "limits")
     said = {part: getattr(fresh, part) for part in parts}
     return msgspec.structs.replace(known, **said)

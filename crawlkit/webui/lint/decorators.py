@@ -6,6 +6,8 @@ import ast
 from typing import Any
 
 from crawlkit.libs.base_handler import BaseHandler
+from crawlkit.libs.bounds import CONFIG as BOUNDS
+from crawlkit.libs.bounds import bounds_of
 from crawlkit.libs.every import every
 from crawlkit.libs.result_key import result_key
 from crawlkit.webui.lint import signatures
@@ -83,7 +85,9 @@ def _check_dict(node: ast.Dict, where: str, pen: Pen, severity: str) -> None:
     for key, value in zip(node.keys, node.values, strict=True):
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
             continue
-        if _check_name(key, key.value, where, pen, severity):
+        if where == "crawl_config" and key.value == BOUNDS:
+            _try(value, lambda said: bounds_of({BOUNDS: said}), pen)
+        elif _check_name(key, key.value, where, pen, severity):
             _check_argument(key.value, value, pen)
 
 

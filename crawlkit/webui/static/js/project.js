@@ -35,6 +35,7 @@ function facts(item) {
     [t("dashboard.speed"), h("span.speedcell", {}, sparkline(item.spark), speedText(item))],
     [t("dashboard.time"), timeText(item)],
     item.auto && [t("dashboard.auto"), autoText(item.auto)],
+    item.refused && [t("project.refused"), refusedText(item.refused)],
     [t("dashboard.eta"), h("span", { title: etaTitle(item) }, etaText(item))],
   ].filter(Boolean);
   fill($("#facts"), rows.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))),
@@ -50,6 +51,14 @@ function autoText({ plain = 0, browser = 0, check = 0 }) {
   const share = `${Math.round((100 * (browser + check)) / all)} %`;
   return h("span", { title: t("dashboard.auto.why", { needed: number(browser), check: number(check), plain: number(plain) }) },
     t("dashboard.auto.text", { share, n: number(all) }));
+}
+
+/** How many tasks were not taken on, and of which reason most. */
+function refusedText(reasons) {
+  const each = Object.entries(reasons).sort((a, b) => b[1] - a[1]);
+  const all = each.reduce((sum, [, n]) => sum + n, 0);
+  const words = each.map(([reason, n]) => `${reason}: ${number(n)}`);
+  return h("span", { title: words.join("\n") }, `${number(all)} (${each[0][0]}${each.length > 1 ? ", …" : ""})`);
 }
 
 let current = null;
