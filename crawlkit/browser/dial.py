@@ -16,9 +16,10 @@ from typing import Any
 
 from aiohappyeyeballs import start_connection
 
-from crawlkit.browser.upstream import NAMES_HERE, Handshake, ProxyRefused, Upstream
+from crawlkit.browser.upstream import NAMES_HERE, Handshake, ProxyRefused
 from crawlkit.libs import address_guard
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.proxy import Proxy
 
 Address = tuple[int, int, int, str, Any]  # as getaddrinfo gives them
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
@@ -71,7 +72,7 @@ class Dialer:
         self,
         *,
         guarded: bool,
-        proxy: Upstream | None,
+        proxy: Proxy | None,
         connect_timeout: float,
         resolve: Resolve,
         tls: ssl.SSLContext | None = None,
@@ -114,7 +115,7 @@ class Dialer:
             raise FetchError("connect", f"{host} port {port}: {_text(error)}") from None
         await asyncio.get_running_loop().create_connection(make, sock=made)
 
-    async def _by_proxy(self, proxy: Upstream, host: str, port: int, make: MakeProtocol) -> None:
+    async def _by_proxy(self, proxy: Proxy, host: str, port: int, make: MakeProtocol) -> None:
         target = await self._target(proxy, host, port)
         made = await self._to_proxy(proxy)
         loop = asyncio.get_running_loop()
@@ -138,7 +139,7 @@ class Dialer:
             protocol.data_received(talk.rest())
         transport.resume_reading()
 
-    async def _target(self, proxy: Upstream, host: str, port: int) -> str:
+    async def _target(self, proxy: Proxy, host: str, port: int) -> str:
         """What the proxy is asked for; judged by name, for nobody here sees where the proxy connects to."""
         host = _plain(host)
         if self._guarded:
@@ -154,7 +155,7 @@ class Dialer:
             raise FetchError("address" if refused else "dns", refused or f"{host}: no IPv4 address, for SOCKS 4")
         return str(allowed[0][4][0])
 
-    async def _to_proxy(self, proxy: Upstream) -> socket.socket:
+    async def _to_proxy(self, proxy: Proxy) -> socket.socket:
         host = proxy.host.strip("[]")
         if self._guarded and not proxy.trusted:
             reason = address_guard.host_refusal(proxy.host)

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from crawlkit.browser import dial, peers, socks, upstream
 from crawlkit.browser.settings import BrowserSettings
-from crawlkit.browser.upstream import Upstream
 from crawlkit.libs.browser_job import Job
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.proxy import Proxy
 
 MIB = 2**20
 MAX_BYTES = 256 * MIB  # of one page with all that it loads, both ways
@@ -124,7 +124,7 @@ def of_job(job: Job, settings: BrowserSettings) -> AbstractAsyncContextManager[D
 async def open(
     *,
     guarded: bool,
-    proxy: Upstream | None = None,
+    proxy: Proxy | None = None,
     max_bytes: int = MAX_BYTES,
     max_connections: int = MAX_CONNECTIONS,
     connect_timeout: float = CONNECT_TIMEOUT,

@@ -11,9 +11,8 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 from crawlkit.libs.browser_job import Job
-from crawlkit.libs.errors import FetchError
+from crawlkit.libs.proxy import Proxy, scheme_and_port
 
-PORTS = {"http": 8080, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 NAMES_HERE = frozenset({"socks4", "socks5"})  # schemes by which names are looked up on this side, as libcurl does
 MAX_HEAD = 64 * 1024  # bytes of a proxy's answer to CONNECT
 _SOCKS5_WORDS = {
@@ -26,28 +25,12 @@ class ProxyRefused(Exception):
     """The proxy said no, or nothing that can be understood. The text never shows credentials."""
 
 
-class Upstream(NamedTuple):
-    """``trusted``: named by the operator's settings, so it may have a private address."""
-
-    scheme: str
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = None
-    trusted: bool = False
-
-
-def of_job(job: Job) -> Upstream | None:
+def of_job(job: Job) -> Proxy | None:
     """The proxy that a job asks for. Raises :class:`FetchError` of kind ``bad_request``."""
     if not job.proxy_host:
         return None
-    scheme = job.proxy_scheme.lower()
-    if scheme not in PORTS:
-        raise FetchError("bad_request", f"proxy: unknown scheme {scheme[:20]!r}, known are {', '.join(sorted(PORTS))}")
-    port = PORTS[scheme] if job.proxy_port is None else job.proxy_port
-    if not 0 < port < 65_536:
-        raise FetchError("bad_request", f"proxy: no such port: {port}")
-    return Upstream(scheme, job.proxy_host, port, job.proxy_username, job.proxy_password, job.proxy_trusted)
+    scheme, port = scheme_and_port(job.proxy_scheme, job.proxy_port)
+    return Proxy(scheme, job.proxy_host, port, job.proxy_username, job.proxy_password, job.proxy_trusted)
 
 
 class Send(NamedTuple):
@@ -75,7 +58,7 @@ _Talk = Generator[Send | Take | TakeUntil, bytes, None]
 class Handshake:
     """One conversation with a proxy. ``done`` when the way is open; ``rest`` is then what came after it."""
 
-    def __init__(self, proxy: Upstream, host: str, port: int) -> None:
+    def __init__(self, proxy: Proxy, host: str, port: int) -> None:
         """``host``: a name or an IP address without brackets; an IP address for the schemes in ``NAMES_HERE``."""
         self.done = False
         self.rest = b""
@@ -115,13 +98,13 @@ def _ready(wish: Take | TakeUntil, data: bytes) -> int | None:
     return end + len(wish.mark) if end >= 0 else None
 
 
-def _talk(proxy: Upstream, host: str, port: int) -> _Talk:
+def _talk(proxy: Proxy, host: str, port: int) -> _Talk:
     if proxy.scheme in ("http", "https"):
         return _connect(proxy, host, port)
     return _socks5(proxy, host, port) if proxy.scheme in ("socks5", "socks5h") else _socks4(proxy, host, port)
 
 
-def _connect(proxy: Upstream, host: str, port: int) -> _Talk:
+def _connect(proxy: Proxy, host: str, port: int) -> _Talk:
     """RFC 9110, 9.3.6."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
@@ -141,7 +124,7 @@ def _connect(proxy: Upstream, host: str, port: int) -> _Talk:
         raise ProxyRefused(f"the proxy answered {status} to CONNECT")
 
 
-def _socks5(proxy: Upstream, host: str, port: int) -> _Talk:
+def _socks5(proxy: Proxy, host: str, port: int) -> _Talk:
     """RFC 1928 and 1929."""
     yield Send(b"\x05\x02\x00\x02" if proxy.username is not None else b"\x05\x01\x00")
     version, method = yield Take(2)
@@ -175,7 +158,7 @@ def _socks5_address(host: str) -> bytes:
     return (b"\x01" if ip.version == 4 else b"\x04") + ip.packed
 
 
-def _socks4(proxy: Upstream, host: str, port: int) -> _Talk:
+def _socks4(proxy: Proxy, host: str, port: int) -> _Talk:
     """SOCKS 4, and 4a for names: an impossible address, then the name."""
     name = b""
     try:

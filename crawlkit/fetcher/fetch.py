@@ -19,7 +19,6 @@ from crawlkit.fetcher.browser_files import BrowserFile
 from crawlkit.fetcher.browser_line import BrowserLine
 from crawlkit.fetcher.curl import Answer, Engine, Session
 from crawlkit.fetcher.download import Downloader
-from crawlkit.fetcher.proxy import Proxy
 from crawlkit.fetcher.proxy_turns import ProxyTurns
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.robots_cache import RobotsCache
@@ -28,6 +27,7 @@ from crawlkit.libs.browser_job import Reply
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError, StoreUnavailable
 from crawlkit.libs.messages import MAX_INLINE_BODY, Dispatch, Fetched
+from crawlkit.libs.proxy import Proxy
 
 log = logging.getLogger("crawlkit.fetcher")
 

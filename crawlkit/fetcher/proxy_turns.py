@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crawlkit.fetcher.proxy import Proxy
+from crawlkit.libs.proxy import Proxy
 
 FIRST_PAUSE = 30.0  # seconds after the first failure; doubled with each that follows
 LONGEST_PAUSE = 600.0

@@ -16,11 +16,11 @@ from typing import Protocol
 from crawlkit.fetcher import proxy as proxies
 from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.limits import Body
-from crawlkit.fetcher.proxy import Proxy
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.fetcher.url import Url
 from crawlkit.libs.errors import FetchError
 from crawlkit.libs.messages import Dispatch
+from crawlkit.libs.proxy import Proxy
 from crawlkit.libs.task import Fetch
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"

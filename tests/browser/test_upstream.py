@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlkit.browser.upstream import MAX_HEAD, PORTS, Handshake, ProxyRefused, Upstream, of_job
+from crawlkit.browser.upstream import MAX_HEAD, Handshake, ProxyRefused, of_job
 from crawlkit.libs.browser_job import Job
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.proxy import PORTS, Proxy
 
 BASIC = base64.b64encode("ü:p:w".encode())
 
 
-def proxy(scheme: str, username: str | None = None, password: str | None = None) -> Upstream:
-    return Upstream(scheme, "proxy.example", PORTS[scheme], username, password)
+def proxy(scheme: str, username: str | None = None, password: str | None = None) -> Proxy:
+    return Proxy(scheme, "proxy.example", PORTS[scheme], username, password)
 
 
 CONNECT = b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"
@@ -55,7 +56,7 @@ TABLE = [  # proxy, host, [(what it says, what is sent then)], left over
 
 
 @pytest.mark.parametrize(("upstream", "host", "lines", "rest"), TABLE)
-def test_conversations(upstream: Upstream, host: str, lines: list[tuple[bytes, bytes]], rest: bytes) -> None:
+def test_conversations(upstream: Proxy, host: str, lines: list[tuple[bytes, bytes]], rest: bytes) -> None:
     talk = Handshake(upstream, host, 443)
     for heard, sent in lines:
         assert not talk.done
@@ -67,7 +68,7 @@ def test_conversations(upstream: Upstream, host: str, lines: list[tuple[bytes, b
 @pytest.mark.parametrize(("upstream", "host", "lines", "rest"), TABLE)
 @given(data=st.data())
 def test_however_answers_are_cut(
-    data: st.DataObject, upstream: Upstream, host: str, lines: list[tuple[bytes, bytes]], rest: bytes
+    data: st.DataObject, upstream: Proxy, host: str, lines: list[tuple[bytes, bytes]], rest: bytes
 ) -> None:
     talk = Handshake(upstream, host, 443)
     after = b""
@@ -106,7 +107,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("upstream", "answers", "word"), REFUSALS)
-def test_refusals(upstream: Upstream, answers: list[bytes], word: str) -> None:
+def test_refusals(upstream: Proxy, answers: list[bytes], word: str) -> None:
     talk = Handshake(upstream, "a.example", 443)
     talk.feed()
     *before, last = answers
@@ -122,7 +123,7 @@ def test_refusals(upstream: Upstream, answers: list[bytes], word: str) -> None:
     [(proxy("socks5h", "u" * 256, "p"), "a.example"), (proxy("socks5h"), "a" * 256), (proxy("socks4a"), "::1"),
      (proxy("socks4a", "u\0x"), "a.example")],
 )  # fmt: skip
-def test_what_a_proxy_cannot_be_asked(upstream: Upstream, host: str) -> None:
+def test_what_a_proxy_cannot_be_asked(upstream: Proxy, host: str) -> None:
     talk = Handshake(upstream, host, 443)
     if upstream.scheme == "socks5h":
         assert talk.feed()
@@ -152,16 +153,16 @@ def test_no_answer_breaks_it(scheme: str, answers: list[bytes]) -> None:
     [
         ({}, None),
         ({"proxy_scheme": "socks5", "proxy_host": ""}, None),
-        ({"proxy_host": "p.example"}, Upstream("http", "p.example", 8080)),
-        ({"proxy_host": "p.example", "proxy_scheme": "SOCKS5H"}, Upstream("socks5h", "p.example", 1080)),
+        ({"proxy_host": "p.example"}, Proxy("http", "p.example", 8080)),
+        ({"proxy_host": "p.example", "proxy_scheme": "SOCKS5H"}, Proxy("socks5h", "p.example", 1080)),
         (
             {"proxy_host": "10.0.0.1", "proxy_scheme": "https", "proxy_port": 1, "proxy_username": "u",
              "proxy_password": "p", "proxy_trusted": True},
-            Upstream("https", "10.0.0.1", 1, "u", "p", True),
+            Proxy("https", "10.0.0.1", 1, "u", "p", True),
         ),
     ],
 )  # fmt: skip
-def test_the_proxy_of_a_job(job: dict[str, object], proxy: Upstream | None) -> None:
+def test_the_proxy_of_a_job(job: dict[str, object], proxy: Proxy | None) -> None:
     assert of_job(msgspec.convert({"url": "http://a.example/", **job}, Job)) == proxy
 
 

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlkit.fetcher.proxy import Proxy, parse
+from crawlkit.fetcher.proxy import parse
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.proxy import Proxy
 
 CASES = [
     ("localhost", Proxy("http", "localhost", 8080)),

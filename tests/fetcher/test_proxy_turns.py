@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlkit.fetcher import proxy_turns
-from crawlkit.fetcher.proxy import Proxy, parse
+from crawlkit.fetcher.proxy import parse
 from crawlkit.fetcher.proxy_turns import FIRST_PAUSE, LONGEST_PAUSE, ProxyTurns
+from crawlkit.libs.proxy import Proxy
 
 A, B, C = [parse(f"{name}.example:1") for name in "abc"]
 
