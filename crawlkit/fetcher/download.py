@@ -6,8 +6,9 @@ Holds no body in memory. What an answer means is decided in :mod:`download_rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -80,17 +81,13 @@ class Downloader:
         wish = self.wish(task)
         if task.fetch.timeout is None:
             plan = replace(plan, timeout=NO_TIMEOUT)
-        try:
+        with _file_errors():
             area = await self.in_thread(self._places.area, task.project)
             lock = await self._lock(area, wish)
             try:
                 return await self._under_lock(task, wish, area, plan, send, engine or self._engine())
             finally:
                 await self.in_thread(lock.release)
-        except OSError as error:
-            raise file_error(error) from None
-        except StoreUnavailable as error:
-            raise FetchError("file", str(error)) from None
 
     async def keep(self, task: Dispatch, url: str, files: list[tuple[str, str, bytes]]) -> dict[str, dict[str, Any]]:
         """Stores what a browser made of a page: (name, extension, content); says path, bytes and sha256 of each name.
@@ -99,7 +96,7 @@ class Downloader:
         """
         self.check_kept()
         kept = {}
-        try:
+        with _file_errors():
             area = await self.in_thread(self._places.area, task.project)
             for name, extension, content in files:
                 path = attachments.path_of(task.taskid, extension)
@@ -110,10 +107,6 @@ class Downloader:
                     )
                 finally:
                     await self.in_thread(lock.release)
-        except OSError as error:
-            raise file_error(error) from None
-        except StoreUnavailable as error:
-            raise FetchError("file", str(error)) from None
         return kept
 
     def check_kept(self) -> None:
@@ -207,6 +200,17 @@ def _is_current(entry: Entry, wish: Wish, run: int, now: float) -> bool:
 def _taken_over(area: Area, path: str, looked_at: str) -> Entry | None:
     """A file that was taken over and has the server's name. Reads a row in the event loop, seldom."""
     return area.adopted(path) if path != looked_at else None
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Says of a fetch what its place for files says."""
+    try:
+        yield
+    except OSError as error:
+        raise file_error(error) from None
+    except StoreUnavailable as error:
+        raise FetchError("file", str(error)) from None
 
 
 def _finished(area: Area, entry: Entry, answer: Answer | None = None) -> Finished:

@@ -18,7 +18,7 @@ from crawlkit.fetcher import url as urls
 from crawlkit.fetcher.browser_files import BrowserFile
 from crawlkit.fetcher.browser_line import BrowserLine
 from crawlkit.fetcher.curl import Answer, Engine, Session
-from crawlkit.fetcher.download import Downloader
+from crawlkit.fetcher.download import Downloader, Finished
 from crawlkit.fetcher.proxy_turns import ProxyTurns
 from crawlkit.fetcher.request import Plan
 from crawlkit.fetcher.robots_cache import RobotsCache
@@ -144,14 +144,17 @@ class Fetcher:
             trip.started = begun
         if isinstance(got, Answer):
             return await self._answered(task, trip, got, session)
+        return self._finished(task, trip, got, cookie_jar.values(session.cookies(), trip.hosts()), begun)
+
+    def _finished(self, task: Dispatch, trip: _Trip, got: Finished, cookies: dict[str, str], began: float) -> Fetched:
         return Fetched(
             task=task,
             status_code=200,
             url=got.url or task.url,
             orig_url=task.url,
             headers=got.headers,
-            cookies=request.sent_cookies(trip.plan) | cookie_jar.values(session.cookies(), trip.hosts()),
-            time=self._clock.monotonic() - begun,
+            cookies=request.sent_cookies(trip.plan) | cookies,
+            time=self._clock.monotonic() - began,
             history=trip.history,
             node=self._node,
             size=got.file["bytes"],
@@ -255,21 +258,10 @@ class Fetcher:
                 return await self._rendered(task, trip, replies[-1])
             raise
         assert not isinstance(got, Answer)
-        rendered = browser_client.answer_of(task, trip.plan, replies[-1], "").rendered if replies else None
-        return Fetched(
-            task=task,
-            status_code=200,
-            url=got.url or task.url,
-            orig_url=task.url,
-            headers=got.headers,
-            cookies=request.sent_cookies(trip.plan) | (replies[-1].cookies if replies else {}),
-            time=self._clock.monotonic() - began,
-            history=trip.history,
-            node=self._node,
-            size=got.file["bytes"],
-            file=got.file,
-            rendered=rendered,
-        )
+        finished = self._finished(task, trip, got, replies[-1].cookies if replies else {}, began)
+        if replies:
+            finished.rendered = browser_client.answer_of(task, trip.plan, replies[-1], "").rendered
+        return finished
 
     def _take_cookies(self, trip: _Trip, reply: Reply) -> None:
         """What a browser has now is the jar. Another service tells names and values only: new ones are the page's."""
