@@ -104,6 +104,7 @@ def run_scheduler(
     xmlrpc_port: int,
     inqueue_limit: int,
     delete_time: float,
+    keep_tasks: float,
     active_tasks: int,
     loop_limit: int,
     fail_pause_num: int,
@@ -122,6 +123,7 @@ def run_scheduler(
     engine = EngineSettings(
         inqueue_limit=inqueue_limit,
         delete_time=delete_time,
+        keep_tasks=keep_tasks * 86_400 or None,
         active_tasks=active_tasks,
         max_leased=max(EngineSettings.max_leased, loop_limit),
         fail_pause_num=fail_pause_num,

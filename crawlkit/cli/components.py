@@ -56,6 +56,8 @@ def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: 
         help="Waiting tasks a project may have before submissions are refused; 0: no limit.")  # fmt: skip
 @option("--delete-time", type=click.FloatRange(min=0), default=86_400, show_default=True,
         help="Seconds a stopped project of group `delete` is kept.")  # fmt: skip
+@option("--keep-tasks", type=click.FloatRange(min=0), default=0, show_default=True, metavar="DAYS",
+        help="Days that finished tasks are kept, unless their project says otherwise; 0: for ever.")  # fmt: skip
 @option("--active-tasks", type=click.IntRange(min=10), default=100, show_default=True,
         help="Recent tasks remembered per project.")  # fmt: skip
 @option("--loop-limit", type=click.IntRange(min=1), default=1_000, show_default=True,

@@ -7,7 +7,7 @@ import pytest
 from crawlkit.contract.rows import attempt, lease, results, task, tick, waiting, writes
 from crawlkit.database.base import Queue, ResultStore, TaskStore
 from crawlkit.libs.metrics import HOUR, MINUTE, MetricRow
-from crawlkit.libs.rows import Writes
+from crawlkit.libs.rows import TaskRow, Writes
 from crawlkit.libs.task import Status
 from crawlkit.scheduler.books import compare
 
@@ -134,3 +134,20 @@ def test_tasks_are_counted_by_host(store: TaskStore) -> None:
     assert store.counts("p", ["*", "b"]) == {}
     store.drop("q")
     assert store.counts("q", ["a:80"]) == {}
+
+
+def test_what_is_finished_comes_in_the_order_of_its_changes(store: TaskStore) -> None:
+    def old(taskid: str, updatetime: float, **fields: object) -> TaskRow:
+        return task(taskid, **({"queue": None, "status": Status.SUCCESS, "updatetime": updatetime} | fields))
+
+    waits = old("w", 15.0, queue=Queue.TIME, status=Status.ACTIVE)
+    rows = [old("a", 10.0), old("b", 20.0), old("c", 20.0), old("d", 20.0, project="q"), waits, old("e", 30.0)]
+    store.commit(writes(insert=rows))
+    found, reached = store.finished(0.0, 100.0, 2)
+    assert ([row.taskid for row in found], reached) == (["a"], 15.0)
+    found, reached = store.finished(reached, 100.0, 1)
+    assert (sorted(row.taskid for row in found), reached) == (["b", "c", "d"], 20.0)  # one instant is never parted
+    assert store.finished(reached, 30.0, 9) == ([], 20.0)
+    found, reached = store.finished(reached, 31.0, 9)
+    assert ([row.taskid for row in found], reached) == (["e"], 30.0)
+    assert store.finished(reached, 1e12, 9) == ([], 30.0)

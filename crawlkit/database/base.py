@@ -121,6 +121,13 @@ class TaskStore(Protocol):
     def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
         """The next ``limit`` rows of a queue, in order of (rank, seq), behind ``after``; leased ones too. By index."""
 
+    def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
+        """Tasks in no queue, of all projects, among the first ``limit`` with ``after`` < updatetime < ``before``.
+
+        With them how far it looked, for the next ``after``; that is ``after`` when there is none. All tasks of one
+        instant come together, so it may be some more. By index.
+        """
+
     def max_seq(self) -> int:
         """The largest ``seq`` ever committed, 0 without any. One lookup, also when its row is gone."""
 

@@ -28,6 +28,7 @@ from crawlkit.scheduler import (
     outcomes,
     overview,
     projects,
+    retire,
     sending,
     ticks,
 )
@@ -130,6 +131,7 @@ class Engine:
         nodes.write(state, turn)
         notices.tell(state, turn, self.snapshot["drained"])
         self._keep_house(turn)
+        retire.some(state, turn)
         writes = turn.finish()
         if writes:
             self.taskdb.commit(writes)
@@ -161,6 +163,8 @@ class Engine:
         self._load_leases(turn, state)
         nodes.load(state, turn, self.taskdb.nodes())
         notices.load(state, turn, stored)
+        if ("", retire.ENTRY) in stored:
+            retire.load(state, stored["", retire.ENTRY])
         for (name, entry), text in stored.items():
             if entry == actions.ENTRY:
                 actions.load(state, name, text)
@@ -217,6 +221,8 @@ class Engine:
             project.pages = int(text) if project.row.max_pages is not None else 0
         elif entry in (projects.BOUNDS, projects.COUNTED) and project is not None:
             projects.load_bounds(state, turn, project, entry, text)
+        elif entry == retire.RUN_BASE and project is not None:
+            project.run_base = int(text)
         elif entry == "forgotten" and project is not None:
             project.forgotten = int(text)
         elif entry.startswith("postponed:"):
@@ -371,6 +377,8 @@ class Engine:
         room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - out)
         if state.leases or state.nodes:
             wake = min(wake, 1.0)
+        if state.retired_to:
+            wake = min(wake, state.retire_at - mono)
         if state.ticks:
             wake = min(wake, state.ticks[0][0] - now)
         for project in state.projects.values():

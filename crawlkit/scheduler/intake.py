@@ -219,6 +219,10 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
         row = admission.new_row(
             task, now=turn.now, seq=state.next_seq(), host=host, partition=partition_of(host, state.settings.partitions)
         )
+        base = state.projects[task.project].run_base
+        if base:
+            row.run += base
+            turn.writes.count(task.project, "numbered", "retired", base)
         turn.change(row, Change.INSERT)
         fence = state.projects[task.project].fence
         if fence is not None and fence.counts and _counts(row):

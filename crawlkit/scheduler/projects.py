@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, limits_of
+from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, kept_for, limits_of
 from crawlkit.libs.rows import QUEUED, ProjectRow, Queue, TaskRow
 from crawlkit.scheduler.bounds import Fence
 from crawlkit.scheduler.kinds import TICK_URL
@@ -18,7 +18,7 @@ from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
 BOUNDS, COUNTED = "bounds", "counted_from"  # entries of the taskdb's state
-ENDS = ("done", "failed", "cancelled", "dropped", "cleared", "retired")
+ENDS = ("done", "failed", "cancelled", "dropped", "cleared")
 
 
 def new_project(state: State, row: ProjectRow, mono: float) -> ProjectState:
@@ -40,8 +40,7 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     new_script = project is None or project.row.runs != row.runs
     if project is None:
         project = state.projects[row.name] = new_project(state, row, turn.mono)
-        if row.limits:
-            set_fence(state, turn, project)
+        set_fence(state, turn, project)
     else:
         if (row.rate, row.burst) != (project.row.rate, project.row.burst):
             project.bucket.change(row.rate, max(1.0, row.burst), turn.mono)
@@ -64,8 +63,12 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
 
 
 def set_fence(state: State, turn: Turn, project: ProjectState) -> None:
-    """What the project refuses, by its handler and its row."""
-    bounds = joined(project.bounds, limits_of(project.row.limits))
+    """What the project refuses, by its handler and its row, and how long it keeps what is finished."""
+    limits = limits_of(project.row.limits)
+    bounds = joined(project.bounds, limits)
+    keep = kept_for(limits, state.settings.keep_tasks)
+    if keep != project.keep:
+        project.keep, state.retire_at = keep, turn.mono
     counted = project.fence is not None and project.fence.counts
     project.fence = Fence(bounds) if bounds != NO_BOUNDS else None
     if project.fence is not None and project.fence.counts and not counted and not project.counted_from:

@@ -31,6 +31,7 @@ class EngineSettings:
     active_tasks: int = 100  # recent tasks remembered per project [S67]
     max_pages: int | None = None  # stop sending after so many tasks
     partitions: int = 1
+    keep_tasks: float | None = None  # seconds; finished ones, where their project says nothing; None: for ever
     keep_attempts: float = 7 * 86_400.0
     keep_ticks: float = 7 * 86_400.0
     keep_nodes: float = 7 * 86_400.0  # seconds since a process that is gone was seen

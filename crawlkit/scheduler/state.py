@@ -94,6 +94,8 @@ class ProjectState:
     bounds: Bounds = NO_BOUNDS  # as its handler said them last, also before a restart
     fence: Fence | None = None  # those and the limits of its row; None: nothing is refused
     counted_from: int = 0  # tasks with a larger seq were counted for max_tasks and max_tasks_per_host
+    keep: float | None = None  # seconds that finished tasks are kept; None: for ever
+    run_base: int = 0  # the highest run of a task that was retired; new tasks begin behind it
     config_fetch: Fetch | None = None
     config_process: Process | None = None
     loaded: bool = False  # the windows are in use
@@ -159,6 +161,9 @@ class State:
     actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it
     auto: dict[tuple[str, str, str], Pair] = field(default_factory=dict)  # (project, host, callback)
     no_browser: dict[str, tuple[float, float]] = field(default_factory=dict)  # project -> (until, seconds), monotonic
+    retired_to: dict[float, float] = field(default_factory=dict)  # seconds kept -> updatetime up to which that is done
+    keeps: dict[str, float | None] = field(default_factory=dict)  # projects that do not keep for the default time
+    retire_at: float = float("-inf")  # monotonic; when to look again
     said_drained: bool = False  # as it stands in the taskdb's state
     idle_turns: int = 0
     seq: int = 0

@@ -71,6 +71,8 @@ TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
     "select": lambda store: store.select("p", after="t0100", limit=10),
     "select failed": lambda store: store.select("p", Status.FAILED, after="f0010", limit=10),
     "ledger": lambda store: store.ledger("p"),
+    "finished": lambda store: store.finished(0.0, 1e12, 100),
+    "counts": lambda store: store.counts("p", ["*", "h"]),
     "ticks": lambda store: store.ticks("p", "m"),
     "commit": lambda store: store.commit(
         writes(

@@ -195,6 +195,14 @@ class MemoryTaskStore:
             tasks = self._tasks[project]
             return [copy(tasks[taskid]) for _, _, taskid in waiting.islice(start, start + max(0, limit))]
 
+    def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
+        """Looks at every row."""
+        with self._lock:
+            rows = (row for tasks in self._tasks.values() for row in tasks.values() if after < row.updatetime < before)
+            first = sorted(rows, key=lambda row: (row.updatetime, row.project, row.taskid))
+            reached = first[: max(1, limit)][-1].updatetime if first else after
+            return [copy(row) for row in first if row.queue is None and row.updatetime <= reached], reached
+
     def max_seq(self) -> int:
         return self._seq
 

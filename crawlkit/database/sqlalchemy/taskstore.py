@@ -260,6 +260,19 @@ class SqlTaskStore:
             rows = connection.exec_driver_sql(statement.sql, ordered).all()
         return [read_task(row) for row in rows]
 
+    def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
+        changed = tasks.c.updatetime
+        span = sa.and_(changed > after, changed < before)
+        with self._database.read() as connection:
+            nth = sa.select(changed).where(span).order_by(changed).limit(1).offset(max(1, limit) - 1)
+            reached = connection.execute(nth).scalar()
+            if reached is None:  # fewer: up to the last
+                reached = connection.execute(sa.select(sa.func.max(changed)).where(span)).scalar()
+            if reached is None:
+                return [], after
+            page = sa.select(tasks).where(changed > after, changed <= reached, tasks.c.queue.is_(None))
+            return [read_task(row) for row in connection.execute(page.order_by(changed))], float(reached)
+
     def max_seq(self) -> int:
         with self._database.read() as connection:
             return int(connection.execute(sa.select(sa.func.max(writers.c.seq))).scalar() or 0)

@@ -1,0 +1,81 @@
+"""Removes finished tasks whose time is up, some rows at a time. Results stay, and attempts have a time of their own.
+
+The taskdb's tasks are gone through once in the order in which they changed last, for each length of time that projects
+keep theirs; how far that came is kept, so that nothing is read twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from crawlkit.libs.rows import TaskRow
+from crawlkit.libs.task import Status
+from crawlkit.scheduler import intake
+from crawlkit.scheduler.state import ProjectState, State
+from crawlkit.scheduler.turn import Turn
+
+CHUNK = 500  # rows looked at a time
+PAUSE = 0.2  # seconds between two chunks
+IDLE = 60.0  # seconds between looks when nothing is due
+ENTRY, RUN_BASE = "retired_to", "run_base"  # of the taskdb's state
+WORDS = {Status.SUCCESS: "done", Status.FAILED: "failed", Status.BAD: "cancelled"}
+
+
+def load(state: State, text: str) -> None:
+    """Reads what was kept, after a start."""
+    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    state.retired_to = {float(keep): float(mark) for keep, mark in found["to"].items()}
+    state.keeps = {str(name): keep for name, keep in found["keeps"].items()}
+
+
+def some(state: State, turn: Turn) -> None:
+    """The next chunk of each length of time, when it is time for that. Behind everything that changes rows."""
+    if turn.mono < state.retire_at:
+        return
+    before = (dict(state.retired_to), dict(state.keeps))
+    more = False
+    for keep, projects in _by_time(state).items():
+        mark = state.retired_to.get(keep, 0.0)
+        rows, reached = state.taskdb.finished(mark, turn.now - keep, CHUNK)
+        for row in rows:
+            project = projects.get(row.project)
+            if project is not None and (row.project, row.taskid) not in turn.rows:
+                _retire(state, turn, project, row)
+        more |= reached > mark
+        state.retired_to[keep] = reached
+    state.retire_at = turn.mono + (PAUSE if more else IDLE)
+    if (state.retired_to, state.keeps) != before:
+        to = {str(keep): mark for keep, mark in state.retired_to.items()}
+        turn.writes.state["", ENTRY] = msgspec.json.encode({"to": to, "keeps": state.keeps}).decode()
+
+
+def _by_time(state: State) -> dict[float, dict[str, ProjectState]]:
+    """How long -> the projects that keep their tasks so long. A project whose time was changed is gone through anew."""
+    found: dict[float, dict[str, ProjectState]] = {}
+    keeps: dict[str, float | None] = {}
+    for name, project in state.projects.items():
+        if project.keep is not None:
+            found.setdefault(project.keep, {})[name] = project
+        if project.keep != state.settings.keep_tasks:
+            keeps[name] = project.keep
+    for name in {**keeps, **state.keeps}:
+        if name in state.projects and keeps.get(name, "") != state.keeps.get(name, ""):
+            state.retired_to.pop(state.projects[name].keep or 0.0, None)
+    state.keeps = keeps
+    state.retired_to = {keep: mark for keep, mark in state.retired_to.items() if keep in found}
+    return found
+
+
+def _retire(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> None:
+    name = row.project
+    turn.writes.count(name, "retired", WORDS.get(row.status, "done"))
+    turn.writes.count(name, "removed", "retired", row.run)
+    intake.uncount(state, turn, row)
+    turn.remove(row)
+    state.known.forget(name, row.taskid)
+    if row.run > project.run_base:
+        # the resultdb knows that run: one with the same number would look as if its results were there already
+        project.run_base = row.run
+        turn.writes.state[name, RUN_BASE] = str(row.run)

@@ -1,0 +1,163 @@
+"""Finished tasks go when their time is up: those, no others, in pieces, with balanced books, also over a restart."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from crawlkit.libs.messages import ProjectInfo
+from crawlkit.libs.task import Schedule, Status, Task
+from crawlkit.scheduler import retire
+from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.turn import Submission
+from tests.scheduler.play import Play
+
+DAY = 86_400.0
+
+
+def playing(limits: str | None = '{"keep_tasks": 864000}', **settings: object) -> Play:
+    play = Play(EngineSettings(**settings), ProjectInfo())  # type: ignore[arg-type]
+    play.project(limits=limits)
+    play.turn()
+    return play
+
+
+def crawl(play: Play, *urls: str, project: str = "p", ok: bool = True, **schedule: object) -> None:
+    said = Schedule(retries=0, **schedule)  # type: ignore[arg-type]
+    tasks = [Task(project, url[-60:], url, schedule=said) for url in urls]
+    play.turn(submissions=[Submission(task) for task in tasks])
+    play.answer_all(ok)
+
+
+def settle(play: Play) -> int:
+    """Turns until nothing more is looked at; how many there were."""
+    for turns in range(1, 200):
+        marks = dict(play.engine.state.retired_to)
+        play.clock.advance(retire.PAUSE)
+        play.turn()
+        play.check_books()
+        if play.engine.state.retired_to == marks:
+            return turns
+    raise AssertionError("no end")
+
+
+def test_what_is_done_goes_after_its_time_and_what_waits_stays() -> None:
+    play = playing()
+    crawl(play, "http://h/done")
+    crawl(play, "http://h/failed", ok=False)
+    crawl(play, "http://h/again", auto_recrawl=True, age=20 * DAY)
+    play.submit("http://h/later", schedule=Schedule(exetime=play.now + 30 * DAY))
+    play.advance(9 * DAY)
+    settle(play)
+    assert play.taskdb.count("p") == 4
+    play.advance(1.1 * DAY)
+    settle(play)
+    assert {row.url for row in play.taskdb.select("p")} == {"http://h/again", "http://h/later"}
+    assert (play.ledger("retired", "done"), play.ledger("retired", "failed")) == (1, 1)
+    assert play.ledger("done") == 2  # what was done was done
+    assert play.engine.state.projects["p"].totals["retired"] == 2
+
+
+def test_one_that_is_found_again_is_new_and_its_run_is_behind_all_that_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = playing()
+    crawl(play, "http://h/1")
+    crawl(play, "http://h/1", force_update=True)
+    crawl(play, "http://h/2")
+    play.advance(11 * DAY)
+    settle(play)
+    play.start()
+    assert play.submit("http://h/1").verdict == "new"
+    play.answer_all()
+    assert (play.row("http://h/1").run, play.row("http://h/1").status) == (3, Status.SUCCESS)
+    assert play.submit("http://h/new").verdict == "new"
+    assert play.row("http://h/new").run == 3
+    play.order("clear")
+    play.answer_all()
+    play.check_books()
+    play.advance(11 * DAY)
+    settle(play)
+    assert play.taskdb.count("p") == 0
+    play.check_books()
+
+
+def test_it_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retire, "CHUNK", 10)
+    play = playing()
+    for n in range(40):
+        crawl(play, f"http://h/{n}")
+        play.clock.advance(1)
+    play.clock.advance(11 * DAY)
+    sizes = []
+    while not sizes or sizes[-1] != play.taskdb.count("p"):
+        sizes.append(play.taskdb.count("p"))
+        play.clock.advance(retire.PAUSE)
+        play.turn()
+        play.start() if len(sizes) == 2 else None
+    assert sizes[0] in (30, 40)
+    assert sizes[-1] == 0
+    assert all(before - after <= 10 for before, after in pairwise(sizes))
+
+
+def test_nothing_is_read_twice_and_nothing_without_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = playing(limits=None)
+    asked: list[float] = []
+    finished = play.taskdb.finished
+    monkeypatch.setattr(play.taskdb, "finished", lambda after, *rest: asked.append(after) or finished(after, *rest))
+    crawl(play, "http://h/1")
+    play.advance(1000 * DAY)
+    assert not asked
+    play.project(limits='{"keep_tasks": 864000}')
+    play.turn()
+    settle(play)
+    assert play.taskdb.count("p") == 0
+    mark = asked[-1]
+    assert mark > 0
+    for _ in range(5):
+        play.clock.advance(1)
+        play.turn()
+    play.start()
+    play.turn()
+    assert asked[-1] == mark
+    assert len(asked) <= 5
+
+
+def test_the_default_holds_where_a_project_says_nothing() -> None:
+    play = playing(limits=None, keep_tasks=5 * DAY)
+    play.project("keeps", limits='{"keep_tasks": "unlimited"}')
+    play.project("longer", limits='{"keep_tasks": 864000}')
+    play.turn()
+    for name in ("p", "keeps", "longer"):
+        crawl(play, "http://h/1", project=name)
+    play.advance(6 * DAY)
+    settle(play)
+    assert [play.taskdb.count(name) for name in ("p", "keeps", "longer")] == [0, 1, 1]
+    play.advance(5 * DAY)
+    settle(play)
+    assert [play.taskdb.count(name) for name in ("p", "keeps", "longer")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_shorter_time_holds_for_what_is_there(stopped: bool) -> None:
+    play = playing(keep_tasks=5 * DAY, limits='{"keep_tasks": 864000}')
+    crawl(play, "http://h/1")
+    play.project("q")
+    crawl(play, "http://h/2", project="q")
+    play.advance(7 * DAY)
+    settle(play)  # the mark of five days has passed them
+    assert (play.taskdb.count("p"), play.taskdb.count("q")) == (1, 0)
+    if stopped:
+        play.start()
+    play.project(limits=None)
+    play.turn()
+    settle(play)
+    assert play.taskdb.count("p") == 0
+
+
+def test_a_task_that_is_crawled_again_in_the_same_turn_stays() -> None:
+    play = playing()
+    crawl(play, "http://h/1")
+    play.clock.advance(11 * DAY)
+    assert play.submit("http://h/1", schedule=Schedule(force_update=True)).verdict == "restart"
+    play.check_books()
+    assert play.row("http://h/1").run == 2
