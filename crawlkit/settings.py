@@ -23,6 +23,9 @@ UNLIMITED = "unlimited"
 #: Option names, and under a command's name those of that command.
 Schema = Mapping[str, "Schema | None"]
 
+#: Options whose value is an object.
+OBJECTS = frozenset({"host_limits"})
+
 #: Keys of pyspider's config that mean nothing here, and what to do about them.
 GONE = {
     "beanstalk": "beanstalk is not a message queue of crawlkit",
@@ -102,9 +105,13 @@ def check_database(url: str) -> None:
 
 
 def normalise(value: Any) -> Any:
-    """``value`` with ``-`` in keys as ``_``, at every depth [C20], and without keys that are null."""
+    """``value`` with ``-`` in keys as ``_``, at every depth [C20], and without keys that are null.
+
+    What is in :data:`OBJECTS` stays as it was written: there are names of hosts in it.
+    """
     if isinstance(value, dict):
-        return {str(key).replace("-", "_"): normalise(inner) for key, inner in value.items() if inner is not None}
+        named = {str(key).replace("-", "_"): inner for key, inner in value.items() if inner is not None}
+        return {key: inner if key in OBJECTS else normalise(inner) for key, inner in named.items()}
     return value
 
 
@@ -152,7 +159,7 @@ def check_config(config: Mapping[str, Any], schema: Schema, path: Path, where: s
             raise UsageError(f"config file {path}: {dotted}: {_unknown(key, schema, where)}")
         inner = schema[key]
         if inner is None:
-            if isinstance(value, dict):
+            if isinstance(value, dict) and key not in OBJECTS:
                 raise UsageError(f"config file {path}: {dotted}: an option takes a value, not an object")
         elif not isinstance(value, dict):
             raise UsageError(f"config file {path}: {dotted}: the options of this command go into an object")

@@ -211,6 +211,12 @@ CHECKS: dict[str, list[Case | Says]] = {
     ],
     "`USER_AGENT`": [config(user_agent="example-bot")],
     "`ROBOTSTXT_OBEY`": [config(robots_txt=True)],
+    "`CONCURRENT_REQUESTS_PER_DOMAIN`": [config(host_limits={"concurrency": 8})],
+    "`DOWNLOAD_DELAY`": [config(host_limits={"rate": 0.5})],
+    "`AUTOTHROTTLE_ENABLED`, `AUTOTHROTTLE_TARGET_CONCURRENCY`": [
+        config(host_limits={"autothrottle": True}),
+        config(host_limits={"autothrottle": 2}),
+    ],
     "`RETRY_TIMES`, `RETRY_ENABLED`": [config(retries=5), Says("retry_delay", {"0": 30.0, "1": 600.0, "": 3600.0})],
     "`REDIRECT_ENABLED`, `REDIRECT_MAX_TIMES`": [config(allow_redirects=False), config(max_redirects=20)],
     "`COMPRESSION_ENABLED`": [config(use_gzip=False)],

@@ -67,6 +67,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         config.read_config(tmp_path / "gone.json")
 
 
+def test_names_of_hosts_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text('{"scheduler": {"host-limits": {"my-shop.example": {"rate": 2}}, "fail-pause-num": 3}}')
+    value = config.read_config(path)
+    assert value == {"scheduler": {"host_limits": {"my-shop.example": {"rate": 2}}, "fail_pause_num": 3}}
+    config.check_config(value, {"scheduler": {"host_limits": None, "fail_pause_num": None}}, path)
+
+
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"taskbd": "x"}, "taskbd: no such option or command; 'taskdb' is near"),
     ({"webui": {"prot": 1}}, "webui.prot: no such option or command; 'port' is near"),

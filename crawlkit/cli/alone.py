@@ -19,6 +19,7 @@ from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
     from crawlkit.database.logwriter import LogWriter
+    from crawlkit.libs.host_limits import HostLimits
     from crawlkit.message_queue.base import Broker
     from crawlkit.scheduler.control import ControlServer
     from crawlkit.scheduler.service import SchedulerService
@@ -108,6 +109,9 @@ def run_scheduler(
     active_tasks: int,
     loop_limit: int,
     fail_pause_num: int,
+    host_limits: HostLimits | None,
+    hold_first: float,
+    hold_max: float,
     lease: float,
     threads: int | None,
     advertise: str | None,
@@ -128,7 +132,11 @@ def run_scheduler(
         max_leased=max(EngineSettings.max_leased, loop_limit),
         fail_pause_num=fail_pause_num,
         lease=lease,
+        hold_first=hold_first,
+        hold_max=hold_max,
     )
+    if host_limits is not None:
+        engine.host_limits = host_limits
 
     async def main(stores: wiring.Stores, logs: LogWriter) -> None:
         queues = wiring.broker(settings, "scheduler")

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from crawlkit.libs.errors import UsageError
+from crawlkit.libs.errors import InvalidTask, UsageError
 from crawlkit.settings import UNLIMITED, Schema, Settings, parse_pages, parse_rate
+
+if TYPE_CHECKING:
+    from crawlkit.libs.host_limits import HostLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "CRAWLKIT"
@@ -78,6 +82,27 @@ class Pages(click.ParamType[Any]):
         except UsageError as error:
             self.fail(str(error), param, ctx)
         return UNLIMITED if pages is None else pages
+
+
+class HostLimitsType(click.ParamType[Any]):
+    """Limits of hosts, as ``crawl_config`` has them; JSON where it is text."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> HostLimits:
+        from crawlkit.libs import host_limits
+
+        if isinstance(value, host_limits.HostLimits):
+            return value
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError as error:
+                self.fail(f"not JSON ({error}); write for instance '{{\"concurrency\": 8}}'", param, ctx)
+        try:
+            return host_limits.read(value, "host_limits")
+        except InvalidTask as error:
+            self.fail(str(error), param, ctx)
 
 
 class FilesPath(click.ParamType[Any]):

@@ -12,6 +12,7 @@ import click
 
 from crawlkit.cli.base import (
     FilesPath,
+    HostLimitsType,
     browser_options,
     command,
     component_options,
@@ -64,6 +65,13 @@ def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: 
         help="Tasks handled in one turn.")  # fmt: skip
 @option("--fail-pause-num", type=click.IntRange(min=0), default=10, show_default=True,
         help="Failures in a row that pause a project; 0: never.")  # fmt: skip
+@option("--host-limits", type=HostLimitsType(), metavar="JSON",
+        help="What may be asked of a host where no project says: rate, concurrency and so on.")  # fmt: skip
+@option("--hold-first", type=click.FloatRange(min=0), default=1, show_default=True,
+        help="Seconds for which a host is left alone that answers 429 or 503 without Retry-After, doubled each time;"
+             " 0: it is not.")  # fmt: skip
+@option("--hold-max", type=click.FloatRange(min=0), default=3_600, show_default=True,
+        help="The most seconds for which a host is left alone, whatever its Retry-After says; 0: none.")  # fmt: skip
 @option("--lease", type=click.FloatRange(min=1), default=30, show_default=True,
         help="Seconds until a task of which nothing is heard is handed out again.")  # fmt: skip
 @option("--threads", type=int, hidden=True, help="Accepted and without effect: one thread does all.")

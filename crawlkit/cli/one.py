@@ -132,7 +132,10 @@ def _fetcher_options(ctx: click.Context, files_path: str | None) -> dict[str, An
     return said if files_path is None else {**said, "files_path": files_path}
 
 
-ENGINE_OPTIONS = ("inqueue_limit", "active_tasks", "fail_pause_num", "lease")
+ENGINE_OPTIONS = (
+    *("inqueue_limit", "active_tasks", "fail_pause_num", "lease"),
+    *("host_limits", "hold_first", "hold_max"),
+)
 
 
 def _run(plan: Plan) -> int:

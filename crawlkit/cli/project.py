@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crawlkit.libs.rows import ProjectRow
 
 STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
+HOSTS_SHOWN, HOSTS_ASKED = 10, 100  # that wait
 MAX_VALUE = 2**16  # bytes of a setting; all of a project go to a worker in one frame
 MAX_SETTINGS = 100
 RPC = "Address of a running scheduler.  [default: found in the data path]"
@@ -241,7 +242,7 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
             (reason, count, url, _exception_at(stores.taskdb, name, url))
             for reason, count, url in stores.taskdb.failures(name)
         ]
-    paused, ticks, made = _of_scheduler(settings, row)
+    paused, ticks, made, hosts = _of_scheduler(settings, row)
     limit = show_rate(row.rate) + ("" if row.rate_set else " (the default; not for loopback hosts)")
     waiting = books.active - books.leased
     for label, value in (
@@ -268,6 +269,12 @@ def show(ctx: click.Context, /, name: str, script_only: bool, as_json: bool) -> 
         click.echo(f"browser  {share}: {needed:,} needed it, {check:,} were compared only")
     for instant, method in ticks:
         click.echo(f"next     {_when(instant)} {method}")
+    for host in hosts[:HOSTS_SHOWN]:
+        until = "" if host["until"] is None else f" until {_when(host['until'])}"
+        click.echo(f"waits    {host['host']}{until}: {host['text']}")
+    if len(hosts) > HOSTS_SHOWN:
+        more = f"{len(hosts) - HOSTS_SHOWN}{' or more' if len(hosts) >= HOSTS_ASKED else ''}"
+        click.echo(f"         and {more} other hosts")
     for reason, count, url, exception in failures:
         click.echo(f"failed   {count:,}: {reason or 'no reason known'}, for instance {url}")
         if exception:
@@ -283,18 +290,21 @@ def _exception_at(taskdb: TaskStore, name: str, url: str) -> str:
     return last_failure(taskdb, name, row.taskid).get("exception", "") if row is not None else ""
 
 
-def _of_scheduler(settings: Settings, row: ProjectRow) -> tuple[str, list[tuple[float, str]], str]:
-    """`` (paused ...)``, the next instants of its crons, `` (N made)``, when a scheduler runs and says so."""
+def _of_scheduler(
+    settings: Settings, row: ProjectRow
+) -> tuple[str, list[tuple[float, str]], str, list[dict[str, Any]]]:
+    """`` (paused ...)``, the next instants of its crons, `` (N made)``, hosts that wait, when a scheduler says so."""
     from crawlkit import wiring
 
     if row.status not in ("RUNNING", "DEBUG"):
-        return "", [], ""
+        return "", [], "", []
     try:
         client = wiring.control_client(settings, timeout=3)
         seen = client.summary()["projects"].get(row.name, {})
         ticks = client.next_ticks(row.name)
+        hosts = client.hosts(row.name, HOSTS_ASKED)
     except ServiceUnreachable:
-        return "", [], ""
+        return "", [], "", []
     state, command = seen.get("paused", "running"), f"crawlkit{said_path(settings)} project"
     made = f" ({seen['pages']:,} fetched)" if "pages" in seen else ""
     words = {
@@ -302,7 +312,7 @@ def _of_scheduler(settings: Settings, row: ProjectRow) -> tuple[str, list[tuple[
         "budget": f" (page budget of {row.max_pages or 0:,} reached; to go on: {command} set {row.name} --max-pages N)",
         "held": f" (paused by hand; to go on: {command} resume {row.name})",
     }
-    return words.get(state, f" ({state}: too many failures in a row; it goes on by itself)"), ticks, made
+    return words.get(state, f" ({state}: too many failures in a row; it goes on by itself)"), ticks, made, hosts
 
 
 @command(project, name="status", remote=True, example="crawlkit project status quotes STOP")

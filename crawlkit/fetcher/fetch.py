@@ -102,7 +102,7 @@ class Fetcher:
             if trip is not None and browser_client.is_plain(task.fetch):
                 self._note_proxy(trip, error.status_code, error.kind)
         if trip is not None:
-            fetched.jar = trip.jar
+            fetched.jar, fetched.crawl_delay = trip.jar, trip.crawl_delay
         return fetched
 
     async def close(self) -> None:
@@ -293,6 +293,8 @@ class Fetcher:
         """Within the time of the fetch; the look-up itself goes on for those who come later."""
         try:
             async with asyncio.timeout(trip.started + plan.timeout - self._clock.monotonic()):
+                if not trip.history:
+                    trip.crawl_delay = await self._robots.crawl_delay(plan)
                 await self._robots.check(plan)
         except TimeoutError:
             raise FetchError("timeout", f"no robots.txt of {plan.url.host} within {plan.timeout:g} seconds") from None
@@ -392,7 +394,7 @@ class Fetcher:
 class _Trip:
     """What is known of a fetch on its way, also when it fails."""
 
-    __slots__ = ("asked", "history", "jar", "plan", "started")
+    __slots__ = ("asked", "crawl_delay", "history", "jar", "plan", "started")
 
     def __init__(self, plan: Plan, started: float) -> None:
         self.plan = plan
@@ -400,6 +402,7 @@ class _Trip:
         self.history: list[tuple[int, str]] = []
         self.jar: list[str] | None = None  # of the task's session
         self.asked: Plan | None = None  # of a browser service
+        self.crawl_delay: float | None = None  # of the first host's robots.txt
 
     def hosts(self) -> set[str] | None:
         """Those on the way, when there may be cookies of others."""

@@ -36,6 +36,10 @@ class RobotsCache:
         self._bytes = 0  # of all rules that are known
         self._coming: dict[Hashable, asyncio.Task[Rules]] = {}
 
+    async def crawl_delay(self, plan: Plan) -> float:
+        """The Crawl-delay in seconds, 0 when there is none. Raises as :meth:`check`, but for what is forbidden."""
+        return (await self._rules(plan)).crawl_delay(plan.user_agent) or 0.0
+
     async def check(self, plan: Plan) -> None:
         """Raises :class:`FetchError` of kind ``robots`` (status 403) when the rules forbid this request."""
         rules = await self._rules(plan)

@@ -233,8 +233,8 @@ class FetcherService:
         if fetched.status_code >= 400:
             retry_after = seconds_from(fetched.headers, fetched.status_code, self._clock.time())
         ended = FetchEnded(
-            task.project, task.taskid, task.run, task.attempt, host_of(task.url),
-            fetched.status_code, fetched.error_kind, fetched.time, retry_after,
+            task.project, task.taskid, task.run, task.attempt, host_of(fetched.url or task.url),
+            fetched.status_code, fetched.error_kind, fetched.time, retry_after, fetched.crawl_delay,
         )  # fmt: skip
         if len(self._ended) >= MAX_ENDED:
             self.stats["status_dropped"] += 1

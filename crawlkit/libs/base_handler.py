@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, Unpack, over
 
 import msgspec
 
-from crawlkit.libs import crawl_args
+from crawlkit.libs import crawl_args, host_limits
 from crawlkit.libs.bounds import CONFIG as BOUNDS
 from crawlkit.libs.bounds import bounds_of
 from crawlkit.libs.collector import Collector
@@ -322,6 +322,10 @@ def _crawl_config(values: Any) -> dict[str, Any]:
     crawl_args.parts_of(known)
     if values.get(BOUNDS):
         known[BOUNDS] = msgspec.to_builtins(bounds_of(values))
+    limits = host_limits.of_config(values)
+    if limits is not None:
+        host_limits.read(limits)
+        known["host_limits"] = limits
     try:
         return {name: v if isinstance(v, bytes) else jsonable(v, name) for name, v in known.items()}
     except NotJSON as error:

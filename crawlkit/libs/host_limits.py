@@ -34,6 +34,7 @@ class Limits(Struct, frozen=True):
 
 NOTHING: Final = Limits()
 NAMES: Final = Limits.__struct_fields__
+SHORT: Final = ("autothrottle", "crawl_delay")  # may stand in crawl_config itself
 
 
 class HostLimits(Struct, frozen=True):
@@ -76,6 +77,15 @@ def read(value: Any, path: str = "crawl_config.host_limits") -> HostLimits:
         patterns.append((host, regex, _limits(each, f"{path}[{name!r}]")))
     patterns.sort(key=lambda one: _exactness(one[0]))
     return HostLimits(_limits(own, path), tuple(patterns))
+
+
+def of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a ``crawl_config`` says of hosts. Names of :data:`SHORT` are short for the same in ``host_limits``."""
+    said = config.get("host_limits")
+    short = {name: config[name] for name in SHORT if config.get(name) is not None}
+    if not short or not (said is None or isinstance(said, Mapping)):
+        return said
+    return {**short, **(said or {})}
 
 
 def over(weak: Limits, strong: Limits) -> Limits:

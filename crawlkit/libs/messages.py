@@ -101,6 +101,7 @@ class Fetched(Struct, array_like=True):
     recorded: list[tuple[int, str]] = []  # kind RESUME: (0: the fetched page, else number of the await; blob)
     file: dict[str, Any] | None = None  # of self.download: path, bytes, sha256; content is empty then
     rendered: dict[str, Any] | None = None  # of a browser: xhr, screenshot, pdf (files as above), console, counts
+    crawl_delay: float | None = None  # of robots.txt, in seconds; 0: it has none; None: it was not read
 
 
 class FetchedHead(Struct, array_like=True):
@@ -268,11 +269,12 @@ class FetchEnded(Struct, array_like=True, tag="fetch_ended"):
     taskid: str
     run: int
     attempt: int
-    host: str
+    host: str  # that answered; behind a redirect not the task's
     status_code: int
     error_kind: str | None
     time: float
     retry_after: float | None  # seconds from now
+    crawl_delay: float | None = None  # seconds, of the robots.txt of the task's host; 0: none there; None: not read
 
 
 class Heartbeat(Struct, array_like=True, tag="heartbeat"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from crawlkit.libs.auto import BROWSER, CONTROL, PLAIN, SETTLED, Auto, Said, pattern_of
 from crawlkit.libs.rows import Key, Lease
-from crawlkit.scheduler import awaits
+from crawlkit.scheduler import awaits, politeness
 from crawlkit.scheduler.auto_order import Pair, Pattern, keep, pair_of
 from crawlkit.scheduler.learned import FINE, NEEDS
 from crawlkit.scheduler.sending import dispatch_out
@@ -101,6 +101,7 @@ def _go(state: State, turn: Turn, key: Key, out: Out, auto: Auto) -> None:
     if project.bucket.rate:
         project.bucket.owe(turn.mono)
         turn.writes.state[key[0], "bucket"] = project.bucket.dump(turn.mono, turn.now)
+    politeness.sent(state, turn, out)
     dispatch_out(state, turn, project, out)
 
 

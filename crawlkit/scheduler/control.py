@@ -148,9 +148,12 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def active_tasks(args: JSONDict) -> Any:
         return await service.active_tasks(args.get("project"), args.get("limit", 100))
 
+    async def hosts(args: JSONDict) -> Any:
+        return await service.hosts(args.get("project"), args.get("limit", 100))
+
     methods = (
         submit, run, order, count_action, order_tasks, send_message, update_project, drop_project, summary, size,
-        dashboard, counters, next_ticks, active_tasks,
+        dashboard, counters, next_ticks, active_tasks, hosts,
     )  # fmt: skip
     return {method.__name__: method for method in methods}
 
@@ -357,3 +360,11 @@ class ControlClient:
 
     def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
         return list(self.call("active_tasks", project=project, limit=limit))
+
+    def hosts(self, project: str | None = None, limit: int = 100) -> list[JSONDict]:
+        """The hosts (of a project: those that it asks) that may not be asked now.
+
+        ``{"host", "why", "text", "until", "under_way"}`` each; ``until`` is Unix time, or ``None`` when something that
+        is under way must end first.
+        """
+        return list(self.call("hosts", project=project, limit=limit))

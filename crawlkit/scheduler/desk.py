@@ -205,6 +205,11 @@ class Desk:
         """The next ``n`` instants (Unix time, method) at which a project's crons fire."""
         return list(await self._in_thread(self.engine.next_ticks, project, self.clock.time(), n))
 
+    async def hosts(self, project: str | None = None, limit: int = 100) -> list[JSONDict]:
+        """The hosts that may not be asked now, with why and until when: see :func:`scheduler.politeness.look`."""
+        now, mono = self.clock.time(), self.clock.monotonic()
+        return list(await self._in_thread(self.engine.hosts, now, mono, limit, project))
+
     async def active_tasks(self, project: str | None = None, limit: int = 100) -> list[Any]:
         """The newest entries of the ring of recent tasks [S67]."""
         return list(await self._in_thread(self.engine.recent, project, limit))

@@ -27,6 +27,7 @@ from crawlkit.scheduler import (
     notices,
     outcomes,
     overview,
+    politeness,
     projects,
     retire,
     sending,
@@ -67,7 +68,7 @@ class Engine:
         self._state: State | None = None
         self._sent = 0
         self._stored_epoch: str | None = None
-        self._last_now = 0.0
+        self._last_now = self._last_mono = 0.0
         self._overdue_checked = self._house_kept = self._names_checked = self._polled = self._snapped = 0.0
 
     @property
@@ -98,7 +99,7 @@ class Engine:
         if now < self._last_now - CLOCK_JUMP and not fresh:
             projects.follow_clock(state, turn, self._last_now - now)
             actions.clock_set_back(state)
-        self._last_now = now
+        self._last_now, self._last_mono = now, mono
         metrics.keep(state, turn)
         self._look_at_projects(turn, fresh)
         for project in state.projects.values():
@@ -129,6 +130,7 @@ class Engine:
         self._finish(turn)
         sending.send(state, turn)
         nodes.write(state, turn)
+        politeness.write(state, turn)
         notices.tell(state, turn, self.snapshot["drained"])
         self._keep_house(turn)
         retire.some(state, turn)
@@ -177,6 +179,7 @@ class Engine:
             _enter(state.projects.get(name), event, reason, n)
         for (name, entry), text in stored.items():
             self._load_entry(state, turn, name, entry, text)
+        politeness.load(state, turn, stored)
         if ("", "counters") in stored:
             state.counters.load(stored["", "counters"], turn.now)
         self._stored_epoch = stored.get(("", "epoch"))
@@ -267,8 +270,12 @@ class Engine:
         state = self.state
         state.projects.pop(name, None)
         state.known.drop(name)
+        state.gate.limit(name, None, self._last_mono)
         for key in [key for key in state.leases if key[0] == name]:
-            awaits.set_parked(state, key, state.leases.pop(key), False)
+            out = state.leases.pop(key)
+            if out.asks:
+                state.gate.ended(out.asks, self._last_mono)
+            awaits.set_parked(state, key, out, False)
 
     def _delete_marked(self, turn: Turn) -> None:
         """The delete rule: stopped, marked ``delete`` in its group, and untouched for long enough [S09]."""
@@ -423,6 +430,10 @@ class Engine:
         if self._state is None:
             return {"time": now, "loaded": False, "projects": {}}
         return {"time": now, "loaded": True, "projects": overview.overview(self._state, now)}
+
+    def hosts(self, now: float, mono: float, limit: int = 100, project: str | None = None) -> list[dict[str, Any]]:
+        """The hosts that may not be asked now: see :func:`crawlkit.scheduler.politeness.look`."""
+        return [] if self._state is None else politeness.look(self._state, now, mono, limit, project)
 
     def next_ticks(self, project: str, now: float, n: int = 5) -> list[tuple[float, str]]:
         """The next ``n`` instants (Unix time, method) of a project's crons; empty until its handler answered."""

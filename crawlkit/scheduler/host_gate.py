@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -132,6 +132,19 @@ class HostGate:
         self._look(one, host, mono)
         return one.limits
 
+    def blocked(self, mono: float, project: str | None = None) -> Iterator[tuple[str, int, Block]]:
+        """The hosts that may not be asked now, with requests under way and why; of a project: those that it asks."""
+        for host, one in list(self._hosts.items()):
+            if project is None or project in one.by:
+                block = self._block(one, host, mono)
+                if block is not None:
+                    yield host, one.out, block
+
+    def reads_robots(self, host: str) -> bool:
+        """Whether it is waited for what the host's robots.txt says."""
+        one = self._hosts.get(host)
+        return one is not None and bool(one.limits.crawl_delay) and host not in self._delays
+
     def hosts(self) -> Iterator[tuple[str, int, Throttle | None]]:
         """All that are not at rest: host, requests under way, what autothrottle found out."""
         for host, one in self._hosts.items():
@@ -172,16 +185,13 @@ class HostGate:
         if one.throttle is not None:
             one.throttle.sent()
 
-    def adopt(self, under_way: Mapping[str, int], mono: float) -> None:
-        """The requests under way are those of ``under_way`` (host -> how many): after a start."""
-        for host, one in self._hosts.items():
-            one.out = 0
-            self._note(one, host, mono)
-        for host, n in under_way.items():
-            if host:
-                one = self._hosts.setdefault(host, _Host(mono))
-                self._settle(one, host, mono)
-                one.out = n
+    def adopt(self, host: str, project: str, mono: float) -> None:
+        """A request is under way that somebody else took: before a start."""
+        if host:
+            one = self._hosts.setdefault(host, _Host(mono))
+            one.by[project] = mono
+            one.out += 1
+            self._settle(one, host, mono)
 
     def ended(self, host: str, mono: float) -> None:
         """One that was taken has ended, or was lost."""
@@ -296,7 +306,7 @@ class HostGate:
         # who refuses again although it was left alone for as long as it said needs longer than it says
         guess = self._hold_first * 2.0 ** min(refusals - 1, 60) if again and (refusals > 1 or not retry_after) else 0.0
         until = mono + min(max(retry_after or 0.0, guess), self._hold_max)
-        if hold is not None and until <= hold.until:
+        if until <= (mono if hold is None else hold.until):
             return
         one.hold = Hold(until, mono if again or hold is None else hold.since, status, bool(retry_after), refusals)
         self.changed.add(host)

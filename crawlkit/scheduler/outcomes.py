@@ -16,7 +16,7 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import INFO, NIL, PREPARE, TASK, FetchEnded, Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import AttemptRow, Key
 from crawlkit.libs.task import Fetch, Status
-from crawlkit.scheduler import admission, auto, auto_order, awaits, nodes, projects, retry
+from crawlkit.scheduler import admission, auto, auto_order, awaits, nodes, politeness, projects, retry
 from crawlkit.scheduler.intake import follow_ups, message_task, resume_postponed
 from crawlkit.scheduler.kinds import TICK_URL, is_await
 from crawlkit.scheduler.sending import dispatch_of
@@ -44,8 +44,11 @@ def take_status(state: State, turn: Turn) -> None:
             nodes.take(state, turn, message)
         elif isinstance(message, FetchEnded):
             out = state.leases.get((message.project, message.taskid))
-            if out is not None and out.attempt == message.attempt and out.row.run == message.run:
+            if out is not None and (out.attempt != message.attempt or out.row.run != message.run):
+                out = None
+            if out is not None:
                 out.until = turn.mono + state.settings.lease
+            politeness.fetch_ended(state, turn, message, out)
 
 
 def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
@@ -56,6 +59,7 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
         turn.writes.count(outcome.project, "ignored", "stale_outcome")
         return
     out.until = turn.mono + state.settings.lease
+    politeness.leave(state, turn, out)
     if outcome.part in out.parts:
         turn.writes.count(outcome.project, "ignored", "repeated_part")
         return
@@ -216,6 +220,7 @@ def _reason(outcome: Outcome) -> str:
 
 def _end_lease(state: State, turn: Turn, key: Key) -> None:
     out = state.leases.pop(key)
+    politeness.leave(state, turn, out)
     awaits.set_parked(state, key, out, False)
     if out.auto is not None:
         auto.left(state, turn, key, out)
@@ -360,12 +365,14 @@ def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
         info = msgspec.msgpack.decode(outcome.info, type=ProjectInfo) if outcome.info != NIL else ProjectInfo()
         project.config_fetch, project.config_process = config_parts(info.crawl_config)
         bounds = bounds_of(info.crawl_config)
+        limits = politeness.limits_of(info)
     except (InvalidTask, msgspec.MsgspecError) as error:
         info = ProjectInfo(error=f"crawl_config: {error}")
         project.config_fetch = project.config_process = None
-        bounds = project.bounds
+        bounds, limits = project.bounds, None
     if info.error is None and outcome.ok:
         projects.take_bounds(state, turn, project, bounds)
+        state.gate.limit(outcome.project, limits, turn.mono)
     if not outcome.ok and info.error is None:
         info.error = (outcome.process.exception if outcome.process else None) or "the script did not answer"
     project.info, project.info_asked = info, None
@@ -397,6 +404,7 @@ def lose(state: State, turn: Turn, key: Key, out: Out, reason: str, blame: bool 
     record goes on from it instead of being fetched again.
     """
     row = out.row
+    politeness.leave(state, turn, out)
     if awaits.recorded(state, key, out) and row.lost < state.settings.max_lost:
         turn.writes.count(row.project, "lost", reason)
         row.lost += int(blame)

@@ -60,6 +60,7 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
         activate(state, project)
     elif not project.active and project.loaded:
         deactivate(state, project)
+        state.gate.limit(row.name, None, turn.mono)
 
 
 def set_fence(state: State, turn: Turn, project: ProjectState) -> None:

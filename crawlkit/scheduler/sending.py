@@ -14,7 +14,7 @@ from crawlkit.libs.crawl_config import join
 from crawlkit.libs.messages import AWAIT, INFO, NIL, PREPARE, TASK, Dispatch, Fetched
 from crawlkit.libs.rows import Lease, Queue, TaskRow
 from crawlkit.libs.task import NO_FETCH, NO_SCHEDULE
-from crawlkit.scheduler import auto_order
+from crawlkit.scheduler import auto_order, politeness
 from crawlkit.scheduler.kinds import is_await, is_internal
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Turn
@@ -146,6 +146,7 @@ def _lease(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> Non
     turn.writes.lease.append(
         Lease(row.project, row.taskid, row.run, attempt, "", turn.now + state.settings.lease, turn.now)
     )
+    politeness.sent(state, turn, out)
     dispatch_out(state, turn, project, out)
     project.recent.append((turn.now, {"type": "select", "taskid": row.taskid, "project": row.project, "url": row.url}))
 

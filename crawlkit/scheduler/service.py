@@ -309,6 +309,7 @@ class SchedulerService(Desk):
         whole.blobs += one.blobs
         whole.failures += one.failures
         whole.pauses += one.pauses
+        whole.holds += one.holds
         whole.nodes += one.nodes
         whole.no_browser += one.no_browser
         whole.verdicts += one.verdicts

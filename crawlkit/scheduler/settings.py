@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crawlkit.libs.host_limits import HostLimits
 from crawlkit.scheduler.retry import DEFAULT_DELAYS
 
 
@@ -29,6 +30,9 @@ class EngineSettings:
     delete_time: float = 86_400.0  # [S09]
     project_poll: float = 5.0
     active_tasks: int = 100  # recent tasks remembered per project [S67]
+    host_limits: HostLimits = field(default_factory=HostLimits)  # where no project says otherwise
+    hold_first: float = 1.0  # after a 429 or 503 without Retry-After; twice as long each time
+    hold_max: float = 3_600.0  # a host may not hold us off for longer
     max_pages: int | None = None  # stop sending after so many tasks
     partitions: int = 1
     keep_tasks: float | None = None  # seconds; finished ones, where their project says nothing; None: for ever

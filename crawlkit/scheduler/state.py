@@ -21,6 +21,7 @@ from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
 from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
 from crawlkit.scheduler.admission import UNKNOWN
 from crawlkit.scheduler.headcount import HeadCount
+from crawlkit.scheduler.host_gate import HostGate
 from crawlkit.scheduler.known import KnownTasks
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
@@ -51,6 +52,7 @@ class Out:
     parts_kept: bool = False  # they are written down
     last: Outcome | None = None  # the last part, while an earlier one is on its way
     parked: bool = False  # waits for requests of its own; nobody holds it
+    asks: str = ""  # the host whose place it holds in the gate, while it is fetched
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
     auto: Auto | None = None  # fetch_type auto: what is being done with it
     pair: tuple[str, str, str] | None = None  # ... and under which key of State.auto that is learned
@@ -165,6 +167,7 @@ class State:
     keeps: dict[str, float | None] = field(default_factory=dict)  # projects that do not keep for the default time
     retire_at: float = float("-inf")  # monotonic; when to look again
     said_drained: bool = False  # as it stands in the taskdb's state
+    held: set[str] = field(default_factory=set)  # hosts whose hold is written down
     idle_turns: int = 0
     seq: int = 0
     sent: int = 0  # tasks handed out in this life
@@ -178,6 +181,7 @@ class State:
         self.counters = Counters()
         self.headcount = HeadCount()
         self.refusals: dict[Key, tuple[str, float]] = {}  # (reason, Unix time) of the latest, oldest first
+        self.gate = HostGate(self.settings.host_limits)
 
     def next_seq(self) -> int:
         self.seq += 1

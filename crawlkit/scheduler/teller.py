@@ -28,16 +28,13 @@ class Teller:
         if outbox.failures and self._journal is not None:
             self._journal([_line_of(failure, self._clock.time()) for failure in outbox.failures])
         for failure in outbox.failures:
-            kind = (failure.project, failure.reason, failure.again is None)
-            told, more = self._told.get(kind, (float("-inf"), 0))
-            if now - told < TELL_AGAIN:
-                self._told[kind] = (told, more + 1)
-                continue
-            if len(self._told) > 1_000:
-                self._told.clear()
-            self._told[kind] = (now, 0)
-            before = f"; {more} more like it before" if more else ""
-            log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), before, extra=UNSTORED)
+            more = self._untold((failure.project, failure.reason, failure.again is None), now)
+            if more is not None:
+                log.info("%s: %s %s%s", failure.project, failure.url, _words_of(failure), more, extra=UNSTORED)
+        for host, block in outbox.holds:
+            more = self._untold((host, "held", False), now)
+            if more is not None:
+                log.warning("host %s is left alone for %.3g s: %s%s", host, block.seconds, block.text, more)
         for change in outbox.nodes:
             who = f"{change.role} {change.node} on {change.host}"
             if change.what == "dead":
@@ -57,6 +54,17 @@ class Teller:
                 "held": "paused by hand",
             }
             log.warning("project %s %s", project, words.get(state, "runs again"), extra={"project": project})
+
+    def _untold(self, kind: tuple[str, str, bool], now: float) -> str | None:
+        """What to say of those of this kind that were not told; ``None``: one was told a short time ago."""
+        told, more = self._told.get(kind, (float("-inf"), 0))
+        if now - told < TELL_AGAIN:
+            self._told[kind] = (told, more + 1)
+            return None
+        if len(self._told) > 1_000:
+            self._told.clear()
+        self._told[kind] = (now, 0)
+        return f"; {more} more like it before" if more else ""
 
 
 def _words_of(failure: Failure) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from crawlkit.libs.messages import Dispatch, Fetched, StatusMessage
 from crawlkit.libs.rows import Key, Progress, TaskRow, Writes
 from crawlkit.libs.task import Task
+from crawlkit.scheduler.host_gate import Block
 
 
 class Change(enum.IntEnum):
@@ -100,6 +101,7 @@ class Outbox:
     failures: list[Failure] = field(default_factory=list)
     pauses: list[tuple[str, str]] = field(default_factory=list)  # (project, its new state)
     nodes: list[NodeChange] = field(default_factory=list)
+    holds: list[tuple[str, Block]] = field(default_factory=list)  # hosts that asked to be left alone, and how
     no_browser: list[str] = field(default_factory=list)  # projects whose auto tasks go on without one
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from crawlkit import cli as entry
 from crawlkit.cli import cli, run
-from crawlkit.cli.base import Lazy, Opt, Pages, Rate, SinkType
+from crawlkit.cli.base import HostLimitsType, Lazy, Opt, Pages, Rate, SinkType
+from crawlkit.libs.host_limits import read as read_limits
 from crawlkit.settings import Settings
 
 OLD_NAMES = {
@@ -68,6 +69,9 @@ def samples(option: Opt) -> list[tuple[str, Any]]:
         return [(str(n), n) for n in (11, 12, 13, 14)]
     if isinstance(kind, click.types.FloatParamType):
         return [(str(n), n) for n in (11.5, 12.5, 13.5, 14.5)]
+    if isinstance(kind, HostLimitsType):
+        texts = [f'{{"a-b.org": {{"rate": {n}}}}}' for n in (1, 2, 3, 4)]
+        return [(text, read_limits(json.loads(text))) for text in texts]
     if isinstance(kind, SinkType):
         return [(text, text) for text in ("csv:///a", "jsonl:///b", "csv:///c", "csv:///d")]
     if isinstance(kind, click.Path):

@@ -105,6 +105,34 @@ async def test_the_scheduler_is_told_at_once() -> None:
 
 
 @in_loop
+async def test_the_scheduler_is_told_of_the_host_that_answered_and_of_the_crawl_delay_of_the_first() -> None:
+    async with site() as server, ring(heartbeat=60) as one:
+        there = f"localhost:{server.port}"
+        server.on("/robots.txt", answer(b"User-agent: *\nCrawl-delay: 7\nDisallow: /no\n"))
+        server.redirect("/away", f"http://{there}/busy")
+        server.on("/busy", answer(b"", "503 Busy"))
+        server.on("/plain", answer(b"ok"))
+        told = {}
+        for url, taskid, robots in (
+            (f"{server.url}/away", "away", True),
+            (f"{server.url}/no", "no", True),
+            (f"{server.url}/plain", "plain", False),
+            (f"http://{there}/none", "none", False),
+        ):
+            await one.put(dispatch(url, taskid, robots_txt=robots))
+            ended = await one.told(FetchEnded)
+            assert isinstance(ended, FetchEnded)
+            told[ended.taskid] = (ended.host, ended.status_code, ended.crawl_delay)
+        own = f"127.0.0.1:{server.port}"
+        assert told == {
+            "away": (there, 503, 7.0),
+            "no": (own, 403, 7.0),
+            "plain": (own, 200, None),
+            "none": (there, 404, None),
+        }
+
+
+@in_loop
 async def test_heartbeats_name_what_is_held() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

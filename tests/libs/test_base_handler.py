@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -613,6 +614,38 @@ def test_a_wrong_crawl_config_is_named(values: dict[str, Any]) -> None:
         crawl_config = values
 
     with pytest.raises(InvalidTask, match=next(iter(values))):
+        Wrong().project_info()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"host_limits": {"rate": 2, "*.a.org": {"rate": 1}}}, {"rate": 2, "*.a.org": {"rate": 1}}),
+        ({"autothrottle": True, "crawl_delay": 5}, {"autothrottle": True, "crawl_delay": 5}),
+        ({"autothrottle": True, "host_limits": {"autothrottle": 2, "rate": 3}}, {"autothrottle": 2, "rate": 3}),
+    ],
+)
+def test_limits_of_hosts_are_told_in_one_form(values: dict[str, Any], said: dict[str, Any]) -> None:
+    class Polite(BaseHandler):
+        crawl_config = {**values, "timeout": 3}
+
+    assert Polite().project_info().crawl_config == {"host_limits": said, "timeout": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"host_limits": {"rate": -1}}, "crawl_config.host_limits.rate: a number of requests per second"),
+        ({"host_limits": 5}, "crawl_config.host_limits: a dict such as"),
+        ({"host_limits": {"a.org": {"rte": 1}}}, "crawl_config.host_limits['a.org']: 'rte' is not known"),
+        ({"autothrottle": "fast"}, "crawl_config.host_limits.autothrottle: True, False"),
+    ],
+)
+def test_wrong_limits_of_hosts_are_named(values: dict[str, Any], words: str) -> None:
+    class Wrong(BaseHandler):
+        crawl_config = values
+
+    with pytest.raises(InvalidTask, match=re.escape(words)):
         Wrong().project_info()
 
 

@@ -142,13 +142,14 @@ def test_a_start_does_not_give_a_second_burst() -> None:
 
 def test_what_was_under_way_before_a_start_counts() -> None:
     gate = HostGate()
-    gate.adopt({A: 16, B: 1, "": 3}, 0.0)
+    for host in [A] * 16 + [B, ""]:
+        gate.adopt(host, "p", 0.0)
     assert gate.wait(A, 0.0) == math.inf
     assert gate.wait(B, 0.0) == 0.0
     gate.ended(A, 1.0)
     assert gate.freed(1.0) == [A]
-    gate.adopt({}, 2.0)
-    assert take_all(gate, A, 2.0) == 16
+    gate.limit("p", host_limits.read({"concurrency": 14}), 1.0)  # it told its settings only now
+    assert gate.wait(A, 1.0) == math.inf
 
 
 def test_urls_without_a_host_are_nobodys() -> None:

@@ -167,6 +167,8 @@ def test_right_decorators(decorator: str) -> None:
         ("crawl_config = {'timeout': 'long'}", "timeout takes a number of seconds, not 'long'"),
         ("crawl_config = {'bounds': {'max_deph': 3}}", "crawl_config.bounds.max_deph: is no bound"),
         ("crawl_config = 5", "crawl_config: a dict, not int"),
+        ("crawl_config = {'host_limits': {'rte': 1}}", "crawl_config.host_limits: 'rte' is not known"),
+        ("crawl_config = {'crawl_delay': 0}", "host_limits.crawl_delay: True, False"),
         ("retry_delay = {'x': 1}", "retry_delay: 'x'"),
         ("retry_delay = 'soon'", "retry_delay: a dict of seconds"),
         ("result_key = (1, 2)", "result_key: a tuple of different field names"),
@@ -180,8 +182,13 @@ def test_wrong_attributes(attribute: str, message: str) -> None:
 
 
 def test_right_attributes() -> None:
-    assert words("crawl_config = {'headers': {'A': 'b'}, 'proxy': None, 'bounds': {'max_depth': 3}}") == []
-    assert words("retry_delay = {0: 1, '': 60}\nresult_key = 'url'") == []
+    for line in (
+        "crawl_config = {'headers': {'A': 'b'}, 'proxy': None, 'bounds': {'max_depth': 3}}",
+        "crawl_config = {'host_limits': {'rate': 1, '*.a.org': {'burst': 2}}, 'autothrottle': 2}",
+        "retry_delay = {0: 1, '': 60}",
+        "result_key = 'url'",
+    ):
+        assert words(line) == []
 
 
 @pytest.mark.parametrize(

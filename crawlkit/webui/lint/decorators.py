@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from crawlkit.libs import host_limits
 from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.bounds import CONFIG as BOUNDS
 from crawlkit.libs.bounds import bounds_of
@@ -87,6 +88,8 @@ def _check_dict(node: ast.Dict, where: str, pen: Pen, severity: str) -> None:
             continue
         if where == "crawl_config" and key.value == BOUNDS:
             _try(value, lambda said: bounds_of({BOUNDS: said}), pen)
+        elif where == "crawl_config" and key.value in ("host_limits", *host_limits.SHORT):
+            _try(value, lambda said, name=key.value: _as_attribute("crawl_config", {name: said}), pen)
         elif _check_name(key, key.value, where, pen, severity):
             _check_argument(key.value, value, pen)
 
