@@ -23,7 +23,6 @@ from tornado.iostream import StreamClosedError
 
 from crawlkit import __version__
 from crawlkit.browser import chromium
-from crawlkit.browser.doorway import Doorway
 from crawlkit.browser.line import Line, LineFull
 from crawlkit.browser.pool import Pool, Renders, failure
 from crawlkit.browser.processes import own_memory
@@ -31,6 +30,7 @@ from crawlkit.browser.settings import BrowserSettings
 from crawlkit.libs.browser_job import BEAT, BEGUN, SERVER, WAITING, Job, Reply, encode
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError
+from crawlkit.listening import Doorway
 
 log = logging.getLogger("crawlkit.browser")
 

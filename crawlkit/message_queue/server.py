@@ -15,6 +15,7 @@ import socket
 from pathlib import Path
 
 from crawlkit.libs.errors import BadMessage, QueueFull, UsageError
+from crawlkit.listening import Listener
 from crawlkit.message_queue import wire
 from crawlkit.message_queue.address import SCHEME, socket_path
 from crawlkit.message_queue.base import Delivery, QueueSize
@@ -29,7 +30,6 @@ MAX_QUEUES = 1_000
 GREETING = 5.0  # seconds a client has for its first frame
 BACKLOG = 128
 TELL_AGAIN = 60.0  # seconds until the same refusal is logged again
-TAKE_AGAIN = 1.0  # seconds until the next try when no client can be taken
 MAX_STRANGERS = 128  # connections that have not greeted yet
 
 
@@ -43,7 +43,7 @@ class QueueServer:
         self._sessions: set[_Session] = set()
         self._strangers: dict[_Session, None] = {}  # who has not greeted yet, in the order of coming
         self._refusals: dict[str, float] = {}
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self._changed: set[MemoryQueue] = set()
 
     def sizes(self) -> dict[str, QueueSize]:
@@ -63,43 +63,24 @@ class QueueServer:
 
     def listen(self, listener: socket.socket) -> None:
         """Takes clients from a bound socket, from several when called again."""
-        listener.setblocking(False)
-        self._listeners.append(listener)
         listener.listen(BACKLOG)
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
+        self._listeners.append(Listener(listener, self._come, "the queue server cannot take a client"))
 
     async def close(self) -> None:
         """Ends every connection; what the clients held is back in the queues, which stay usable in this process."""
         for listener in self._listeners:
-            asyncio.get_running_loop().remove_reader(listener.fileno())
-            listener.close()
+            listener.stop()
+            listener.socket.close()
         self._listeners.clear()
         for session in list(self._sessions):
             session.connection.close("the server stops")
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                sock, peer = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # Mostly no file handles are left. The client still knocks: without a pause the loop turns for it alone.
-                words = error.strerror or str(error)
-                self._tell(logging.ERROR, f"cannot take a client ({words}): allow it more open files (ulimit -n)")
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(listener.fileno())
-                loop.call_later(TAKE_AGAIN, self._take_again, listener)
-                return
-            session = _Session(self, sock, f"a client at {peer[0]}" if isinstance(peer, tuple) else "a client")
-            self._sessions.add(session)
-            self._strangers[session] = None
-            if len(self._strangers) > MAX_STRANGERS:
-                next(iter(self._strangers)).refuse("too many come at once", again=True, now=True)
-
-    def _take_again(self, listener: socket.socket) -> None:
-        if listener in self._listeners:  # not closed in the meantime
-            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
+    def _come(self, sock: socket.socket, peer: object) -> None:
+        session = _Session(self, sock, f"a client at {peer[0]}" if isinstance(peer, tuple) else "a client")
+        self._sessions.add(session)
+        self._strangers[session] = None
+        if len(self._strangers) > MAX_STRANGERS:
+            next(iter(self._strangers)).refuse("too many come at once", again=True, now=True)
 
     def _on_change(self, queue: MemoryQueue) -> None:
         if not self._changed:

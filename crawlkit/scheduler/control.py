@@ -17,17 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
 from crawlkit import __version__
 from crawlkit.libs.errors import CrawlkitError, InvalidProject, InvalidTask, ServiceUnreachable, StoreUnavailable
 from crawlkit.libs.task import JSONDict
+from crawlkit.listening import Doorway
 from crawlkit.scheduler.service import SchedulerService
 
 MAX_REQUEST = 16 * 2**20
-MAX_STRANGERS = 64  # connections that have not shown the token yet
 BODY_WITHIN = 30.0  # seconds
 IDLE = 60.0  # seconds that a connection may take for the head of its next request
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # then this machine goes by names that nobody here knows
@@ -59,7 +58,7 @@ class ControlServer:
         names = None if host in WILDCARDS else LOOPBACK_NAMES | {bracketed(name) for name in (host, *known_as)}
         routes = [(r"/rpc/(\w+)", _Call, {"methods": self._methods, "token": self.token, "hosts": names})]
         application = tornado.web.Application(routes, log_function=lambda handler: None)
-        self._server = _Server(
+        self._server = Doorway(
             application,
             max_header_size=16 * 2**10,
             max_body_size=MAX_REQUEST,
@@ -67,7 +66,7 @@ class ControlServer:
             body_timeout=BODY_WITHIN,
             idle_connection_timeout=IDLE,
         )
-        application.settings["greeted"] = self._server.greeted
+        application.settings["welcome"] = self._server.welcome
 
     def start(self) -> None:
         """Binds and listens; raises ``OSError`` when the port is taken."""
@@ -158,29 +157,6 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     return {method.__name__: method for method in methods}
 
 
-class _Server(tornado.httpserver.HTTPServer):
-    """Of those without the token the oldest goes when too many come: a crowd keeps nobody out."""
-
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
-        super().initialize(*args, **kwargs)
-        self.strangers: dict[Any, None] = {}  # streams, in the order of coming
-
-    def handle_stream(self, stream: Any, address: Any) -> None:
-        self.strangers[stream] = None
-        super().handle_stream(stream, address)
-        if len(self.strangers) > MAX_STRANGERS:
-            oldest = next(iter(self.strangers))
-            self.greeted(oldest)
-            oldest.close()
-
-    def greeted(self, stream: Any) -> None:
-        self.strangers.pop(stream, None)
-
-    def on_close(self, server_conn: Any) -> None:
-        self.greeted(server_conn.stream)
-        super().on_close(server_conn)
-
-
 @tornado.web.stream_request_body  # the token comes before the body: a stranger's is dropped as it comes
 class _Call(tornado.web.RequestHandler):
     def initialize(self, methods: dict[str, Method], token: str, hosts: frozenset[str] | None) -> None:
@@ -199,7 +175,7 @@ class _Call(tornado.web.RequestHandler):
             self.refusal = 401, "wrong token"
         else:
             connection: Any = self.request.connection
-            self.settings["greeted"](connection.stream)
+            self.settings["welcome"](connection.stream)
 
     def data_received(self, chunk: bytes) -> None:
         if self.refusal is None:

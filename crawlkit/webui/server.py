@@ -11,13 +11,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import tornado.httpserver
 import tornado.netutil
 import tornado.web
 import tornado.wsgi
 from tornado.httputil import HTTPServerRequest
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.listening import SteadyServer
 from crawlkit.webui.api import rooms
 from crawlkit.webui.api.registry import PREFIX, pattern_of
 from crawlkit.webui.app import create_app
@@ -65,7 +65,7 @@ class WebServer:
         self.hub = LiveHub(services, self.live_threads)
         self.watching: Counter[str] = Counter()  # user -> live views that are open
         self.wsgi = tornado.wsgi.WSGIContainer(create_app(services), self.threads)
-        self._server = tornado.httpserver.HTTPServer(
+        self._server = SteadyServer(
             _Application(self, self._routes()),
             ssl_options=tls,
             max_body_size=MAX_BODY,

@@ -102,9 +102,9 @@ def build_browser(
     options: Mapping[str, Any], sockets: Sequence[socket.socket], *, token: str, on_demand: bool = False
 ) -> BrowserService:
     """The browser service, with more files allowed to this process. ``options``: those of ``crawlkit browser``."""
-    from crawlkit.browser.doorway import allow_open_files
     from crawlkit.browser.render import render
     from crawlkit.browser.service import BrowserService
+    from crawlkit.listening import allow_open_files
 
     allow_open_files()
     return BrowserService(

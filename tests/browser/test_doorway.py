@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
-import socket
-import time
 
 import pytest
 
-from crawlkit.browser import doorway
+from crawlkit import listening
 from tests.browser.serving import Running, serving
 from tests.fetcher.helpers import in_loop, wait_for
 
@@ -32,7 +28,7 @@ async def ended(reader: asyncio.StreamReader) -> None:
 
 
 def test_the_oldest_strangers_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorway, "MAX_STRANGERS", 4)
+    monkeypatch.setattr(listening, "MAX_STRANGERS", 4)
 
     @in_loop
     async def play() -> None:
@@ -54,7 +50,7 @@ def test_the_oldest_strangers_go_when_there_are_many(monkeypatch: pytest.MonkeyP
 
 
 def test_a_stranger_s_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorway, "GREETING", 0.5)
+    monkeypatch.setattr(listening, "GREETING", 0.5)
 
     @in_loop
     async def play() -> None:
@@ -69,45 +65,3 @@ def test_a_stranger_s_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
                 writer.close()
 
     play()
-
-
-def test_without_a_descriptor_it_rests_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(doorway, "TAKE_AGAIN", 0.1)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    @in_loop
-    async def play() -> None:
-        async with serving(token=TOKEN) as running:
-            knocking = socket.socket()
-            knocking.setblocking(False)
-            free = os.dup(0)
-            os.close(free)
-            began = time.process_time()
-            try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-                await asyncio.get_running_loop().sock_connect(knocking, ("127.0.0.1", running.port))
-                await wait_for(lambda: "ulimit -n" in caplog.text)
-                await asyncio.sleep(0.5)  # in which it tries a few times
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            assert time.process_time() - began < 0.4  # of half a second, in which a loop that spins burns all
-            assert caplog.text.count("ulimit -n") == 1
-            await wait_for(lambda: running.service.doorway.strangers == 1)  # who knocked was not forgotten
-            knocking.close()
-            assert (await running.request("GET", "/", token=TOKEN)).status == 200
-
-    play()
-
-
-def test_open_files_are_allowed_as_far_as_may_be() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
-        doorway.allow_open_files(600)
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600 if hard < 0 else min(600, hard), hard)
-        doorway.allow_open_files(300)  # never less
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(600, soft)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import resource
 import socket
 import struct
 import subprocess
@@ -17,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from crawlkit import listening
 from crawlkit.libs.errors import QueueUnavailable, UsageError
 from crawlkit.message_queue import client, manager, server, wire
 from crawlkit.message_queue.manager import ManagerBroker, ManagerServer, address_of, derived_key
 from tests import needs
+from tests.descriptors import no_file_handles
 from tests.message_queue.test_local import run, until
 from tests.relay import SILENT, Fault, Relay
 from tests.servers import free_port
@@ -46,23 +46,6 @@ async def serving(url: str, clients: int = 1) -> AsyncIterator[tuple[ManagerServ
         for broker in brokers:
             await broker.close()
         await served.close()
-
-
-@contextmanager
-def no_file_handles() -> Iterator[None]:
-    """This process can open nothing, until the end of the block."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.dup(0)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for one in taken:
-            os.close(one)
 
 
 # The URL.
@@ -299,19 +282,21 @@ def test_noise_is_turned_away_and_the_others_go_on(noise):
 
 
 def test_without_file_handles_the_server_waits_and_says_so_once(monkeypatch, caplog):
-    monkeypatch.setattr(server, "TAKE_AGAIN", 0.1)
+    monkeypatch.setattr(listening, "TAKE_AGAIN", 0.1)
     tries: list[float] = []
 
-    class Counted(ManagerServer):
-        def _accept(self, listener: socket.socket) -> None:
-            tries.append(asyncio.get_running_loop().time())
-            super()._accept(listener)
+    plain = listening.Listener._accept
+
+    def counted(listener: listening.Listener) -> None:
+        tries.append(asyncio.get_running_loop().time())
+        plain(listener)
+
+    monkeypatch.setattr(listening.Listener, "_accept", counted)
 
     async def scene():
         url = url_of()
-        served = Counted(url)
+        served = ManagerServer(url)
         await served.start()
-        (listener,) = served._listeners
         with socket.socket() as knocking:
             with no_file_handles():
                 knocking.connect(("127.0.0.1", served.address.port))
@@ -325,8 +310,14 @@ def test_without_file_handles_the_server_waits_and_says_so_once(monkeypatch, cap
             await broker.connect()
             await broker.queue("q").put_many([b"x"], 5)
             await broker.close()
-        await served.close()
-        served._take_again(listener)  # closed during a pause: it stays closed
+        with socket.socket() as knocking, no_file_handles():
+            before = len(tries)
+            knocking.connect(("127.0.0.1", served.address.port))
+            await until(lambda: len(tries) > before)
+            await served.close()  # during a pause
+        before = len(tries)
+        await asyncio.sleep(0.3)
+        assert len(tries) == before, "it stays closed"
 
     run(scene)
 
