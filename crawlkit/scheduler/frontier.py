@@ -241,13 +241,7 @@ class Frontier:
         if shelf.open:
             self._offered -= len(shelf.rows)
         shelf.apart = True
-        cursor = self._main.cursor
-        shelf.rows.complete, shelf.rows.cursor = self._main.complete, cursor
-        if not self._main.complete:
-            for row in list(shelf.rows.rows()):
-                if cursor is None or (row.rank, row.seq) > cursor:  # the main line has gone back since it came here
-                    shelf.rows.discard(row.taskid)
-                    del self._on[row.taskid]
+        shelf.rows.complete, shelf.rows.cursor = self._main.complete, self._main.cursor
         if len(shelf.rows) > SHELF:
             self._cut(shelf, SHELF // 2)
         if len(self._shelves) > self._most:
@@ -345,12 +339,19 @@ class Frontier:
         """Hosts to be read, and behind which (rank, seq): see :meth:`refill_host`."""
         return [(host, self._shelves[host].rows.cursor) for host in islice(self._hungry, most)]
 
-    def refill_host(self, host: str, rows: Sequence[TaskRow], limit: int, skip: Skip | None = None) -> None:
-        """Takes what the store returned for ``window(after=..., limit=limit, host=host)``, as :meth:`refill` does."""
-        self._hungry.pop(host, None)
+    def refill_host(
+        self,
+        host: str,
+        after: tuple[float, int] | None,
+        rows: Sequence[TaskRow],
+        limit: int,
+        skip: Skip | None = None,
+    ) -> None:
+        """Takes what the store returned for ``window(after=after, limit=limit, host=host)``, as :meth:`refill` does."""
         shelf = self._shelves.get(host)
-        if shelf is None or not shelf.apart:
-            return
+        if shelf is None or not shelf.apart or shelf.rows.cursor != after:
+            return  # what was read for another host has pushed rows of this one out: it is read again
+        self._hungry.pop(host, None)
         main, on = self._main, self._on
 
         def passed(row: TaskRow) -> bool:
@@ -401,11 +402,24 @@ class Frontier:
                 excess = len(self) - target
         if excess <= 0 or not len(self._main):
             return
-        self.scan, self._by_host = None, False
-        for row in self._main.shrink(max(1, len(self._main) - excess)):
-            shelf_or_none = self._shelves.get(row.host)
-            if shelf_or_none is not None and shelf_or_none.apart:  # it counts on the main line for this row
-                self._put(row.host, shelf_or_none, row)
+        gone = self._main.shrink(max(1, len(self._main) - excess))
+        if not gone:
+            return
+        self.scan, self._by_host = None, False  # what lies behind the boundary now is of any host
+        for host, shelf in list(self._shelves.items()):
+            if not shelf.apart:
+                self._go_back(host, shelf)
+        for row in gone:
+            apart = self._shelves.get(row.host)
+            if apart is not None and apart.apart:  # it counts on the main line for this row
+                self._put(row.host, apart, row)
+
+    def _go_back(self, host: str, shelf: Shelf) -> None:
+        """Gives up what lies behind the boundary of the main line, which has moved back."""
+        cursor = self._main.cursor
+        for row in list(shelf.rows.rows()):
+            if cursor is None or (row.rank, row.seq) > cursor:
+                self._take_off(row.taskid)
 
     def _cut(self, shelf: Shelf, keep: int) -> None:
         for row in shelf.rows.shrink(keep):

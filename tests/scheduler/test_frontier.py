@@ -67,7 +67,7 @@ class World:
         if front.needs_refill(low):
             front.refill(store.window(front.cursor, self.page), self.page, self.leased)
         for host, after in front.hungry(2):
-            front.refill_host(host, store.window(after, room.PAGE, host), room.PAGE, self.leased)
+            front.refill_host(host, after, store.window(after, room.PAGE, host), room.PAGE, self.leased)
         if front.scan is not None:
             front.reveal(store.hosts(front.scan or None, 2), 2)
 
@@ -290,8 +290,9 @@ class History(World):
             front.add(store.put(taskid, self.host() if known is None else known.host, self.random.randrange(4)))
         elif op == "pop":
             expected = self.waiting()
-            found = self.pop()
-            self.check_popped(found, expected)
+            found = self.peek()
+            self.check_first(found, expected)
+            assert self.pop() is found
         elif op in ("done", "return") and store.leased:
             taskid = self.random.choice(sorted(store.leased))
             store.leased.discard(taskid)
@@ -310,7 +311,7 @@ class History(World):
             self.read(low=self.random.randrange(5))
         self.check()
 
-    def check_popped(self, found: TaskRow | None, expected: list[TaskRow]) -> None:
+    def check_first(self, found: TaskRow | None, expected: list[TaskRow]) -> None:
         if found is None:
             assert not expected or self.frontier.shelves > self.capacity // 2
             return
