@@ -342,7 +342,7 @@ class History(World):
     hosts=st.sampled_from([1, 2, 5, 12]),
     backlog=st.sampled_from([0, 20, 60]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_history(seed: int, capacity: int, page: int, hosts: int, backlog: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         make_tiny(monkeypatch)
