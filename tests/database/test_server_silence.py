@@ -129,9 +129,15 @@ def test_whole_tables_may_take_their_time(url: str) -> None:
     store = connect_resultdb(url + "?" + WAITS)
     database = store._database  # type: ignore[attr-defined]
     asleep = "SELECT pg_sleep(2.5)" if url.startswith("postgresql") else "SELECT SLEEP(2.5)"
-    with database.read() as connection:
-        database.take_time(connection)
-        connection.exec_driver_sql(asleep)
-    with pytest.raises(StoreUnavailable, match=r"no answer within 2 s|timed out"), database.read() as connection:
-        connection.exec_driver_sql(asleep)
+
+    def long() -> None:
+        with database.read() as connection:
+            database.take_time(connection)
+            connection.exec_driver_sql(asleep)
+
+    with ThreadPoolExecutor(1) as pool:
+        meanwhile = pool.submit(long)
+        with pytest.raises(StoreUnavailable, match=r"no answer within 2 s|timed out"), database.read() as connection:
+            connection.exec_driver_sql(asleep)
+        meanwhile.result()
     store.close()

@@ -25,6 +25,11 @@ from tests.database.stores import SQL, attempt, tick, url_of, waiting, writes
 TTL, RENEW = 0.6, 0.1
 
 
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "LOOK", 0.1)
+
+
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request.param, tmp_path)
