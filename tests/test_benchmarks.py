@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from pathlib import Path
 import lxml.html
 import pytest
 
-from benchmarks import serve
+from benchmarks import frontier, frontier_load, serve
 from benchmarks.first_mark import problems
+from benchmarks.frontier_load import PROJECT
 from benchmarks.site import LINKS, Page, write_site
+from crawlkit.database.base import Queue
 from tests.e2e.site import walk
+from tests.servers import fresh_database
 
 PAGES = 150
 
@@ -72,3 +76,34 @@ def test_problems_names_what_is_missing_twice_or_wrong(tmp_path: Path) -> None:
     )
     found = problems(tmp_path / "out", truth, lambda line: (line["url"], line))
     assert [problem.partition(":")[0] for problem in found] == ["twice", "missing", "wrong"]
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["waiting", "done"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_loaded_tasks_are_those_of_a_crawl(tmp_path: Path, kind: str, done: bool) -> None:
+    """What is loaded past the store looks as if it had come through it, and the books balance."""
+    from crawlkit.database.registry import connect_taskdb
+    from crawlkit.scheduler.books import compare
+
+    with contextlib.ExitStack() as stack:
+        if kind == "sqlite":
+            url = f"sqlite:///{tmp_path}/task.db"
+        else:
+            url = stack.enter_context(fresh_database("postgres"))
+        frontier_load.load(url, 40, done)
+        assert frontier_load.bytes_on_disk(url) > 40 * 100
+        store = connect_taskdb(url)
+        stack.callback(store.close)
+        assert compare(PROJECT, store.ledger(), store.books(PROJECT)).problems == []
+        assert store.max_seq() == 40
+        expected = [frontier_load.row_of(number, done) for number in range(40)]
+        waiting = store.window(PROJECT, Queue.READY, None, 100)
+        assert waiting == ([] if done else expected)
+        assert sorted(store.select(PROJECT), key=lambda row: row.seq) == expected
+
+
+def test_the_table_of_the_frontier_leaves_out_what_nobody_measured() -> None:
+    rows = [{"tasks": 10_000.0, "first_s": 0.5, "cpu_us": 91.4}, {"tasks": 1e7, "first_s": 0.75, "cpu_us": 93.0}]
+    head, _, first, last = frontier.table(rows).splitlines()
+    assert head == "| tasks | first task s | CPU us/task |"
+    assert (first, last) == ("| 10,000 | 0.50 | 91 |", "| 10,000,000 | 0.75 | 93 |")

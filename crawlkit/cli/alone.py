@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from crawlkit.scheduler.service import SchedulerService
 
 STOP_WITHIN = 9.0  # seconds
+# Python looks for cycles among new objects after so many of them. A turn makes thousands, and none of them has any.
+COLLECT = (20_000, 20)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 logger = logging.getLogger("crawlkit")
@@ -121,6 +124,7 @@ def run_scheduler(
     from crawlkit.scheduler.settings import EngineSettings
 
     prepare(settings, "scheduler")
+    gc.set_threshold(*COLLECT)
     known_as, token = wiring.names_in(advertise), wiring.control_token(settings)
     datapath.make_data_path(settings.data_path)
     lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler")

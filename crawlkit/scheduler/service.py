@@ -40,6 +40,7 @@ from crawlkit.scheduler.post import Post
 from crawlkit.scheduler.teller import Teller
 from crawlkit.scheduler.trouble import Trouble
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Verdict
+from crawlkit.scheduler.turn_times import TurnTimes
 
 log = logging.getLogger("scheduler")
 
@@ -47,7 +48,7 @@ BEAT = 2.0  # seconds between heartbeats of its own
 BATCH = 500  # status messages taken at a time
 FOLLOWS_PER_TURN = 1_000  # follow-ups decided in one turn, unless a single message holds more
 BUSY_PAUSE = 0.008  # seconds between turns while many tasks are out, so that each turn has a batch to work on
-BUSY = 48  # tasks out
+BUSY = 48  # tasks out, or messages that came during a turn: then the next one has a batch at once
 SWEEP = 3_600.0  # seconds between looks for bodies that were left behind
 RETRY_STORE = (0.2, 2.0)  # seconds: first and longest wait for a store that does not answer
 EPOCH = 2.0  # seconds between questions whether the broker lost its messages
@@ -95,6 +96,7 @@ class SchedulerService(Desk):
         self._next_sweep = float("-inf")
         self._busy_asked, self._busy, self._waiting = float("-inf"), False, False
         self.turns = 0
+        self._took = TurnTimes()
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -132,6 +134,8 @@ class SchedulerService(Desk):
         while True:
             seen = self.engine.snapshot
             stats = {**vitals.look(), "turns": float(self.turns), "leased": float(seen["leased"])}
+            median, slow, longest = self._took.quantiles(0.5, 0.99, 1.0)
+            stats |= {"turn_p50": median, "turn_p99": slow, "turn_max": longest}  # seconds, of the last minute
             beat = Heartbeat(
                 self._node, "scheduler", socket.gethostname(), os.getpid(), __version__, self._started, stats=stats
             )
@@ -226,7 +230,7 @@ class SchedulerService(Desk):
             if self._stopping:
                 break
             wait = await self._turn()
-            if self.engine.snapshot["leased"] > BUSY:
+            if self.engine.snapshot["leased"] > BUSY and len(self._inbox.status) < BUSY:
                 await asyncio.sleep(BUSY_PAUSE)
 
     async def _turn(self) -> float:
@@ -331,6 +335,8 @@ class SchedulerService(Desk):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_STORE[1])
                 continue
+            ended = self.clock.monotonic()
+            self._took.add(ended - mono, ended)
             if self._store_down:
                 self._store_down = ""
                 log.warning("the store answers again: work goes on")

@@ -81,10 +81,10 @@ def test_a_killed_process_leaves_before_or_after(tmp_path: Path, seed: int) -> N
 
 def test_commits_are_synced() -> None:
     """Durable means: the log is synced at each commit of task, project and result stores."""
-    from crawlkit.database.sqlalchemy.sqlite import sqlite_engine
+    from crawlkit.database.sqlalchemy.sqlite import opener, sqlite_engine
 
     for durable, level in ((True, 2), (False, 1)):
-        engine = sqlite_engine(":memory:", durable=durable)
+        engine = sqlite_engine(opener(":memory:", durable=durable))
         with engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
         engine.dispose()

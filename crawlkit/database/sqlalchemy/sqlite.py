@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from crawlkit.database.rules import BUSY_TIMEOUT
+from crawlkit.database.sqlalchemy.checkpoints import Checkpoints
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
-CHECKPOINT_PAGES = 8_000  # 32 MB of write-ahead log between two checkpoints
+LOG_PAGES = 32_000  # 128 MB of write-ahead log, if the thread of checkpoints falls behind: then a commit copies it
 
 _WORDS = {
     "SQLITE_FULL": "the disk is full: free some space, the work goes on by itself",
@@ -40,10 +42,31 @@ class SqliteDatabase(Database):
     is_sqlite = True
 
     def __init__(
-        self, engine: Engine, what: str, where: str, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
+        self,
+        engine: Engine,
+        what: str,
+        where: str,
+        connect: Callable[[], sqlite3.Connection],
+        read_only: bool = False,
+        busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
         super().__init__(engine, what, where, read_only)
         self.busy_timeout = busy_timeout
+        self._checkpoints = Checkpoints(connect)
+
+    @contextmanager
+    def write(self, wait: float | None = None, *, shared: bool = False) -> Iterator[Connection]:
+        """See :meth:`Database.write`."""
+        with super().write(wait, shared=shared) as connection:
+            driver: Any = connection.connection.dbapi_connection
+            before = driver.total_changes
+            yield connection
+            changed = driver.total_changes - before
+        self._checkpoints.committed(changed)
+
+    def close(self) -> None:
+        self._checkpoints.close()
+        super().close()
 
     def now(self, connection: Connection) -> float:
         return SystemClock.time()
@@ -83,10 +106,10 @@ class SqliteDatabase(Database):
         return super()._translate(error, outer)
 
 
-def sqlite_engine(
+def opener(
     path: str, *, read_only: bool = False, durable: bool = True, busy_timeout: float = BUSY_TIMEOUT
-) -> Engine:
-    """An engine for one SQLite file. ``durable=False``: a power cut may take the last transactions, never more."""
+) -> Callable[[], sqlite3.Connection]:
+    """Opens connections to one SQLite file. ``durable=False``: a power cut may take the last transactions, no more."""
     place = Path(path).absolute()
     mode = "ro" if read_only else "rwc"
     if read_only and not _writable(place) and not place.with_name(place.name + "-wal").exists():
@@ -104,6 +127,11 @@ def sqlite_engine(
             raise
         return connection
 
+    return connect
+
+
+def sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
+    """An engine with such connections."""
     return sa.create_engine(
         "sqlite://",
         creator=connect,
@@ -135,8 +163,8 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
                 raise
             sleep(0.01)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {CHECKPOINT_PAGES * 4096 * 2}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_PAGES * 4096 // 2}")
 
 
 def open_sqlite(
@@ -153,5 +181,5 @@ def open_sqlite(
         raise UsageError(f"{what}: there is no {path}: has a crawl been started there yet?")
     if not place.parent.is_dir():
         raise UsageError(f"{what}: there is no directory {place.parent}: make it, or give another path than {path}")
-    engine = sqlite_engine(path, read_only=read_only, durable=durable, busy_timeout=busy_timeout)
-    return SqliteDatabase(engine, what, path, read_only, busy_timeout)
+    connect = opener(path, read_only=read_only, durable=durable, busy_timeout=busy_timeout)
+    return SqliteDatabase(sqlite_engine(connect), what, path, connect, read_only, busy_timeout)

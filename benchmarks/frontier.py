@@ -1,0 +1,205 @@
+"""A frontier of 10 thousand to 10 million waiting tasks: the scheduler's memory, start-up, speed and turns.
+
+    python -m benchmarks.frontier [--tasks 10000,100000,1000000,10000000] [--store URL] [--json]
+
+For each size a taskdb is loaded (that is not measured), then a real scheduler works on it in a process of its own, and
+this process plays the rest of the ring. Each task that ends brings a new one, so that the backlog stays as large. After
+``--seconds`` of work the scheduler is killed with SIGKILL in the middle of it and started again.
+
+``--store``: SQLite in a temporary folder by default (``--folder`` says where), or
+``postgresql+psycopg://user@host/database``, where each size gets a database of its own, which is dropped at the end.
+``--hold``: another session keeps a transaction open on PostgreSQL, from so many seconds before the work begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.frontier_load import PROJECT, bytes_on_disk, load
+from benchmarks.frontier_ring import Ring, Scheduler, playing
+from benchmarks.pairs import cpu, database_url, server_at
+from crawlkit.database.registry import connect_projectdb, connect_taskdb
+from crawlkit.libs.rows import ProjectRow
+
+SIZES = "10000,100000,1000000,10000000"
+WARM = 5.0  # seconds of work before the figures are taken
+AGAIN = 5.0  # seconds of work after the kill
+PATIENCE = 120.0  # seconds for the first task
+LOOK = 0.5  # seconds between two looks at the memory
+
+#: key -> (head of its column, format)
+FIGURES = {
+    "first_s": ("first task s", "{:.2f}"),
+    "again_s": ("after SIGKILL s", "{:.2f}"),
+    "selected": ("selected/s", "{:,.0f}"),
+    "completed": ("completed/s", "{:,.0f}"),
+    "turn_p50_ms": ("turn p50 ms", "{:.1f}"),
+    "turn_p99_ms": ("turn p99 ms", "{:.1f}"),
+    "cpu_us": ("CPU us/task", "{:.0f}"),
+    "server_us": ("server us/task", "{:.0f}"),
+    "rss_mb": ("RSS MB", "{:.0f}"),
+    "peak_mb": ("peak MB", "{:.0f}"),
+    "bytes": ("bytes/row", "{:.0f}"),
+}
+
+
+@contextlib.contextmanager
+def filled(store: str, folder: Path | None, tasks: int, keep: Path | None) -> Iterator[str]:
+    """The URL of a taskdb with so many waiting tasks; it is gone at the end, unless ``keep`` says where it stays."""
+    with contextlib.ExitStack() as stack:
+        if store != "sqlite":
+            url = stack.enter_context(database_url("postgres", store))
+        elif keep is not None:
+            url = f"sqlite:///{keep.absolute()}/frontier-{tasks}.db"
+            if Path(url.partition("///")[2]).exists():
+                yield url
+                return
+        else:
+            place = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+            url = f"sqlite:///{place}/task.db"
+        began = time.monotonic()
+        load(url, tasks)
+        note(f"{tasks:,} tasks loaded in {time.monotonic() - began:.0f} s")
+        yield url
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def held_open(url: str, seconds: float | None) -> Iterator[None]:
+    """Another session with an open transaction that has a snapshot, on PostgreSQL."""
+    if seconds is None:
+        yield
+        return
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT count(*) FROM ledger")
+        time.sleep(seconds)
+        yield
+        connection.rollback()
+
+
+def turn_times(url: str) -> dict[str, float]:
+    """What the scheduler says of its turns of the last minute or so, in milliseconds."""
+    taskdb = connect_taskdb(url, read_only=True)
+    try:
+        newest = max((row for row in taskdb.nodes() if row.role == "scheduler"), key=lambda row: row.seen)
+    finally:
+        taskdb.close()
+    stats = json.loads(newest.stats)
+    return {f"turn_{name}_ms": stats[f"turn_{name}"] * 1e3 for name in ("p50", "p99", "max")}
+
+
+async def work(url: str, folder: Path, tasks: int, seconds: float, queue_maxsize: int) -> dict[str, float]:
+    """One size."""
+    data = Path(tempfile.mkdtemp(dir=folder))
+    projectdb = connect_projectdb(f"sqlite:///{data}/project.db")
+    projectdb.put(ProjectRow(PROJECT, status="RUNNING", script="#", rate=None, rate_set=True))
+    projectdb.close()
+    taskdb = connect_taskdb(url, read_only=True)
+    ring, scheduler = Ring(data, queue_maxsize, taskdb.max_seq()), Scheduler(data, url, queue_maxsize)
+    taskdb.close()
+    servers = [] if url.startswith("sqlite") else server_at(url)
+    figures: dict[str, float] = {"tasks": tasks, "load": os.getloadavg()[0]}
+    async with playing(ring, scheduler):
+        ring.begin()
+        scheduler.start()
+        figures["first_s"] = await ring.first(PATIENCE)
+        await asyncio.sleep(WARM)
+        began, used, served = time.monotonic(), scheduler.cpu(), cpu(servers)
+        selected, completed, sizes = ring.seen.selected, ring.completed(), []
+        others = psutil.cpu_times()
+        while (passed := time.monotonic() - began) < seconds:
+            sizes.append(scheduler.rss())
+            await asyncio.sleep(LOOK)
+        selected, completed = ring.seen.selected - selected, ring.completed() - completed
+        figures |= {
+            "seconds": passed,
+            "selected": selected / passed,
+            "completed": completed / passed,
+            "cpu_us": (scheduler.cpu() - used) / completed * 1e6,
+            "rss_mb": statistics.median(sizes) / 1e6,
+            "idle": _idle(others, psutil.cpu_times()),
+        }
+        if servers:
+            figures["server_us"] = (cpu(servers) - served) / completed * 1e6
+        figures |= await asyncio.to_thread(turn_times, url)
+        figures["peak_mb"] = _peak(scheduler.process.pid) / 1e6
+        scheduler.kill()
+        ring.begin()
+        scheduler.start()
+        figures["again_s"] = await ring.first(PATIENCE)
+        await asyncio.sleep(AGAIN)
+        figures["peak_mb"] = max(figures["peak_mb"], _peak(scheduler.process.pid) / 1e6)
+    return figures
+
+
+def _peak(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("no VmHWM in /proc: this benchmark needs Linux")
+
+
+def _idle(before: Any, after: Any) -> float:
+    """Percent of all cores that nobody used."""
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    return 100 * (after.idle - before.idle) / sum(spent)
+
+
+def measure(options: argparse.Namespace, tasks: int) -> dict[str, float]:
+    """One size, from a taskdb that is not there yet to the figures."""
+    with filled(options.store, options.folder, tasks, options.keep) as url:
+        size = bytes_on_disk(url) / tasks
+        with held_open(url, options.hold):
+            figures = asyncio.run(work(url, options.folder, tasks, options.seconds, options.queue_maxsize))
+    return figures | {"bytes": size}
+
+
+def table(rows: list[dict[str, float]]) -> str:
+    """Markdown."""
+    keys = [key for key in FIGURES if any(key in row for row in rows)]
+    lines = ["| tasks | " + " | ".join(FIGURES[key][0] for key in keys) + " |", "|---:" * (len(keys) + 1) + "|"]
+    for row in rows:
+        cells = [FIGURES[key][1].format(row[key]) if key in row else "" for key in keys]
+        lines.append(f"| {row['tasks']:,.0f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default=SIZES, help=f"sizes with commas between them [{SIZES}]")
+    parser.add_argument("--store", default="sqlite", help="sqlite, or the URL of a PostgreSQL server")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of work that is measured")
+    parser.add_argument("--queue-maxsize", type=int, default=100)
+    parser.add_argument("--folder", type=Path, help="where the temporary folders are made")
+    parser.add_argument("--keep", type=Path, help="a folder where SQLite's stores stay, and are used again")
+    parser.add_argument("--hold", type=float, help="an open transaction of another session, so many seconds before")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for tasks in [int(one) for one in options.tasks.replace("_", "").split(",")]:
+        rows.append(measure(options, tasks))
+        note(table(rows[-1:]))
+    print(json.dumps(rows, indent=1) if options.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()
