@@ -1,14 +1,19 @@
 """A frontier of 10 thousand to 10 million waiting tasks: the scheduler's memory, start-up, speed and turns.
 
     python -m benchmarks.frontier [--tasks 10000,100000,1000000,10000000] [--store URL] [--json]
+    python -m benchmarks.frontier --out FILE.json --tasks 10000
+    python -m benchmarks.frontier --out FILE.json --show --plot docs/img/frontier.svg
 
 For each size a taskdb is loaded (that is not measured), then a real scheduler works on it in a process of its own, and
 this process plays the rest of the ring. Each task that ends brings a new one, so that the backlog stays as large. After
-``--seconds`` of work the scheduler is killed with SIGKILL in the middle of it and started again.
+``--seconds`` of work the scheduler is killed with SIGKILL in the middle of it and started again. Where the backlog is
+long enough, it then works for as long without new tasks.
 
 ``--store``: SQLite in a temporary folder by default (``--folder`` says where), or
 ``postgresql+psycopg://user@host/database``, where each size gets a database of its own, which is dropped at the end.
 ``--hold``: another session keeps a transaction open on PostgreSQL, from so many seconds before the work begins.
+With ``--out`` the figures of several runs come together in a file, the newest of each size and store; ``--show`` runs
+nothing, prints that file and draws it.
 """
 
 from __future__ import annotations
@@ -31,12 +36,14 @@ import psutil
 from benchmarks.frontier_load import PROJECT, bytes_on_disk, load
 from benchmarks.frontier_ring import Ring, Scheduler, playing
 from benchmarks.pairs import cpu, database_url, server_at
+from benchmarks.plot import Chart, svg
 from crawlkit.database.registry import connect_projectdb, connect_taskdb
 from crawlkit.libs.rows import ProjectRow
 
 SIZES = "10000,100000,1000000,10000000"
 WARM = 5.0  # seconds of work before the figures are taken
 AGAIN = 5.0  # seconds of work after the kill
+FASTEST = 10_000  # tasks a second that nobody reaches: so many are needed to let the backlog shrink for a while
 PATIENCE = 120.0  # seconds for the first task
 LOOK = 0.5  # seconds between two looks at the memory
 
@@ -46,6 +53,7 @@ FIGURES = {
     "again_s": ("after SIGKILL s", "{:.2f}"),
     "selected": ("selected/s", "{:,.0f}"),
     "completed": ("completed/s", "{:,.0f}"),
+    "drained": ("without new ones/s", "{:,.0f}"),
     "turn_p50_ms": ("turn p50 ms", "{:.1f}"),
     "turn_p99_ms": ("turn p99 ms", "{:.1f}"),
     "cpu_us": ("CPU us/task", "{:.0f}"),
@@ -147,6 +155,11 @@ async def work(url: str, folder: Path, tasks: int, seconds: float, queue_maxsize
         scheduler.start()
         figures["again_s"] = await ring.first(PATIENCE)
         await asyncio.sleep(AGAIN)
+        if tasks >= FASTEST * seconds:
+            ring.new, began, completed = None, time.monotonic(), ring.completed()
+            await asyncio.sleep(seconds)
+            figures["drained"] = (ring.completed() - completed) / (time.monotonic() - began)
+            figures["drain_p99_ms"] = (await asyncio.to_thread(turn_times, url))["turn_p99_ms"]
         figures["peak_mb"] = max(figures["peak_mb"], _peak(scheduler.process.pid) / 1e6)
     return figures
 
@@ -173,6 +186,39 @@ def measure(options: argparse.Namespace, tasks: int) -> dict[str, float]:
     return figures | {"bytes": size}
 
 
+def plot(found: dict[str, list[dict[str, float]]]) -> str:
+    """The figures of some stores as a picture."""
+
+    def lines(key: str) -> dict[str, list[tuple[float, float]]]:
+        return {name: [(row["tasks"], row[key]) for row in rows] for name, rows in found.items()}
+
+    return svg(
+        [
+            Chart("Tasks selected and completed a second", lines("completed"), (5_000, "at least 5,000")),
+            Chart("99 of 100 turns of the scheduler take at most, ms", lines("turn_p99_ms"), (50, "at most 50")),
+            Chart("CPU of the scheduler for a task, us", lines("cpu_us")),
+            Chart("Memory of the scheduler, MB", lines("peak_mb"), (300, "at most 300")),
+            Chart("From SIGKILL and a new start to the first task, s", lines("again_s"), (3, "at most 3")),
+            Chart("Bytes of the database for a waiting task", lines("bytes")),
+        ],
+        2,
+        "waiting tasks",
+    )
+
+
+def kept(file: Path | None) -> dict[str, list[dict[str, float]]]:
+    """What earlier runs wrote: store -> its rows by their size."""
+    return json.loads(file.read_text()) if file is not None and file.exists() else {}
+
+
+def keep(file: Path, store: str, row: dict[str, float]) -> None:
+    """The newest figures of a size take the place of older ones."""
+    found = kept(file)
+    rows = [one for one in found.get(store, []) if one["tasks"] != row["tasks"]]
+    found[store] = sorted([*rows, row], key=lambda one: one["tasks"])
+    file.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def table(rows: list[dict[str, float]]) -> str:
     """Markdown."""
     keys = [key for key in FIGURES if any(key in row for row in rows)]
@@ -193,11 +239,22 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder where SQLite's stores stay, and are used again")
     parser.add_argument("--hold", type=float, help="an open transaction of another session, so many seconds before")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, help="a JSON file in which figures come together")
+    parser.add_argument("--show", action="store_true", help="run nothing: print what is in --out")
+    parser.add_argument("--plot", type=Path, help="an SVG file to draw what is in --out")
     options = parser.parse_args()
+    if options.show:
+        for name, rows in kept(options.out).items():
+            print(f"{name}\n\n{table(rows)}\n")
+        if options.plot:
+            options.plot.write_text(plot(kept(options.out)))
+        return
     rows = []
     for tasks in [int(one) for one in options.tasks.replace("_", "").split(",")]:
         rows.append(measure(options, tasks))
         note(table(rows[-1:]))
+        if options.out:
+            keep(options.out, "SQLite" if options.store == "sqlite" else "PostgreSQL", rows[-1])
     print(json.dumps(rows, indent=1) if options.json else table(rows))
 
 

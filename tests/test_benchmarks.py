@@ -9,10 +9,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import lxml.etree
 import lxml.html
 import pytest
 
-from benchmarks import frontier, frontier_load, serve
+from benchmarks import frontier, frontier_load, plot, serve
 from benchmarks.first_mark import problems
 from benchmarks.frontier_load import PROJECT
 from benchmarks.site import LINKS, Page, write_site
@@ -86,10 +87,7 @@ def test_loaded_tasks_are_those_of_a_crawl(tmp_path: Path, kind: str, done: bool
     from crawlkit.scheduler.books import compare
 
     with contextlib.ExitStack() as stack:
-        if kind == "sqlite":
-            url = f"sqlite:///{tmp_path}/task.db"
-        else:
-            url = stack.enter_context(fresh_database("postgres"))
+        url = f"sqlite:///{tmp_path}/task.db" if kind == "sqlite" else stack.enter_context(fresh_database("postgres"))
         frontier_load.load(url, 40, done)
         assert frontier_load.bytes_on_disk(url) > 40 * 100
         store = connect_taskdb(url)
@@ -107,3 +105,29 @@ def test_the_table_of_the_frontier_leaves_out_what_nobody_measured() -> None:
     head, _, first, last = frontier.table(rows).splitlines()
     assert head == "| tasks | first task s | CPU us/task |"
     assert (first, last) == ("| 10,000 | 0.50 | 91 |", "| 10,000,000 | 0.75 | 93 |")
+
+
+def test_figures_of_several_runs_come_together(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    for store, row in [("SQLite", {"tasks": 100.0, "x": 1.0}), ("SQLite", {"tasks": 10.0, "x": 2.0}),
+                       ("PostgreSQL", {"tasks": 10.0, "x": 3.0}), ("SQLite", {"tasks": 100.0, "x": 4.0})]:  # fmt: skip
+        frontier.keep(file, store, row)
+    found = frontier.kept(file)
+    assert [(row["tasks"], row["x"]) for row in found["SQLite"]] == [(10, 2), (100, 4)]
+    assert [row["x"] for row in found["PostgreSQL"]] == [3]
+
+
+def test_a_plot_has_its_points_where_their_values_are() -> None:
+    chart = plot.Chart("a < b", {"one": [(10, 0), (1_000, 50)], "two": [(10, 25)]}, (40, "aim"))
+    tree = lxml.etree.fromstring(plot.svg([chart], 1, "n").encode())
+    circles = [(float(one.get("cx")), float(one.get("cy"))) for one in tree.iter("{*}circle")]
+    left, right = plot.LEFT, plot.WIDTH - plot.RIGHT
+    top, bottom = plot.TOP, plot.HEIGHT - plot.BOTTOM
+    assert circles == [(left, bottom), (right, top), (left, (top + bottom) / 2)]
+    words = [one.text for one in tree.iter("{*}text")]
+    assert {"a < b", "one", "two", "aim", "n", "10", "100", "1k", "0", "50"} <= set(words)
+
+
+def test_a_plot_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plot.svg([plot.Chart("empty", {})], 1, "n")
