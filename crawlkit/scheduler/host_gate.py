@@ -10,6 +10,7 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,7 +23,9 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 
 CONCURRENCY: Final = 16.0  # requests under way where nobody said otherwise; not for loopback hosts
 LINGER = 60.0  # seconds for which the limits of a project hold for a host after its last request there
-SWEEP = 10.0  # seconds between looks for hosts that came to rest
+KEPT = 4_000  # hosts that may be at rest: they may be asked again in a moment
+SWEEP = 20  # hosts that are looked at each time for being at rest, while there are more
+LOOK = 2_000  # hosts that are looked at for people
 REST = 600.0  # seconds for which is kept what was found out about a host that nobody asks
 CLOSE = 1e-4  # seconds
 MOST = 50_000  # hosts of which something is kept although nothing is under way
@@ -94,11 +97,12 @@ class HostGate:
         self._projects: dict[str, HostLimits] = {}
         self._patterned: dict[str, HostLimits] = {}  # those of them that name hosts
         self._version = 0  # of all limits together
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()  # who was not looked at for the longest time first
+        self._holds: dict[str, None] = {}
+        self._waits: dict[str, None] = {}  # hosts for which somebody was told to wait
         self._delays: OrderedDict[str, float] = OrderedDict()  # Crawl-delay, in seconds; 0: there is none
         self._heap: list[tuple[float, str]] = []
         self._freed: list[str] = []
-        self._swept, self._grown = -math.inf, 1_000
         self.changed: set[str] = set()  # hosts whose hold has begun, grown or ended: for who writes them down
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -115,7 +119,8 @@ class HostGate:
             return 0.0
         wait = self._wait_of(one, host, mono)
         if wait:
-            one.waited_for = True
+            if not one.waited_for:
+                one.waited_for, self._waits[host] = True, None
             self._arm(one, host, mono + wait)
         return wait
 
@@ -133,9 +138,13 @@ class HostGate:
         return one.limits
 
     def blocked(self, mono: float, project: str | None = None) -> Iterator[tuple[str, int, Block]]:
-        """The hosts that may not be asked now, with requests under way and why; of a project: those that it asks."""
-        for host, one in list(self._hosts.items()):
-            if project is None or project in one.by:
+        """Hosts that may not be asked now, with requests under way and why; of a project: those that it asks.
+
+        Where many thousands wait, only some of them: those that are held come first.
+        """
+        for host in islice(dict.fromkeys(chain(self._holds, self._waits)), LOOK):
+            one = self._hosts.get(host)
+            if one is not None and (project is None or project in one.by):
                 block = self._block(one, host, mono)
                 if block is not None:
                     yield host, one.out, block
@@ -172,9 +181,8 @@ class HostGate:
             return  # data: and the like reach no host
         one = self._hosts.get(host)
         if one is None:
+            self._sweep(mono, 2)  # as it grows by one
             one = self._hosts[host] = _Host(mono)
-            if len(self._hosts) > self._grown:
-                self._sweep(mono)
         new = project not in one.by
         one.by[project] = one.asked = mono
         if new or one.version != self._version or mono >= one.check:
@@ -200,9 +208,7 @@ class HostGate:
             return
         one.out = max(0, one.out - 1)
         if one.waited_for:
-            self._note(one, host, mono)
-        elif not one.out and one.bucket is None and one.hold is None and one.throttle is None:
-            del self._hosts[host]
+            self._note(one, host, mono)  # else it is forgotten later, for it may be asked again in a moment
 
     def answered(
         self, host: str, mono: float, answer: Answer, seconds: float, status: int = 0, retry_after: float | None = None
@@ -221,6 +227,7 @@ class HostGate:
             if mono < hold.until or mono - seconds < hold.since:
                 return  # of a request that was on its way when the host was held
             one.hold = None
+            self._holds.pop(host, None)
             self.changed.add(host)
             self._note(one, host, mono)
 
@@ -240,8 +247,7 @@ class HostGate:
 
     def freed(self, mono: float) -> list[str]:
         """The hosts that were waited for and may be asked by now."""
-        if mono - self._swept >= SWEEP:
-            self._sweep(mono)
+        self._sweep(mono, SWEEP)
         while self._heap and self._heap[0][0] <= mono:
             due, host = heapq.heappop(self._heap)
             one = self._hosts.get(host)
@@ -286,7 +292,7 @@ class HostGate:
             return False
         one = self._hosts.setdefault(host, _Host(mono))
         hold.until, hold.since = mono + left, mono + min(0.0, hold.since - wall)
-        one.hold = hold
+        one.hold, self._holds[host] = hold, None
         self._settle(one, host, mono)
         return True
 
@@ -308,6 +314,7 @@ class HostGate:
         until = mono + min(max(retry_after or 0.0, guess), self._hold_max)
         if until <= (mono if hold is None else hold.until):
             return
+        self._holds[host] = None
         one.hold = Hold(until, mono if again or hold is None else hold.since, status, bool(retry_after), refusals)
         self.changed.add(host)
         if one.throttle is not None:
@@ -423,6 +430,7 @@ class HostGate:
             self._arm(one, host, mono + wait)
         else:
             one.waited_for, one.due = False, math.inf
+            self._waits.pop(host, None)
             self._freed.append(host)
 
     def _arm(self, one: _Host, host: str, due: float) -> None:
@@ -435,29 +443,24 @@ class HostGate:
                 self._heap = [(each.due, name) for name, each in self._hosts.items() if each.due != math.inf]
                 heapq.heapify(self._heap)
 
-    def _sweep(self, mono: float) -> None:
-        """Forgets the hosts that are at rest."""
-        self._swept = mono
-        quiet = []
-        for host, one in list(self._hosts.items()):
-            if one.out or one.waited_for:
-                continue
-            if self._at_rest(one, host, mono):
-                self._forget(host)
-            elif one.hold is None or mono >= one.hold.until:
-                quiet.append((one.asked, host))
-        for _, host in heapq.nsmallest(len(quiet) - MOST, quiet):
-            self._forget(host)
-        self._grown = 2 * len(self._hosts) + 1_000
+    def _sweep(self, mono: float, most: int) -> None:
+        """Looks at some hosts in turn, and forgets those that are at rest; of too many also those that nearly are."""
+        for _ in range(min(most, len(self._hosts) - KEPT)):
+            host, one = next(iter(self._hosts.items()))
+            if one.out or one.waited_for or (one.hold is not None and mono < one.hold.until):
+                self._hosts.move_to_end(host)
+            elif len(self._hosts) > MOST or self._at_rest(one, host, mono):
+                del self._hosts[host]
+                if one.hold is not None:
+                    self._holds.pop(host, None)
+                    self.changed.add(host)
+            else:
+                self._hosts.move_to_end(host)
 
     def _at_rest(self, one: _Host, host: str, mono: float) -> bool:
         self._look(one, host, mono)
-        if one.hold is not None and mono < one.hold.until + max(REST, one.hold.until - one.hold.since):
+        if one.hold is not None and mono < one.hold.until + REST:
             return False
         if one.throttle is not None and mono - one.asked < REST:
             return False
         return one.bucket is None or one.bucket.available(mono) >= one.bucket.burst
-
-    def _forget(self, host: str) -> None:
-        if self._hosts.pop(host).hold is not None:
-            self.changed.add(host)

@@ -312,6 +312,9 @@ def test_the_hosts_that_wait_are_shown_with_why_and_until_when() -> None:
         play.submit(url(n, host))
     play.turn(ended(play.out[1], 429, host=OTHER, retry_after=30.0))
     now = play.now
+    assert [one["host"] for one in play.engine.hosts(now, play.clock.now)] == [OTHER]
+    for host in (HOST, "c.org"):
+        wait(play, host)  # somebody would ask it
     assert play.engine.hosts(now, play.clock.now) == [
         {"host": OTHER, "why": "retry_after", "text": "it answered 429 with Retry-After", "until": now + 30.0,
          "under_way": 0},
