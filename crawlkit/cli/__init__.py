@@ -42,6 +42,7 @@ COMMANDS = {
     "results": "crawlkit.cli.read:results",
     "tasks": "crawlkit.cli.read:tasks",
     "task": "crawlkit.cli.task:task",
+    "why": "crawlkit.cli.why:why",
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "nodes": "crawlkit.cli.nodes:nodes",

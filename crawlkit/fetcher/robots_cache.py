@@ -16,6 +16,7 @@ from crawlkit.libs.robots import Rules, rules_of
 
 Load = Callable[[Plan], Awaitable[tuple[int, bytes]]]  # the plan of a task -> status and body of its robots.txt
 
+MAX_LINE = 200  # characters of the line that forbids
 LARGE = 16_384  # bytes of rules that are not read in the loop
 MAX_BYTES = 16 * 2**20  # of rules remembered, as text; parsed they take some ten times as much
 #: A fetch that ends like this means that there is no robots.txt (RFC 9309, 2.3.1.2 and 2.3.1.3); any other way to
@@ -47,7 +48,9 @@ class RobotsCache:
         url, agent = plan.url.wire, plan.user_agent
         # Tens of thousands of rules are a matter of a tenth of a second: not for the loop.
         if not (ask(url, agent) if rules.size < LARGE else await asyncio.to_thread(ask, url, agent)):
-            raise FetchError("robots", "Disallowed by robots.txt", 403)
+            line = await asyncio.to_thread(rules.refused_by, url, agent)
+            named = "" if line is None else f", line {line[0]}: {line[1][:MAX_LINE]}"
+            raise FetchError("robots", f"Disallowed by robots.txt{named}", 403)
 
     async def _rules(self, plan: Plan) -> Rules:
         key = (plan.url.origin, plan.proxy_pool or plan.proxy, plan.validate_cert)

@@ -43,6 +43,10 @@ class RemoteControl:
             "projects": {item["name"]: item for item in self._client.items("/projects", sort="name")},
         }
 
+    def why(self, project: str | None, url: str) -> list[dict[str, Any]]:
+        """Why a URL was crawled or not; the server looks at its stores when no scheduler runs."""
+        return list(self._client.get("/why", project=project, url=url)["items"])
+
     dashboard = summary
 
     def next_ticks(self, project: str, n: int = 5) -> list[tuple[float, str]]:

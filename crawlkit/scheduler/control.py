@@ -120,6 +120,9 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
     async def order_tasks(args: JSONDict) -> Any:
         return await service.order_tasks(args["project"], args["action"], args["taskids"])
 
+    async def why(args: JSONDict) -> Any:
+        return await service.why(args.get("project"), args["url"])
+
     async def send_message(args: JSONDict) -> Any:
         return await service.send_message(args["project"], args["message"])
 
@@ -151,7 +154,7 @@ def _methods(service: SchedulerService) -> dict[str, Method]:
         return await service.hosts(args.get("project"), args.get("limit", 100))
 
     methods = (
-        submit, run, order, count_action, order_tasks, send_message, update_project, drop_project, summary, size,
+        submit, run, order, count_action, order_tasks, why, send_message, update_project, drop_project, summary, size,
         dashboard, counters, next_ticks, active_tasks, hosts,
     )  # fmt: skip
     return {method.__name__: method for method in methods}
@@ -303,6 +306,10 @@ class ControlClient:
     def rerun_tasks(self, project: str, taskids: Sequence[str]) -> list[JSONDict]:
         """Runs tasks again at once; those that are out, when they have come back. One verdict each."""
         return list(self.call("order_tasks", project=project, action="rerun", taskids=list(taskids)))
+
+    def why(self, project: str | None, url: str) -> list[JSONDict]:
+        """Why a URL was crawled or not, one answer a project: the fields of :class:`crawlkit.scheduler.why.Answer`."""
+        return list(self.call("why", project=project, url=url))
 
     def send_message(self, project: str, message: Any) -> JSONDict:
         return dict(self.call("send_message", project=project, message=message))

@@ -15,6 +15,7 @@ import msgspec
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import InvalidTask, StoreUnavailable
 from crawlkit.libs.task import (
+    MAX_URL,
     Fetch,
     JSONDict,
     Process,
@@ -28,8 +29,9 @@ from crawlkit.libs.task import (
 from crawlkit.scheduler.actions import AT_ONCE, BULK
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.kinds import command
-from crawlkit.scheduler.onlookers import OverviewCache, count_order
+from crawlkit.scheduler.onlookers import OverviewCache, count_order, questions, shown
 from crawlkit.scheduler.turn import Inbox, Order, Submission, Verdict
+from crawlkit.scheduler.why import Moment
 
 BACKLOG = 2_000  # messages held undecided before reading stops
 SUBMIT_CHUNK = 1_000
@@ -152,6 +154,20 @@ class Desk:
         """How many tasks an order, or ``drop``, would touch."""
         seen = self.summary()["projects"].get(project, {})
         return await count_order(self.engine.taskdb, seen, project, kind, reason)
+
+    async def why(self, project: str | None, which: str) -> list[JSONDict]:
+        """Why a URL (or taskid) was crawled or not, and when it is next, one answer a project: scheduler.why.
+
+        Without ``project`` those that know it answer, or all of them. The stores are asked beside the turns' thread.
+        """
+        if not which or len(which) > MAX_URL:
+            raise ValueError(f"why: say a URL of 1 to {MAX_URL:,} characters")
+        if project is not None:
+            check_project_name(project)
+        names = [project] if project is not None else await asyncio.to_thread(self.engine.projectdb.names)
+        asked = await asyncio.to_thread(questions, self.engine.taskdb, names, which)
+        moment = Moment(self.clock.time(), self.clock.monotonic())
+        return [msgspec.structs.asdict(one) for one in shown(await self._in_thread(self.engine.why, asked, moment))]
 
     async def send_message(self, project: str, message: Any) -> JSONDict:
         """Sends ``message`` (JSON-able) to ``on_message`` of a project; the sender is ``__command__`` [C42]."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from crawlkit.database.base import ProjectStore, TaskStore
+from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.rows import ProjectRow, TaskRow, Writes
 from crawlkit.libs.task import Task
 from crawlkit.scheduler import (
@@ -32,6 +33,7 @@ from crawlkit.scheduler import (
     retire,
     sending,
     ticks,
+    why,
 )
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
@@ -434,6 +436,19 @@ class Engine:
     def hosts(self, now: float, mono: float, limit: int = 100, project: str | None = None) -> list[dict[str, Any]]:
         """The hosts that may not be asked now: see :func:`crawlkit.scheduler.politeness.look`."""
         return [] if self._state is None else politeness.look(self._state, now, mono, limit, project)
+
+    def look(self, now: float, mono: float) -> None:
+        """Reads the stores and changes nothing: for :meth:`why` where no scheduler runs. Never followed by a turn."""
+        self._load(Turn(now, mono, Inbox()))
+        for name, _ in self.state.leases:
+            if name in self.state.projects:
+                self.state.projects[name].leased += 1
+
+    def why(self, asked: list[why.Question], moment: why.Moment) -> list[why.Answer]:
+        """Why each was crawled or not, and when it is next: see :mod:`crawlkit.scheduler.why`."""
+        if self._state is None:
+            raise StoreUnavailable("the scheduler has not read its stores yet: ask again in a moment")
+        return [why.answer(self._state, one, moment) for one in asked]
 
     def next_ticks(self, project: str, now: float, n: int = 5) -> list[tuple[float, str]]:
         """The next ``n`` instants (Unix time, method) of a project's crons; empty until its handler answered."""

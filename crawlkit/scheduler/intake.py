@@ -6,6 +6,7 @@ What is refused or ignored is counted with its reason; nothing else may drop a t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -96,7 +97,7 @@ def admit(state: State, turn: Turn) -> None:
     if not submissions:
         return
     known = _look_up(state, turn, submissions)
-    _look_up_counts(state, submissions)
+    look_up_counts(state, (submission.task for submission in submissions))
     for submission in submissions:
         verdict = _admit_one(state, turn, submission, known)
         if submission.ticket is not None:
@@ -120,14 +121,13 @@ def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Ke
     return found
 
 
-def _look_up_counts(state: State, submissions: list[Submission]) -> None:
+def look_up_counts(state: State, tasks: Iterable[Task]) -> None:
     """Where a bound counts tasks: how many there are of the hosts at hand."""
     wanted: dict[str, list[str]] = {}
-    for submission in submissions:
-        name = submission.task.project
-        project = state.projects.get(name)
+    for task in tasks:
+        project = state.projects.get(task.project)
         if project is not None and project.fence is not None and project.fence.counts:
-            wanted.setdefault(name, []).append(host_of(submission.task.url))
+            wanted.setdefault(task.project, []).append(host_of(task.url))
     for name, hosts in state.headcount.missing(wanted).items() if wanted else ():
         state.headcount.learn(name, hosts, state.taskdb.counts(name, hosts))
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import msgspec
 
-from crawlkit.database.base import TaskStore
+from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.clock import Clock
-from crawlkit.libs.task import JSONDict, Status
+from crawlkit.libs.searches import TaskSearch
+from crawlkit.libs.task import MAX_TASKID, JSONDict, Status, taskid_of
+from crawlkit.libs.url import task_url
 from crawlkit.scheduler.actions import AT_ONCE, BULK, DROP
 from crawlkit.scheduler.engine import Engine
+from crawlkit.scheduler.settings import EngineSettings
+from crawlkit.scheduler.why import Answer, Moment, Question
 
 FRESH = 1.0  # seconds that an overview is good for
 MAX_REASONS = 100_000
+MAX_ANSWERS = 50  # projects that are told of
+LOOK = 1_000  # tasks of all queues that are read where no scheduler runs
 
 
 class OverviewCache:
@@ -67,3 +73,38 @@ async def count_order(
     else:
         raise ValueError(f"action {kind!r}: use one of {', '.join((*BULK, *AT_ONCE, DROP))}")
     return {"tasks": tasks, "leased": seen.get("leased", 0)}
+
+
+def questions(taskdb: TaskStore, projects: Sequence[str], which: str) -> list[Question]:
+    """What is to be asked of these projects about ``which``, a URL or a taskid: rows and last attempts looked up.
+
+    Tasks with a taskid of their own (a POST, ``get_taskid``) are looked for by their URL, for a fifth of a second.
+    """
+    taskids = list(dict.fromkeys([which[:MAX_TASKID], taskid_of(which), taskid_of(task_url(which))]))
+    found = taskdb.get_many([(project, taskid) for project in projects for taskid in taskids])
+    rows = {project: row for (project, _), row in found.items()}
+    if not rows and "://" in which:
+        search = TaskSearch(projects[0] if len(projects) == 1 else None, url=which)
+        rows = {row.project: row for row in taskdb.search(search, limit=MAX_ANSWERS).rows if row.url == which}
+    known = [project for project in projects if project in rows]
+    asked = []
+    for project in known or projects:
+        row = rows.get(project)
+        attempts = taskdb.attempts(project, row.taskid, 3) if row is not None else []
+        ids = taskids if row is None else [row.taskid]
+        asked.append(Question(project, which, ids, row, attempts))
+    return asked
+
+
+def shown(answers: Sequence[Answer]) -> list[Answer]:
+    """Those of the projects that know the task; of all that were asked when none does, so many at most."""
+    return ([one for one in answers if one.taskid] or list(answers))[:MAX_ANSWERS]
+
+
+def explain(taskdb: TaskStore, projectdb: ProjectStore, project: str | None, which: str, clock: Clock) -> list[Answer]:
+    """The same from the stores alone, where no scheduler runs."""
+    engine = Engine(taskdb, projectdb, EngineSettings(window=LOOK, refill=LOOK))
+    engine.look(clock.time(), clock.monotonic())
+    names = [project] if project is not None else projectdb.names()
+    moment = Moment(clock.time(), clock.monotonic(), running=False)
+    return shown(engine.why(questions(taskdb, names, which), moment))

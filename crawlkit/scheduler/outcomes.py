@@ -25,6 +25,7 @@ from crawlkit.scheduler.turn import Change, Failure, Submission, Turn
 
 _json = msgspec.json.Encoder()
 PARTS = "parts:"
+DROPPED = "dropped: "  # how the reason of an attempt begins that ended by self.drop()
 SANE = 10_000_000  # results of one part; a number over it was made up
 MAX_SESSIONS = 10_000
 MAX_DROP_REASONS = 100  # different ones of a project, in one life of the scheduler
@@ -140,7 +141,7 @@ def _end_round(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -
     elif outcome.send_status:
         if not outcome.ok and outcome.process is not None and turn.outbox.failures:
             turn.outbox.failures[-1].text = (outcome.process.exception or "").strip()
-        _remember(turn, out, outcome, reason)
+        _remember(turn, out, outcome, reason if outcome.drop is None else DROPPED + outcome.drop[:100])
         if project is not None:
             _count(state, turn, project, outcome)
             project.tally.add(row.host, reason, row.status is Status.FAILED, outcome.fetch, outcome.process)

@@ -23,6 +23,7 @@ from crawlkit.wiring.control import (
     names_in,
     published,
     where_in_taskdb,
+    why_from_stores,
 )
 from crawlkit.wiring.limits import limits_of
 from crawlkit.wiring.process import (
@@ -122,4 +123,5 @@ __all__ = [
     "unsealer",
     "user_environment",
     "where_in_taskdb",
+    "why_from_stores",
 ]

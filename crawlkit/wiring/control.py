@@ -12,13 +12,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from crawlkit.libs.errors import ServiceUnreachable, StoreError, UsageError
 from crawlkit.settings import Settings
 from crawlkit.wiring.process import secret_fingerprint, token_of
-from crawlkit.wiring.stores import open_store
+from crawlkit.wiring.stores import open_store, open_stores
 
 if TYPE_CHECKING:
     from crawlkit.database.base import TaskStore
@@ -204,3 +204,15 @@ def names_in(advertise: str | None) -> tuple[str, ...]:
         if parts.scheme == "http" and parts.hostname and parts.port and not parts.username and parts.path in ("", "/"):
             return (parts.hostname,)
     raise UsageError(f"--advertise {advertise}: expected http://HOST:PORT, as other hosts reach this scheduler")
+
+
+def why_from_stores(settings: Settings, project: str | None, url: str) -> list[dict[str, Any]]:
+    """What the stores say about a URL where no scheduler runs: the fields of :class:`crawlkit.scheduler.why.Answer`."""
+    import msgspec
+
+    from crawlkit.libs.clock import SystemClock
+    from crawlkit.scheduler.onlookers import explain
+
+    with open_stores(settings, ("taskdb", "projectdb")) as stores:
+        found = explain(stores.taskdb, stores.projectdb, project, url, SystemClock())
+    return [msgspec.structs.asdict(one) for one in found]

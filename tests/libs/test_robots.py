@@ -95,3 +95,42 @@ def test_odd_bodies(body: bytes) -> None:
 @given(st.binary(max_size=2000))
 def test_never_raises(body: bytes) -> None:
     assert Rules.parse(body).allows("http://x/a?b=c", "crawlkit") in (True, False)
+
+
+MANY = b"""User-agent: *
+Disallow: /a   # a comment
+Allow: /a/open
+
+User-agent: other
+User-agent: crawlkit
+Disallow: /b
+DISALLOW:/c/*.pdf$
+Disallow: /twice
+Disallow: /twice
+"""
+
+
+@pytest.mark.parametrize(
+    ("agent", "path", "line"),
+    [
+        ("x", "/a/1", (2, "Disallow: /a   # a comment")),
+        ("x", "/a/open/1", None),
+        ("x", "/b", None),
+        ("crawlkit/1", "/a/1", None),
+        ("crawlkit/1", "/b/1", (7, "Disallow: /b")),
+        ("crawlkit/1", "/c/1.pdf", (8, "DISALLOW:/c/*.pdf$")),
+        ("crawlkit/1", "/twice", None),  # either would do
+    ],
+)
+def test_the_line_that_forbids_is_named(agent: str, path: str, line: tuple[int, str] | None) -> None:
+    rules = Rules.parse(MANY)
+    assert rules.refused_by("http://x" + path, agent) == line
+    assert line is None or not rules.allows("http://x" + path, agent)
+
+
+def test_no_line_of_rules_that_are_not_there_or_too_many() -> None:
+    assert Rules.refuse_all().refused_by("http://x/", "a") is None
+    assert Rules.allow_all().refused_by("http://x/", "a") is None
+    large = Rules.parse(b"User-agent: *\nDisallow: /a\n" + b"# more\n" * 3_000)
+    assert not large.allows("http://x/a", "x")
+    assert large.refused_by("http://x/a", "x") is None

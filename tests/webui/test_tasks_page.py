@@ -176,6 +176,16 @@ def test_T72_without_a_scheduler_recent_says_so(open_page: Any) -> None:
 # -- one task --------------------------------------------------------------------------------------------------------
 
 
+def test_why_a_url_was_crawled_or_not(open_page: Any) -> None:
+    page = open_page("/tasks?view=why&project=shop")
+    page.locator("[name=url]").fill("http://shop.test/list/7")
+    page.locator("form.filters button").click()
+    page.wait_for_selector("#why .card")
+    assert "known" in page.locator("#why h2").inner_text()
+    assert "No scheduler runs" in page.locator("#why .banner").inner_text()
+    assert page.locator("#why .card a").get_attribute("href").endswith("/task/shop:t007")
+
+
 def test_W50_a_task_with_its_whole_history(open_page: Any) -> None:
     page = open_page("/task/shop:t401", watch=False)
     page.wait_for_selector("#room h2")

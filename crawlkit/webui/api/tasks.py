@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
+from crawlkit.libs.errors import ServiceUnreachable
 from crawlkit.libs.searches import TaskSearch
 from crawlkit.libs.task import Status
+from crawlkit.scheduler.onlookers import explain
 from crawlkit.webui.api.parts import Cursor, Limit, ProjectName, Time, UrlPart, Word, cursor_of, task_place
 from crawlkit.webui.api.registry import Request, Room
 from crawlkit.webui.gate import EDITOR, Identity
@@ -81,6 +84,56 @@ def detail_of(services: Services, project: str, taskid: str) -> TaskDetail:
     lease = next((one for one in services.taskdb.leases() if (one.project, one.taskid) == (project, taskid)), None)
     attempts = services.taskdb.attempts(project, taskid, ATTEMPTS)
     return task_detail(row, lease, attempts, services.resultdb.get(project, taskid), RESULTS)
+
+
+class WhyQuery(Struct):
+    """What is asked."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=4_000, description="A URL, or a taskid.")]
+    project: ProjectName | None = None
+
+
+class WhyItem(Struct):
+    """What can be said of a URL in one project. Times are Unix time."""
+
+    project: str
+    code: str
+    """known, robots, host, ...: docs/why.md has them all."""
+    text: str
+    url: str
+    taskid: str
+    """Empty: there is no such task."""
+    crawled: float | None
+    """When it was crawled last; null: never."""
+    next: float | None
+    """Not before; null: nobody can say, or never."""
+    place: int | None
+    """In the queue of its project, from 1, about; null: it is in none, or does not wait for its turn."""
+    node: str
+    """Who has it."""
+
+
+class WhyList(Struct):
+    """One answer a project: those that know the task, or all that were asked when none does; 50 at most."""
+
+    items: list[WhyItem]
+    scheduler: bool
+    """False: none runs, and this is what the databases say."""
+    total: int
+    next: str | None = None
+
+
+@room.endpoint("GET", "/why", query=WhyQuery, returns=WhyList)
+def why_task(services: Services, request: Request[WhyQuery, None]) -> WhyList:
+    """Why a URL was crawled or not, and when it is next."""
+    asked, running = request.query, True
+    try:
+        found = services.scheduler.call("why", project=asked.project, url=asked.url)
+    except ServiceUnreachable:
+        said = explain(services.taskdb, services.projectdb, asked.project, asked.url, services.clock)
+        found, running = [msgspec.structs.asdict(one) for one in said], False
+    items = [WhyItem(**{**one, "url": masked_url(one["url"])}) for one in found]
+    return WhyList(items, running, len(items))
 
 
 class TaskRef(Struct):

@@ -166,3 +166,15 @@ def test_failures_by_reason(client: Client) -> None:
     page = client.api("GET", "/failures?limit=1")
     rest = client.api("GET", f"/failures?limit=1&cursor={page['next']}")
     assert ([one["reason"] for one in rest["items"]], rest["next"]) == (["http"], None)
+
+
+def test_why_is_answered_from_the_stores_when_no_scheduler_runs(client: Client) -> None:
+    put = client.api("GET", "/why?url=http://shop.test/list/2&project=shop")
+    assert (put["scheduler"], put["total"]) == (False, 1)
+    (one,) = put["items"]
+    assert (one["project"], one["code"], one["taskid"]) == ("shop", "known", "t002")
+    (late,) = client.api("GET", "/why?url=t006&project=other")["items"]
+    assert (late["project"], late["code"], late["next"]) == ("other", "no_project", None)
+    (never,) = client.api("GET", "/why?url=http://shop.test/never")["items"]
+    assert (never["code"], never["taskid"]) == ("never_submitted", "")
+    assert client.request("GET", "/api/v1/why?url=").status == 400

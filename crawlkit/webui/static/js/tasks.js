@@ -10,13 +10,13 @@ import { badge, projectFilter, projectsOf, seconds, stateBadge, taskHref, taskLi
 
 const room = $("#room");
 const address = new URLSearchParams(location.search);
-const isLive = address.get("view") === "recent";
+const view = ["recent", "why"].find((one) => one === address.get("view")) ?? "";
 
 function viewLinks() {
-  const link = (view, text) => h("a.button", {
-    href: url("/tasks") + query({ project: address.get("project") ?? "", view }),
-    "aria-current": (view === "recent") === isLive ? "page" : null }, text);
-  fill($("#tools"), link("", t("tasks.search")), link("recent", t("tasks.recent")));
+  const link = (one, text) => h("a.button", {
+    href: url("/tasks") + query({ project: address.get("project") ?? "", view: one }),
+    "aria-current": one === view ? "page" : null }, text);
+  fill($("#tools"), link("", t("tasks.search")), link("recent", t("tasks.recent")), link("why", t("tasks.why")));
 }
 
 // -- the search
@@ -101,6 +101,42 @@ function mountRecent() {
   live("recent", { project }, draw, problem);
 }
 
+// -- why a URL was crawled or not
+
+function mountWhy() {
+  const asked = address.get("url") ?? "";
+  const project = address.get("project") ?? "";
+  const where = h("input", { type: "search", name: "url", required: true, value: asked, placeholder: "https://", spellcheck: "false" });
+  const choose = h("select", { name: "project" }, h("option", { value: "" }, t("tasks.all_projects")),
+    projectsOf(room).map((name) => h("option", { value: name, selected: name === project }, name)));
+  const said = h("div", { role: "status", id: "why" });
+  const form = h("form.filters", { onsubmit: (event) => {
+    event.preventDefault();
+    location.assign(url("/tasks") + query({ view: "why", url: where.value.trim(), project: choose.value }));
+  } }, h("label.filter.search", {}, h("span", {}, t("tasks.why_url")), where), h("label.filter", {}, h("span", {}, t("tasks.project")), choose),
+    h("button.button.primary", { type: "submit" }, t("tasks.why_ask")));
+  fill(room, form, said);
+  if (asked) answerWhy(asked, project, said);
+  else where.focus();
+}
+
+async function answerWhy(asked, project, said) {
+  fill(said, h("p.muted", {}, t("base.loading")));
+  try {
+    const page = await get("/why", { url: asked, ...(project && { project }) });
+    fill(said, page.scheduler ? null : h("p.banner", {}, t("tasks.why_stores")), page.items.map(whyCard),
+      page.items.length ? null : h("p.muted", {}, t("tasks.why_nobody")));
+  } catch (problem) {
+    fill(said, h("p.banner", { role: "alert" }, problem.message));
+  }
+}
+
+function whyCard(one) {
+  const facts = [[t("tasks.why_crawled"), one.crawled], [t("tasks.why_next"), one.next]].filter(([, time]) => time !== null);
+  return h("section.card", {}, h("h2", {}, one.project, " ", h("code", {}, one.code)), h("p", {}, one.text),
+    facts.map(([label, time]) => h("p.muted", {}, label, " ", when(time))),
+    one.taskid && !["refused", "never_submitted"].includes(one.code) ? h("p", {}, taskLink(one)) : null);
+}
+
 viewLinks();
-if (isLive) mountRecent();
-else mountSearch();
+({ recent: mountRecent, why: mountWhy, "": mountSearch })[view]();
