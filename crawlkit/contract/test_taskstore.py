@@ -188,6 +188,36 @@ class TestWindow:
         store.commit(writes(progress=[progress(row, queue=None)]))
         assert store.window("p", Queue.TIME, None, 10) == []
 
+    def test_one_host_of_a_queue(self, store: TaskStore) -> None:
+        hosts = ["b.de", "a.de:8080", "", "例え.jp", "A.de"]
+        rows = [task(f"t{n}", host=hosts[n % 5], queue=Queue.READY, rank=float(-(n % 3)), seq=n + 1) for n in range(60)]
+        store.commit(writes(insert=[*rows, task("done", **DONE), waiting("late", 99, 5, Queue.TIME)]))
+        for host in hosts:
+            mine = sorted((row for row in rows if row.host == host), key=lambda row: (row.rank, row.seq))
+            assert store.window("p", Queue.READY, None, 100, host) == mine
+            seen, after = [], None
+            while page := store.window("p", Queue.READY, after, 5, host):
+                seen += page
+                after = (page[-1].rank, page[-1].seq)
+            assert seen == mine
+        assert store.window("p", Queue.READY, None, 100, "b.d") == []
+        store.commit(writes(progress=[progress(row, queue=None) for row in rows if row.host == "b.de"]))
+        assert store.window("p", Queue.READY, None, 100, "b.de") == []
+
+    def test_the_hosts_of_a_queue(self, store: TaskStore) -> None:
+        hosts = ["", "A.de", "a.de", "a.de:8080", "b.de", "例え.jp", "😀.jp"]
+        rows = [task(f"t{n}", host=hosts[n % 7], queue=Queue.READY, seq=n + 1) for n in range(21)]
+        time = task("time", host="late.de", queue=Queue.TIME, seq=50)
+        store.commit(writes(insert=[*rows, time, task("other", project="q", host="q.de", queue=Queue.READY, seq=51)]))
+        assert store.hosts("p", Queue.READY, None, 100) == hosts
+        assert store.hosts("p", Queue.READY, None, 2) == hosts[:2]
+        assert store.hosts("p", Queue.READY, "A.de", 2) == hosts[2:4]
+        assert store.hosts("p", Queue.READY, "a.de:9", 1) == ["b.de"]
+        assert store.hosts("p", Queue.TIME, None, 100) == ["late.de"]
+        assert store.hosts("p", Queue.READY, hosts[-1], 100) == []
+        store.commit(writes(progress=[progress(row, queue=None) for row in rows if row.host == "b.de"]))
+        assert store.hosts("p", Queue.READY, "a.de:8080", 1) == ["例え.jp"]
+
 
 class TestLeases:
     def test_insert_overwrite_end(self, store: TaskStore) -> None:

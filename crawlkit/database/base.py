@@ -118,8 +118,16 @@ class TaskStore(Protocol):
     def get_many(self, keys: Sequence[Key]) -> dict[Key, TaskRow]:
         """The rows that exist, by one query per few hundred keys."""
 
-    def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
-        """The next ``limit`` rows of a queue, in order of (rank, seq), behind ``after``; leased ones too. By index."""
+    def window(
+        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+    ) -> list[TaskRow]:
+        """The next ``limit`` rows of a queue, or of one host in it, in order of (rank, seq), behind ``after``.
+
+        Leased ones too. By index.
+        """
+
+    def hosts(self, project: str, queue: Queue, after: str | None, limit: int) -> list[str]:
+        """The next ``limit`` hosts that have rows in a queue, by code points, behind ``after``. One lookup each."""
 
     def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
         """Tasks in no queue, of all projects, among the first ``limit`` with ``after`` < updatetime < ``before``.

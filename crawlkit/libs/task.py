@@ -106,6 +106,7 @@ NO_SCHEDULE = Schedule()
 NO_FETCH = Fetch()
 NO_PROCESS = Process()
 
+MAX_HOST = 255  # characters
 _PLAIN_HOST = re.compile(r"[a-z0-9.:-]+\Z")  # nothing in it that urlsplit would have to look at
 _NAME = re.compile(r"\w{1,64}\Z")
 PROJECT_STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
@@ -212,19 +213,22 @@ def taskid_of(url: str, method: str | None = None, data: bytes | None = None) ->
 
 
 def host_of(url: str) -> str:
-    """What politeness counts by: ``host`` or ``host:port`` in lower case, ``""`` for a URL without one (``data:``)."""
+    """What politeness counts by: ``host`` or ``host:port`` in lower case, ``""`` for a URL without one (``data:``).
+
+    Cut to 255 characters: no longer one is anybody's, and an index must hold it.
+    """
     if url.startswith("data:"):
         return ""
     scheme, separator, rest = url.partition("://")
     if separator and scheme in ("http", "https"):
         host = rest.partition("/")[0]
         if _PLAIN_HOST.match(host):
-            return host
+            return host[:MAX_HOST]
     try:
         host = urlsplit(url).netloc
     except ValueError:
         return ""
-    return host.rpartition("@")[2].lower()
+    return host.rpartition("@")[2].lower()[:MAX_HOST]
 
 
 def partition_of(host: str, partitions: int) -> int:

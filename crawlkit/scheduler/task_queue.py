@@ -162,17 +162,26 @@ class Window:
             self._heap = [(r, s, name) for name, (r, s, _) in rows.items()]
             heapq.heapify(self._heap)
 
-    def _evict(self) -> None:
-        """Gives up the last quarter, so that the next adds are cheap again."""
+    def shrink(self, keep: int) -> list[TaskRow]:
+        """Gives up the tail, so that at most ``keep`` rows (and one) are left, and moves the boundary back to them.
+
+        Returns the rows that are only in the store from now on.
+        """
+        keep = max(1, keep)
+        if len(self._rows) <= keep:
+            return []
         ordered = sorted((rank, seq, taskid) for taskid, (rank, seq, _) in self._rows.items())
-        keep = max(1, self.capacity - self.capacity // 4)
-        for _, _, taskid in ordered[keep:]:
-            del self._rows[taskid]
+        gone = [self._rows.pop(taskid)[2] for _, _, taskid in ordered[keep:]]
         self._heap = ordered[:keep]
         rank, seq, _ = self._heap[-1]
         self.cursor = (rank, seq)
         self.complete = False
         self._give_up_asking()
+        return gone
+
+    def _evict(self) -> None:
+        """Gives up the last quarter, so that the next adds are cheap again."""
+        self.shrink(self.capacity - self.capacity // 4)
 
     def _give_up_asking(self) -> None:
         self._late.clear()

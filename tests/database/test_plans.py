@@ -65,6 +65,10 @@ TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
     "get_many": lambda store: store.get_many([("p", f"t{n:04}") for n in range(100)]),
     "window": lambda store: store.window("p", Queue.READY, None, 10),
     "window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10),
+    "host's window": lambda store: store.window("p", Queue.READY, None, 10, "h"),
+    "host's window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10, "h"),
+    "hosts": lambda store: store.hosts("p", Queue.READY, None, 10),
+    "hosts behind": lambda store: store.hosts("p", Queue.READY, "a", 10),
     "attempts": lambda store: store.attempts("p", "t0001"),
     "prune_attempts": lambda store: store.prune_attempts(10.0),
     "projects": lambda store: store.projects(),
@@ -94,7 +98,11 @@ def test_the_taskdb_goes_by_index(taskdb: TaskStore, name: str) -> None:
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
     if name.startswith("window"):
         assert any("tasks_frontier (project=? AND queue=?" in step for step in steps), steps
-    if name == "window behind":
+    if name.startswith("host's"):
+        assert any("tasks_hosts (project=? AND queue=? AND host=?" in step for step in steps), steps
+    if name.startswith("hosts"):
+        assert any("COVERING INDEX tasks_hosts (project=? AND queue=?" in step for step in steps), steps
+    if name.endswith("window behind"):
         assert any("(rank,seq)>(?,?)" in step for step in steps), steps
     if name == "select failed":
         assert any("tasks_failed (project=? AND status=? AND taskid>?" in step for step in steps), steps

@@ -135,6 +135,8 @@ class Tasks(RuleBasedStateMachine):
     )
     def window(self, project: str, queue: Queue, after: Any, limit: int) -> None:
         both(self, "window", project, queue, after, limit)
+        for host in both(self, "hosts", project, queue, None, limit):
+            both(self, "window", project, queue, after, limit, host)
 
     @rule(
         project=st.sampled_from(PROJECTS),

@@ -134,7 +134,7 @@ def crafted(*members: tuple[str, bytes], stores: object = None) -> bytes:
     """An archive whose sums are right, whatever is in it."""
     stream, sums = io.BytesIO(), {}
     if stores is None:
-        stores = {"taskdb": {"version": "0004", "tables": {"ledger": ["a", "b"]}}}
+        stores = {"taskdb": {"version": "0006", "tables": {"ledger": ["a", "b"]}}}
     manifest = msgspec.json.encode({"crawlkit": "1.0", "made": 1.0, "stores": stores})
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         for name, data in [("manifest.json", manifest), *members, ("sums.json", b"")]:

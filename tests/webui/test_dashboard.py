@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from crawlkit import wiring
 from crawlkit.cli import cli
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.settings import Settings
+from tests.e2e.limited_site import LimitedSite
 from tests.webui.access import add_users
 from tests.webui.servers import Client, Running, everything, until
 
@@ -304,6 +307,34 @@ def test_the_next_crons_are_told(board: Any, site: Running, api: Client) -> None
     expect_text(board.locator("#crons"), "thrice")
     shown = CliRunner().invoke(cli, ["--data-path", str(site.data_path), "project", "show", "timed"])
     assert re.search(r"next +20\d\d-\S+ \S+ thrice", shown.output), shown.output
+
+
+REFUSED = """
+from crawlkit import BaseHandler
+
+class Handler(BaseHandler):
+    def on_start(self):
+        self.crawl("{url}", callback=self.page)
+
+    def page(self, response):
+        pass
+"""
+
+
+def test_a_host_that_asked_to_be_left_alone_is_shown(board: Any, site: Running, api: Client) -> None:
+    settings = Settings(data_path=site.data_path)
+    with contextlib.closing(LimitedSite(0, "Retry-After: 500\r\n")) as busy:
+        with wiring.open_stores(settings, ("projectdb",)) as stores:
+            script = REFUSED.replace("{url}", busy.base)
+            stores.projectdb.put(ProjectRow("refused", status="RUNNING", script=script))
+        wiring.control_client(settings).run("refused")
+        until(lambda: api.api("GET", "/projects/refused/hosts")["items"])
+        (host,) = api.api("GET", "/projects/refused/hosts")["items"]
+        assert (host["host"], host["why"]) == (f"127.0.0.1:{busy.port}", "retry_after")
+        assert 300 < host["until"] - time.time() < 501
+        board.goto(site.url + "/projects/refused")
+        expect_text(board.locator("#hosts"), f"127.0.0.1:{busy.port}")
+        expect_text(board.locator("#hosts"), "it answered 429 with Retry-After")
 
 
 @pytest.mark.parametrize("path", ["/", "/projects/first"])

@@ -114,6 +114,8 @@ def test_metrics_of_the_api(server: Running, client: Client) -> None:
         assert client.get(f"/api/v1/projects/p/metrics?{asked}").status == 400
     assert client.get("/api/v1/projects/nobody/metrics").status == 404
     assert client.api("GET", "/projects/p/ticks") == {"items": []}
+    assert client.api("GET", "/projects/p/hosts") == {"items": []}
+    assert client.get("/api/v1/projects/nobody/hosts").status == 404
 
 
 def test_a_setting_that_is_no_secret_is_shown(server: Running, client: Client) -> None:

@@ -57,6 +57,7 @@ class MemoryTaskStore:
         self._tasks: dict[str, dict[str, TaskRow]] = {}
         self._order: dict[str, list[str]] = {}  # project -> its taskids sorted, when somebody asked
         self._queues: dict[tuple[str, Queue], SortedList] = {}  # of (rank, seq, taskid)
+        self._by_host: dict[tuple[str, Queue], dict[str, SortedList]] = {}  # the same, by host
         self._leases: dict[Key, Lease] = {}
         self._attempts: dict[Key, dict[tuple[int, int], AttemptRow]] = {}
         self._ended: list[tuple[float, str, str, int, int]] = []  # heap; entries of overwritten attempts stay a while
@@ -166,11 +167,22 @@ class MemoryTaskStore:
             queue = self._queues.get((row.project, row.queue))
             if queue is None:
                 queue = self._queues[row.project, row.queue] = SortedList()
-            queue.add((row.rank, row.seq, row.taskid))
+            entry = (row.rank, row.seq, row.taskid)
+            queue.add(entry)
+            hosts = self._by_host.setdefault((row.project, row.queue), {})
+            mine = hosts.get(row.host)
+            if mine is None:
+                mine = hosts[row.host] = SortedList()
+            mine.add(entry)
 
     def _dequeue(self, row: TaskRow) -> None:
         if row.queue is not None:
-            self._queues[row.project, row.queue].remove((row.rank, row.seq, row.taskid))
+            entry = (row.rank, row.seq, row.taskid)
+            self._queues[row.project, row.queue].remove(entry)
+            hosts = self._by_host[row.project, row.queue]
+            hosts[row.host].remove(entry)
+            if not hosts[row.host]:
+                del hosts[row.host]
 
     def get(self, project: str, taskid: str) -> TaskRow | None:
         with self._lock:
@@ -186,9 +198,14 @@ class MemoryTaskStore:
                     found[key] = copy(row)
             return found
 
-    def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
+    def window(
+        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+    ) -> list[TaskRow]:
         with self._lock:
-            waiting = self._queues.get((project, queue))
+            if host is None:
+                waiting = self._queues.get((project, queue))
+            else:
+                waiting = self._by_host.get((project, queue), {}).get(host)
             if not waiting:
                 return []
             start = 0 if after is None else waiting.bisect_right((*after, LAST_TEXT))
@@ -202,6 +219,11 @@ class MemoryTaskStore:
             first = sorted(rows, key=lambda row: (row.updatetime, row.project, row.taskid))
             reached = first[: max(1, limit)][-1].updatetime if first else after
             return [copy(row) for row in first if row.queue is None and row.updatetime <= reached], reached
+
+    def hosts(self, project: str, queue: Queue, after: str | None, limit: int) -> list[str]:
+        with self._lock:
+            names = (name for name in self._by_host.get((project, queue), {}) if after is None or name > after)
+            return heapq.nsmallest(limit, names)
 
     def max_seq(self) -> int:
         return self._seq

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0005", "projectdb": "0006", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0006", "projectdb": "0006", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -31,6 +31,10 @@ def _text(of_mysql: type[mysql.TEXT] | type[mysql.LONGTEXT]) -> sa.Text:
 Name = word(64)
 Text = _text(mysql.TEXT)  # up to 64 KB
 LongText = _text(mysql.LONGTEXT)
+# What libs.task.host_of gives: up to 255 characters. MariaDB sorts by no index over a part of a column.
+Host = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(
+    mysql.VARCHAR(255, charset=_CHARSET, collation=_BINARY), "mysql", "mariadb"
+)  # fmt: skip
 
 taskdb = sa.MetaData()
 
@@ -40,7 +44,7 @@ tasks = sa.Table(
     sa.Column("project", Name, primary_key=True),
     sa.Column("taskid", Name, primary_key=True),
     sa.Column("url", LongText, nullable=False),
-    sa.Column("host", Text, nullable=False),
+    sa.Column("host", Host, nullable=False),
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("queue", sa.Integer),
@@ -64,6 +68,17 @@ sa.Index(
     "tasks_frontier",
     tasks.c.project,
     tasks.c.queue,
+    tasks.c.rank,
+    tasks.c.seq,
+    sqlite_where=tasks.c.queue.is_not(None),
+    postgresql_where=tasks.c.queue.is_not(None),
+)
+# The same by host, for those that may not be asked as often as they have tasks.
+sa.Index(
+    "tasks_hosts",
+    tasks.c.project,
+    tasks.c.queue,
+    tasks.c.host,
     tasks.c.rank,
     tasks.c.seq,
     sqlite_where=tasks.c.queue.is_not(None),

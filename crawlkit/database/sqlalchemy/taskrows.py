@@ -117,15 +117,27 @@ def progress_statement(dialect: sa.Dialect) -> KeyedUpdate:
     return KeyedUpdate(tasks, _CHANGED, dialect)
 
 
-def window_statement(behind: bool) -> sa.Select[Any]:
-    """The head of a queue, or what stands behind (rank, seq); parameters: project, queue, [rank, seq,] limit."""
+def window_statement(behind: bool, of_host: bool = False) -> sa.Select[Any]:
+    """The head of a queue, or what stands behind (rank, seq); parameters: project, queue, [host, rank, seq,] limit."""
     query = sa.select(tasks).where(
         tasks.c.project == sa.bindparam("project"), tasks.c.queue == sa.bindparam("queue")
     )  # fmt: skip
+    if of_host:
+        query = query.where(tasks.c.host == sa.bindparam("host"))
     if behind:
         place = sa.tuple_(sa.bindparam("rank", type_=tasks.c.rank.type), sa.bindparam("seq", type_=tasks.c.seq.type))
         query = query.where(sa.tuple_(tasks.c.rank, tasks.c.seq) > place)
     return query.order_by(tasks.c.rank, tasks.c.seq).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+def host_statement(behind: bool) -> sa.Select[Any]:
+    """The first host that has rows in a queue, or the next one; parameters: project, queue, [host,] limit."""
+    query = sa.select(tasks.c.host).where(
+        tasks.c.project == sa.bindparam("project"), tasks.c.queue == sa.bindparam("queue")
+    )  # fmt: skip
+    if behind:
+        query = query.where(tasks.c.host > sa.bindparam("host", type_=tasks.c.host.type))
+    return query.order_by(tasks.c.host).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 def select_query(

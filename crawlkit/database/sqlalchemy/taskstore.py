@@ -106,7 +106,12 @@ class SqlTaskStore:
         self._ownership = Ownership(database, self._writer)
         self._searcher = TaskSearcher(database)
         self._window = {
-            behind: Prepared(partial(taskrows.window_statement, behind), dialect) for behind in (False, True)
+            (behind, host): Prepared(partial(taskrows.window_statement, behind, host), dialect)
+            for behind in (False, True)
+            for host in (False, True)
+        }
+        self._next_host = {
+            behind: Prepared(partial(taskrows.host_statement, behind), dialect) for behind in (False, True)
         }
 
     # -- writing
@@ -249,11 +254,15 @@ class SqlTaskStore:
                     found[row.project, row.taskid] = row
         return found
 
-    def window(self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int) -> list[TaskRow]:
-        statement = self._window[after is not None]
+    def window(
+        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+    ) -> list[TaskRow]:
+        statement = self._window[after is not None, host is not None]
         values = {"project": project, "queue": int(queue), "limit": max(0, limit)}
         if after is not None:
             values |= {"rank": after[0], "seq": after[1]}
+        if host is not None:
+            values["host"] = host
         with self._database.read() as connection:
             # A dialect that writes OFFSET beside LIMIT has one parameter more: 0.
             ordered = tuple(values.get(name, 0) for name in statement.names)
@@ -272,6 +281,19 @@ class SqlTaskStore:
                 return [], after
             page = sa.select(tasks).where(changed > after, changed <= reached, tasks.c.queue.is_(None))
             return [read_task(row) for row in connection.execute(page.order_by(changed))], float(reached)
+
+    def hosts(self, project: str, queue: Queue, after: str | None, limit: int) -> list[str]:
+        found: list[str] = []
+        with self._database.read() as connection:
+            while len(found) < limit:
+                statement = self._next_host[after is not None]
+                values = {"project": project, "queue": int(queue), "host": after, "limit": 1}
+                ordered = tuple(values.get(name, 0) for name in statement.names)
+                after = connection.exec_driver_sql(statement.sql, ordered).scalar()
+                if after is None:
+                    break
+                found.append(after)
+        return found
 
     def max_seq(self) -> int:
         with self._database.read() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
 
 from crawlkit.libs.errors import ServiceUnreachable
 from crawlkit.libs.metrics import HOUR, MetricRow, width_for
@@ -60,6 +60,31 @@ class TicksQuery(Struct):
     limit: Annotated[int, Meta(ge=1, le=100)] = 5
 
 
+class WaitingHost(Struct):
+    """A host that may not be asked now, and why."""
+
+    host: str
+    why: str
+    """rate, concurrency, retry_after, refused, crawl_delay, autothrottle."""
+    text: str
+    until: float | None
+    """Unix time; null: when a request that is under way has ended."""
+    under_way: int
+    """Requests."""
+
+
+class WaitingHosts(Struct):
+    """The hosts of a project that wait, the longest first. Empty without a scheduler."""
+
+    items: list[WaitingHost]
+
+
+class HostsQuery(Struct):
+    """How many."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 20
+
+
 class SettingView(Struct):
     """A setting. The value of a secret is null."""
 
@@ -107,6 +132,17 @@ def ticks(services: Services, request: Request[TicksQuery, None]) -> Ticks:
     except ServiceUnreachable:
         found = []
     return Ticks([Tick(time, method) for time, method in found])
+
+
+@room.endpoint("GET", "/projects/{project}/hosts", query=HostsQuery, returns=WaitingHosts, refusals=(404,))
+def hosts(services: Services, request: Request[HostsQuery, None]) -> WaitingHosts:
+    """The hosts that the project asks and that may not be asked now."""
+    name = _known(services, request.path["project"])
+    try:
+        found = services.scheduler.call("hosts", project=name, limit=request.query.limit)
+    except ServiceUnreachable:
+        found = []
+    return convert({"items": found}, WaitingHosts)
 
 
 @room.endpoint("GET", "/projects/{project}/settings", role=EDITOR, returns=SettingPage, refusals=(404,))

@@ -116,6 +116,14 @@ async function crons() {
     : h("p.muted", {}, t("project.no_crons")));
 }
 
+/** The hosts that may not be asked now; nothing is shown while there are none. */
+async function hosts() {
+  const { items } = await get(`${place}/hosts`);
+  $("#hosts-card").hidden = !items.length;
+  fill($("#hosts"), h("div.tablebox", {}, h("table", {}, h("tbody", {}, items.map((one) => h("tr", {},
+    h("td.mono.wrap", {}, one.host), h("td", {}, one.until === null ? "–" : when(one.until)), h("td.wrap", {}, one.text)))))));
+}
+
 async function settings() {
   const box = $("#settings");
   if (!box) return;
@@ -160,6 +168,8 @@ function settingForm() {
 ranges();
 charts();
 crons().catch(oops);
+hosts().catch(oops);
 settings().catch(oops);
 setInterval(() => document.hidden || charts(), 30000);
+setInterval(() => document.hidden || hosts().catch(() => {}), 5000); // who is offline is told so already
 document.addEventListener("themechange", charts);
