@@ -104,6 +104,7 @@ def plant(scene: Scene, client: ControlClient) -> None:
     client.submit([task("http://h/1", "broken")])
     until(lambda: (seen("shop")["leased"], seen("shop")["failed"], seen("slow")["leased"]) == (2, 2, 0))
     scene.hold("busy")
+    client.submit([task("http://busy/later", "slow")])
     client.order("waits", "pause")
     client.submit([task("http://h/later", "waits")])
     client.submit([task("http://h/print/1", "shop")])
@@ -123,6 +124,7 @@ TWELVE = [
     ("http://h/dropped", "shop", "dropped", "sold out"),
     ("http://h/never", "shop", "never_submitted", "never submitted"),
     ("http://h/bad", "shop", "retrying", "the next try is in"),
+    ("http://busy/later", "slow", "host", "429"),
     ("http://h/later", "waits", "held", "paused by hand"),
 ]
 
