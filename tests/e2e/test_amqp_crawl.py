@@ -39,7 +39,7 @@ def fetcher_of(crawl: Crawl) -> psutil.Process | None:
 class Running:
     """``crawlkit all`` on a small site of slow pages."""
 
-    def __init__(self, url: str, folder: Path, pages: int) -> None:
+    def __init__(self, url: str, folder: Path, pages: int, *options: str) -> None:
         self.url, self.folder = url, folder
         here = folder / "pages"
         here.mkdir()
@@ -51,7 +51,7 @@ class Running:
         self.env = environment(
             self.site.base, {"CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0", "CRAWLKIT_FETCHER_POOLSIZE": "4"}
         )
-        self.crawl = Crawl(["--data-path", "d", "--message-queue", url, "all"], folder, self.env)
+        self.crawl = Crawl(["--data-path", "d", "--message-queue", url, "all", *options], folder, self.env)
 
     def say(self, *command: str) -> str:
         done = run(["--data-path", "d", "--message-queue", self.url, *command], self.folder, self.env)
@@ -104,7 +104,7 @@ class Running:
 
 @pytest.mark.timeout(180)
 def test_R02_a_crawl_over_rabbitmq_with_a_killed_fetcher(tmp_path: Path) -> None:
-    with fresh_amqp() as url, Running(url, tmp_path, 80) as running:
+    with fresh_amqp() as url, Running(url, tmp_path, 80, "--no-webui") as running:
         running.start()
         running.fetcher().kill()
         running.finish(60)

@@ -30,7 +30,7 @@ class All:
     def __init__(self, site: Site, folder: Path) -> None:
         self.site, self.folder = site, folder
         self.env = environment(site.base, {"CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0"})
-        self.crawl = Crawl(["--data-path", "d", "all"], folder, self.env)
+        self.crawl = Crawl(["--data-path", "d", "all", "--no-webui"], folder, self.env)
         self.follower: Crawl | None = None
 
     def say(self, *command: str) -> str:

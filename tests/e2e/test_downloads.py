@@ -121,7 +121,7 @@ def test_all_with_its_fetcher_killed(server: FileServer, tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    with Crawl(["--data-path", "d", "all"], tmp_path, env) as crawl:
+    with Crawl(["--data-path", "d", "all", "--no-webui"], tmp_path, env) as crawl:
         until(lambda: "ready:" in crawl.said, 30, "everything runs")
         say("project", "put", "files.py")
         say("project", "run", "files")

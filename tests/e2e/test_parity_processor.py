@@ -447,7 +447,7 @@ def test_T54_scripts_that_are_unknown_broken_and_mended(tmp_path: Path) -> None:
         with wiring.open_stores(Settings(data_path=tmp_path / "d"), ("resultdb",)) as stores:
             return [json.loads(row.result) for row in stores.resultdb.select(project)]
 
-    with Crawl(["--data-path", "d", "all"], tmp_path, env) as running:
+    with Crawl(["--data-path", "d", "all", "--no-webui"], tmp_path, env) as running:
         until(lambda: "ready:" in running.said, 30, "everything runs")
         assert "nobody" in say("project", "run", "nobody", code=2)
         for name in ("tools", "imports", "broken"):
