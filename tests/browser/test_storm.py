@@ -21,8 +21,10 @@ def _chromium() -> None:
     binary("chromium")
 
 
-async def storm(running: Running, base: str, kinds: list[str], clients: int) -> list[tuple[str, float, Heard]]:
-    """(kind, limit, what was heard) of every page."""
+async def storm(
+    running: Running, base: str, kinds: list[str], clients: int, hangs: float
+) -> list[tuple[str, float, Heard]]:
+    """(kind, limit, what was heard) of every page; ``hangs``: seconds for one that hangs."""
     heard: list[tuple[str, float, Heard]] = []
     work = list(enumerate(kinds))
     work.reverse()
@@ -30,7 +32,7 @@ async def storm(running: Running, base: str, kinds: list[str], clients: int) -> 
     async def client() -> None:
         while work:
             number, kind = work.pop()
-            limit = LIMIT if kind in ("hang", "spin") else 20.0
+            limit = hangs if kind in ("hang", "spin") else 20.0
             heard.append((kind, limit, await running.ask(f"{base}/{kind}?{number}", timeout=limit)))
 
     await asyncio.gather(*(client() for _ in range(clients)))
@@ -69,19 +71,19 @@ def check(kinds: list[str], heard: list[tuple[str, float, Heard]]) -> float:
     return late
 
 
-async def play(n: int, warm: int) -> dict[str, float]:
+async def play(n: int, warm: int, hangs: float = LIMIT) -> dict[str, float]:
     async with bad_site() as base, serving(poolsize=6, idle=0.5, recycle_pages=200, watch=0.5) as running:
-        check(kinds_of(warm), await storm(running, base, kinds_of(warm), 8))
+        check(kinds_of(warm), await storm(running, base, kinds_of(warm), 8, hangs))
         processes, memory = await rest(running)
         kinds = kinds_of(n)
-        late = check(kinds, await storm(running, base, kinds, 10))  # the answers are the client's, and gone by now
+        late = check(kinds, await storm(running, base, kinds, 10, hangs))  # which drops the answers
         after, more = await rest(running)
     assert (processes, after) == (0, 0)
     return {"late": late, "before": memory, "after": more, "growth": more / memory - 1}
 
 
 def test_a_small_storm() -> None:
-    asyncio.run(asyncio.wait_for(play(30, 10), 100))
+    asyncio.run(asyncio.wait_for(play(30, 10, hangs=2.0), 100))
 
 
 @pytest.mark.slow

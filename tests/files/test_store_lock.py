@@ -59,16 +59,22 @@ def test_it_is_taken_over_when_its_holder_says_nothing(store: Store, monkeypatch
     assert store.get("a") is None
 
 
+def keepers(before: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "crawlkit-file-locks" and thread not in before]
+
+
 def test_its_keeper_writes_signs_of_life(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_lock, "BEAT", 0.01)
+    before = set(threading.enumerate())  # keepers of other tests sleep for seconds
     lock = StoreLocks(store, time.monotonic).try_lock("a")
     assert lock is not None
+    assert keepers(before)
     deadline = time.monotonic() + 20
     while b'"beat":3' not in (store.get("a") or b"") and time.monotonic() < deadline:
         time.sleep(0.01)
     assert b'"beat":' in (store.get("a") or b"")
     lock.release()
-    while any(thread.name == "crawlkit-file-locks" for thread in threading.enumerate()):
+    while keepers(before):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert store.get("a") is None

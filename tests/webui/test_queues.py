@@ -9,12 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.messages import NEWTASK_QUEUE, SCHEDULER2FETCHER, STATUS_QUEUE, Heartbeat, decode_status
 from crawlkit.message_queue.base import QueueFlow
 from crawlkit.message_queue.local import LocalBroker, LocalServer
+from crawlkit.webui import queues as watched
 from crawlkit.webui.queues import QueueWatch, states
 from tests.webui.servers import Client, until
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "LOOK", 0.1)
 
 
 def flow(messages: int, put: int) -> QueueFlow:
