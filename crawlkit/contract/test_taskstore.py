@@ -93,6 +93,13 @@ class TestTasks:
         found = store.get_many(wanted + wanted[:10])
         assert found == {(row.project, row.taskid): row for row in rows[::2]}
 
+    def test_which_tasks_are_known(self, store: TaskStore) -> None:
+        store.commit(writes(insert=[task(f"t{n:05}", project=f"p{n % 2}") for n in range(2000)]))
+        asked = [f"t{n:05}" for n in range(0, 2000, 3)]
+        assert store.known("p0", asked + asked[:10] + ["none"]) == {f"t{n:05}" for n in range(0, 2000, 6)}
+        assert store.known("p9", asked) == set()
+        assert store.known("p0", []) == set()
+
     def test_inserting_a_known_task_leaves_it_alone(self, store: TaskStore) -> None:
         store.commit(writes(insert=[task("a", url="one"), task("a", url="two")]))
         store.commit(writes(insert=[task("a", url="three")]))

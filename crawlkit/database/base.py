@@ -118,6 +118,9 @@ class TaskStore(Protocol):
     def get_many(self, keys: Sequence[Key]) -> dict[Key, TaskRow]:
         """The rows that exist, by one query per few hundred keys."""
 
+    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
+        """Those of ``taskids`` that exist. Reads no rows, only an index."""
+
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
     ) -> list[TaskRow]:

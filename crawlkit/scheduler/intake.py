@@ -27,16 +27,22 @@ _task_decoder = msgspec.msgpack.Decoder(Task)
 def follow_ups(state: State, turn: Turn, outcome: Outcome, parent: TaskRow) -> None:
     """Turns the follow-ups of an outcome into submissions.
 
-    What is known and plain ends here, without a query; so does what is plain and beyond the project's bounds.
+    What is known and plain ends here, without a query; so does what is plain and beyond the project's bounds. What is
+    plain and not known here is not even decoded until the store was asked.
     """
     ignored = 0
     project = outcome.project
     known = state.projects.get(project)
     fence = known.fence if known is not None else None
+    # else it takes the known row to decide
+    ids_tell = known is not None and fence is None and not known.clearing and known.forgotten == admission.UNKNOWN
     depth = depth_below(parent.schedule.depth, is_internal(parent.url))
     for follow in outcome.follows:
         if follow.plain and state.known.holds(project, follow.taskid):
             ignored += 1
+            continue
+        if ids_tell and follow.plain:
+            turn.unsure.append((len(turn.submissions), project, follow))
             continue
         task = _decode(turn, project, follow)
         if task is None:
@@ -94,9 +100,12 @@ def message_task(outcome: Outcome, number: int, message: Message) -> Task:
 def admit(state: State, turn: Turn) -> None:
     """Decides all submissions of the turn. Those that come of it (a cancelled lease, ...) are in the next turn."""
     submissions, turn.submissions = turn.submissions, []
+    new: set[Key] = set()
+    if turn.unsure:
+        submissions = _decide_plain(state, turn, submissions, new)
     if not submissions:
         return
-    known = _look_up(state, turn, submissions)
+    known = _look_up(state, turn, submissions, new)
     look_up_counts(state, (submission.task for submission in submissions))
     for submission in submissions:
         verdict = _admit_one(state, turn, submission, known)
@@ -104,7 +113,46 @@ def admit(state: State, turn: Turn) -> None:
             turn.outbox.verdicts.append((submission.ticket, verdict))
 
 
-def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Key, TaskRow]:
+def _decide_plain(state: State, turn: Turn, submissions: list[Submission], new: set[Key]) -> list[Submission]:
+    """Ends those of the plain follow-ups that are known; the others take their place among ``submissions``.
+
+    Notes in ``new`` which of them are neither in memory nor in the store.
+    """
+    unsure, turn.unsure = turn.unsure, []
+    removed = set(turn.writes.remove)
+    asked: dict[str, dict[str, None]] = {}
+    for _, project, follow in unsure:
+        asked.setdefault(project, {})[follow.taskid] = None
+    known: dict[str, set[str]] = {}
+    for project, taskids in asked.items():
+        found = known[project] = state.taskdb.known(project, list(taskids))
+        for taskid in taskids:
+            key = (project, taskid)
+            if taskid in found and key not in removed:
+                state.known.add(project, taskid)
+            elif state.find(turn.rows, key) is not None:
+                found.add(taskid)
+            else:
+                found.discard(taskid)
+                new.add(key)
+    merged: list[Submission] = []
+    start = 0
+    ignored: dict[str, int] = {}
+    for position, project, follow in unsure:
+        if follow.taskid in known[project]:
+            ignored[project] = ignored.get(project, 0) + 1
+            continue
+        task = _decode(turn, project, follow)
+        if task is not None:
+            merged += submissions[start:position]
+            start = position
+            merged.append(Submission(task, "follow"))
+    for project, n in ignored.items():
+        turn.writes.count(project, "ignored", "known", n)
+    return merged + submissions[start:]
+
+
+def _look_up(state: State, turn: Turn, submissions: list[Submission], new: set[Key]) -> dict[Key, TaskRow]:
     asked: dict[Key, None] = {}
     found: dict[Key, TaskRow] = {}
     for submission in submissions:
@@ -112,10 +160,10 @@ def _look_up(state: State, turn: Turn, submissions: list[Submission]) -> dict[Ke
         if key[0] not in state.projects:
             continue
         row = state.find(turn.rows, key)
-        if row is None:
-            asked[key] = None
-        else:
+        if row is not None:
             found[key] = row  # a window may drop it before its submission has its turn
+        elif key not in new:
+            asked[key] = None
     if asked:
         found.update(state.taskdb.get_many(list(asked)))
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from crawlkit.libs.messages import Dispatch, Fetched, StatusMessage
+from crawlkit.libs.messages import Dispatch, Fetched, Follow, StatusMessage
 from crawlkit.libs.rows import Key, Progress, TaskRow, Writes
 from crawlkit.libs.task import Task
 from crawlkit.scheduler.host_gate import Block
@@ -117,6 +117,8 @@ class Turn:
         self.rows: dict[Key, TaskRow] = {}
         self.changes: dict[Key, Change] = {}
         self.submissions: list[Submission] = list(inbox.submissions)
+        # plain follow-ups that may be known to the store: (how many submissions came before, project, follow-up)
+        self.unsure: list[tuple[int, str, Follow]] = []
         self.ended_ticks: list[tuple[str, str, str]] = []  # (project, method, taskid)
         self.events: dict[tuple[str, str], int] = {}  # (project, event of libs.counters) -> how many
         self.answered: list[str] = []  # projects whose handler told its settings in this turn

@@ -160,6 +160,7 @@ class Tasks(RuleBasedStateMachine):
             for taskid in TASKIDS:
                 both(self, "get", project, taskid)
                 both(self, "attempts", project, taskid, 3)
+            both(self, "known", project, [*TASKIDS])
         both(self, "get_many", [(project, taskid) for project in PROJECTS for taskid in TASKIDS])
 
     @property

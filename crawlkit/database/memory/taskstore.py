@@ -198,6 +198,11 @@ class MemoryTaskStore:
                     found[key] = copy(row)
             return found
 
+    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
+        with self._lock:
+            tasks = self._tasks.get(project, {})
+            return {taskid for taskid in taskids if taskid in tasks}
+
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
     ) -> list[TaskRow]:

@@ -254,6 +254,10 @@ class SqlTaskStore:
                     found[row.project, row.taskid] = row
         return found
 
+    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
+        with self._database.read() as connection:
+            return {taskid for (taskid,) in padded(connection, tasks, project, taskids, keys_only=True)}
+
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
     ) -> list[TaskRow]:
