@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from tests.needs import binary
 from tests.servers import free_port
 
@@ -78,18 +80,23 @@ class OwnDatabase:
     def stop(self, how: int = signal.SIGINT) -> None:
         """Ends it at once but in order; with SIGKILL as a power cut would."""
         if self._process is not None:
-            if how == signal.SIGKILL:
-                self._kill_children()
+            children = self._killed_children() if how == signal.SIGKILL else []
             self._process.send_signal(how)
             self._process.wait(UP)
+            deadline = time.monotonic() + UP
+            while any(map(_lives, children)):  # the next would not start beside them
+                assert time.monotonic() < deadline, f"a process of {self.name} does not end"
+                time.sleep(0.01)
             self._process = None
 
-    def _kill_children(self) -> None:
+    def _killed_children(self) -> list[psutil.Process]:
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for child in (self._process.pid, *map(int, children)):
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        self._process.send_signal(signal.SIGSTOP)  # it makes no more of them
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        return children
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
@@ -97,6 +104,13 @@ class OwnDatabase:
     def restart(self, how: int = signal.SIGINT) -> None:
         self.stop(how)
         self.start()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class OwnPostgres(OwnDatabase):

@@ -99,10 +99,12 @@ def test_commits_while_the_server_is_killed_again_and_again(server: OwnDatabase,
     ended = threading.Event()
 
     def trouble() -> None:
-        for _ in range(3):
-            time.sleep(0.15)
-            server.restart(signal.SIGKILL)
-        ended.set()
+        try:
+            for _ in range(3):
+                time.sleep(0.15)
+                server.restart(signal.SIGKILL)
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=trouble)
     thread.start()
