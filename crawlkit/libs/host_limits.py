@@ -14,9 +14,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from crawlkit.libs.errors import InvalidTask
+from crawlkit.libs.wildcard import Wildcard
 
 UNLIMITED: Final = "unlimited"
-MAX_PATTERNS = 1_000
+MAX_PATTERNS = 1_000  # hosts and patterns together
+MAX_STARS = 100  # patterns with *: each new host is held against all of them
 MAX_DELAY = 60.0  # seconds of a Crawl-delay that are followed where it only says True
 _HOST = re.compile(r"[a-z0-9_.*:\[\]-]{1,260}\Z")
 _LOOPBACK = re.compile(r"((?:[^:]*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\])\.?(:\d+)?\Z")
@@ -41,19 +43,31 @@ class HostLimits(Struct, frozen=True):
     """The limits of one project, or those of the config file."""
 
     general: Limits = NOTHING
-    patterns: tuple[tuple[str, re.Pattern[str], Limits], ...] = ()  # the more exact one later
+    exact: dict[str, Limits] = {}  # by host, or host:port
+    patterns: tuple[tuple[Wildcard, Limits], ...] = ()  # those with a *, the more exact one later
+
+    @property
+    def names(self) -> bool:
+        """Whether anything is said of certain hosts."""
+        return bool(self.exact or self.patterns)
 
     def of(self, host: str) -> Limits:
         """What is said of that host (``host`` or ``host:port``) in all: patterns win over the rest, exact ones last."""
-        return over(self.general, self.named(host)) if self.patterns else self.general
+        return over(self.general, self.named(host)) if self.names else self.general
 
     def named(self, host: str) -> Limits:
-        """What only the patterns say of it."""
+        """What is said of it by name."""
         found = NOTHING
-        bare = host.rpartition(":")[0] if re.search(r":\d+\Z", host) else host
-        for name, pattern, limits in self.patterns:
-            if pattern.match(host) or (":" not in name and pattern.match(bare)):
+        name, _, port = host.rpartition(":")
+        bare = name if name and port.isdecimal() else host
+        for pattern, limits in self.patterns:
+            if pattern.fits(host) or (":" not in pattern.text and pattern.fits(bare)):
                 found = over(found, limits)
+        if self.exact:
+            if bare != host and bare in self.exact:
+                found = over(found, self.exact[bare])
+            if host in self.exact:
+                found = over(found, self.exact[host])
         return found
 
 
@@ -70,13 +84,21 @@ def read(value: Any, path: str = "crawl_config.host_limits") -> HostLimits:
     hosts = {name: each for name, each in value.items() if isinstance(each, Mapping)}
     if len(hosts) > MAX_PATTERNS:
         raise InvalidTask(path, f"names {len(hosts):,} hosts; use at most {MAX_PATTERNS:,}, with * for many in one")
+    exact: dict[str, Limits] = {}
     patterns = []
     for name, each in hosts.items():
         host = _host(name, path)
-        regex = re.compile(".*".join(map(re.escape, host.split("*"))) + r"\Z")
-        patterns.append((host, regex, _limits(each, f"{path}[{name!r}]")))
-    patterns.sort(key=lambda one: _exactness(one[0]))
-    return HostLimits(_limits(own, path), tuple(patterns))
+        limits = _limits(each, f"{path}[{name!r}]")
+        if "*" in host:
+            patterns.append((Wildcard(host), limits))
+        else:
+            exact[host] = over(exact.get(host, NOTHING), limits)
+    if len(patterns) > MAX_STARS:
+        raise InvalidTask(
+            path, f"has {len(patterns):,} patterns with *; use at most {MAX_STARS}, or name hosts in full"
+        )
+    patterns.sort(key=lambda one: _exactness(one[0].text))
+    return HostLimits(_limits(own, path), exact, tuple(patterns))
 
 
 def of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -125,8 +147,8 @@ def _all(limits: Limits) -> tuple[float | None, ...]:
     return (limits.rate, limits.burst, limits.concurrency, limits.autothrottle, limits.crawl_delay)
 
 
-def _exactness(host: str) -> tuple[bool, bool, int]:
-    return ("*" not in host, ":" in host, len(host.replace("*", "")))
+def _exactness(pattern: str) -> tuple[bool, int]:
+    return (":" in pattern, len(pattern.replace("*", "")))
 
 
 def _host(name: Any, path: str) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 from crawlkit.libs.bounds import Bounds
+from crawlkit.libs.wildcard import Wildcard
 
 #: What each reason means, for people; {n} is the number behind it, {value} the bound.
 WORDS = {
@@ -23,29 +24,15 @@ WORDS = {
 
 
 class Pattern:
-    """``*`` stands for any text. Looks once from left to right, so that no URL makes it slow."""
+    """A pattern of URLs: of the whole URL, or, without ``*``, of a part of it."""
 
-    __slots__ = ("_first", "_last", "_middle", "text")
+    __slots__ = ("_wildcard",)
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        pieces = text.split("*")
-        self._first, self._middle = pieces[0], pieces[1:]
-        self._last = self._middle.pop() if self._middle else None
+        self._wildcard = Wildcard(text)
 
     def matches(self, url: str) -> bool:
-        """The whole URL, or, for a pattern without ``*``, a part of it."""
-        if self._last is None:
-            return self._first in url
-        if not url.startswith(self._first) or not url.endswith(self._last):
-            return False
-        place, end = len(self._first), len(url) - len(self._last)
-        for piece in self._middle:
-            place = url.find(piece, place, end)
-            if place < 0:
-                return False
-            place += len(piece)
-        return place <= end
+        return self._wildcard.text in url if self._wildcard.plain else self._wildcard.fits(url)
 
 
 class Fence:

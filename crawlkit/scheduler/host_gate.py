@@ -167,7 +167,7 @@ class HostGate:
         self._patterned.pop(project, None)
         if limits is not None and limits != HostLimits():
             self._projects[project] = limits
-            if limits.patterns:
+            if limits.names:
                 self._patterned[project] = limits
         if before == self._projects.get(project):
             return

@@ -14,6 +14,7 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.host_limits import (
     MAX_DELAY,
     MAX_PATTERNS,
+    MAX_STARS,
     NOTHING,
     HostLimits,
     Limits,
@@ -99,6 +100,7 @@ def test_values(value: Any, expected: Limits) -> None:
         ({"rate": {"rate": 1}}, "here.rate: is a limit and wants a number, not a dict"),
         ({7: {"rate": 1}}, "7: write a host"),
         ({f"h{n}.org": {"rate": 1} for n in range(MAX_PATTERNS + 1)}, "use at most 1,000"),
+        ({f"*.h{n}.org": {"rate": 1} for n in range(MAX_STARS + 1)}, "101 patterns with *; use at most 100"),
     ],
 )
 def test_a_mistake_is_named(value: Any, words: str) -> None:

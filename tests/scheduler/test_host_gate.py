@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,27 @@ def why(gate: HostGate, host: str, mono: float) -> tuple[str, float] | None:
     block = gate.explain(host, mono)
     assert (block is None) == (gate.wait(host, mono) == 0.0)
     return None if block is None else (block.why, round(block.seconds, 3))
+
+
+# -- patterns
+
+
+def test_no_pattern_of_a_project_holds_up_the_others() -> None:
+    gate = gate_of({"*" + "a*" * 100 + "b": {"rate": 1}})
+    began = time.process_time()
+    gate.take("a" * 63 + "." + "a" * 63 + ".x", 0.0)
+    assert time.process_time() - began < 0.1
+
+
+def test_a_new_host_is_not_held_against_every_name_of_every_project() -> None:
+    gate = HostGate()
+    for n in range(50):
+        gate.limit(f"p{n}", host_limits.read({f"h{i}.of{n}.example": {"rate": 1} for i in range(1_000)}), 0.0)
+    began = time.process_time()
+    for n in range(20):
+        gate.take(f"x{n}.org", 0.0, "p0")
+    assert time.process_time() - began < 0.1  # by looking at each: 2 s
+    assert gate.limits("h7.of9.example:8080", 0.0).rate == 1
 
 
 # -- rate and concurrency
