@@ -28,7 +28,7 @@ SWEEP = 20  # hosts that are looked at each time for being at rest, while there 
 LOOK = 2_000  # hosts that are looked at for people
 REST = 600.0  # seconds for which is kept what was found out about a host that nobody asks
 CLOSE = 1e-4  # seconds
-MOST = 50_000  # hosts of which something is kept although nothing is under way
+MOST = 50_000  # hosts of which something is kept, be it a hold, although nobody asks them or waits for them
 SLOW_DOWN = frozenset({429, 503})
 
 
@@ -103,6 +103,7 @@ class HostGate:
         self._delays: OrderedDict[str, float] = OrderedDict()  # Crawl-delay, in seconds; 0: there is none
         self._heap: list[tuple[float, str]] = []
         self._freed: list[str] = []
+        self.let_go = 0  # holds that were forgotten before they were over, for there were too many
         self.changed: set[str] = set()  # hosts whose hold has begun, grown or ended: for who writes them down
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -304,6 +305,7 @@ class HostGate:
         if not retry_after and limits == NOTHING and host_limits.is_loopback(host):
             return  # nobody said how long, and nobody set limits for it
         if one is None:
+            self._sweep(mono, 2)  # as it grows by one
             one = self._hosts[host] = _Host(mono)
             self._settle(one, host, mono)
         hold = one.hold
@@ -447,10 +449,13 @@ class HostGate:
         """Looks at some hosts in turn, and forgets those that are at rest; of too many also those that nearly are."""
         for _ in range(min(most, len(self._hosts) - KEPT)):
             host, one = next(iter(self._hosts.items()))
-            if one.out or one.waited_for or (one.hold is not None and mono < one.hold.until):
+            held = one.hold is not None and mono < one.hold.until
+            too_many = len(self._hosts) > MOST
+            if one.out or one.waited_for or (held and not too_many):
                 self._hosts.move_to_end(host)
-            elif len(self._hosts) > MOST or self._at_rest(one, host, mono):
+            elif too_many or self._at_rest(one, host, mono):
                 del self._hosts[host]
+                self.let_go += held
                 if one.hold is not None:
                     self._holds.pop(host, None)
                     self.changed.add(host)

@@ -5,6 +5,7 @@ How a host may be asked is decided in scheduler.host_gate; holds are written dow
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from crawlkit.libs import host_limits
@@ -17,6 +18,8 @@ from crawlkit.scheduler.state import Out, State
 from crawlkit.scheduler.turn import Turn
 
 ENTRY = "host:"  # of the taskdb's state, followed by the host
+MAX_ENTRY, LONG = 255, 200  # characters that the store takes; of a host with a longer entry that stand in it
+HASHED = "#"  # stands in no host
 MOST_KEPT = 10_000  # holds that are written down; of more the rest is only in memory
 UNREACHED = frozenset({"connect", "connect_timeout", "timeout", "too_slow", "reset"})
 NEVER_ASKED = frozenset(
@@ -80,9 +83,11 @@ def answer_of(ended: FetchEnded) -> Answer | None:
 
 
 def same_site(one: str, other: str) -> bool:
-    """Whether one of both hosts is the other, or a part of it; ports do not matter."""
-    first, second = _bare(one), _bare(other)
-    return first == second or first.endswith("." + second) or second.endswith("." + first)
+    """Whether both hosts are the same but for a ``www.``; ports do not matter.
+
+    No other part of a host counts: who has ``evil.blogs.example`` is not who has ``blogs.example``.
+    """
+    return _bare(one).removeprefix("www.") == _bare(other).removeprefix("www.")
 
 
 def _bare(host: str) -> str:
@@ -107,7 +112,7 @@ def load(state: State, turn: Turn, stored: dict[tuple[str, str], str]) -> None:
     state.gate = new_gate(state.settings, turn.mono if used else float("-inf"))
     for (project, entry), text in stored.items():
         if not project and entry.startswith(ENTRY):
-            host = entry.removeprefix(ENTRY)
+            host, text = _unwritten(entry, text)
             if state.gate.load(host, text, turn.mono, turn.now):
                 state.held.add(host)
             else:
@@ -121,18 +126,40 @@ def load(state: State, turn: Turn, stored: dict[tuple[str, str], str]) -> None:
 def write(state: State, turn: Turn) -> None:
     """The holds that began, grew or ended, with the turn's transaction."""
     changed, state.gate.changed = state.gate.changed, set()
+    turn.outbox.let_go, state.gate.let_go = state.gate.let_go, 0
     for host in changed:
         text = state.gate.dump(host, turn.mono, turn.now)
         if text is None:
             if host in state.held:
                 state.held.discard(host)
-                turn.writes.state["", ENTRY + host] = None
+                turn.writes.state["", _entry(host)] = None
         elif host in state.held or len(state.held) < MOST_KEPT:
             state.held.add(host)
-            turn.writes.state["", ENTRY + host] = text
+            turn.writes.state["", _entry(host)] = _written(host, text)
         block = state.gate.explain(host, turn.mono)
         if block is not None and text is not None:
             turn.outbox.holds.append((host, block))
+
+
+def _entry(host: str) -> str:
+    """Under what its hold is written down: the name, and of a long one the beginning and a hash."""
+    if len(ENTRY + host) <= MAX_ENTRY:
+        return ENTRY + host
+    digest = hashlib.md5(host.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    return f"{ENTRY}{host[:LONG]}{HASHED}{digest}"
+
+
+def _written(host: str, text: str) -> str:
+    """What is written there. A long name, which its entry does not tell, stands before it."""
+    return text if len(ENTRY + host) <= MAX_ENTRY else f"{host} {text}"
+
+
+def _unwritten(entry: str, text: str) -> tuple[str, str]:
+    """(host, its hold as text): what :func:`_written` made of them."""
+    if HASHED not in entry:
+        return entry.removeprefix(ENTRY), text
+    host, _, text = text.rpartition(" ")
+    return host, text
 
 
 def look(state: State, now: float, mono: float, limit: int = 100, project: str | None = None) -> list[dict[str, Any]]:

@@ -314,6 +314,7 @@ class SchedulerService(Desk):
         whole.failures += one.failures
         whole.pauses += one.pauses
         whole.holds += one.holds
+        whole.let_go += one.let_go
         whole.nodes += one.nodes
         whole.no_browser += one.no_browser
         whole.verdicts += one.verdicts

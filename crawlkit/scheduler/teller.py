@@ -35,6 +35,8 @@ class Teller:
             more = self._untold((host, "held", False), now)
             if more is not None:
                 log.warning("host %s is left alone for %.3g s: %s%s", host, block.seconds, block.text, more)
+        if outbox.let_go and (more := self._untold(("", "let_go", False), now)) is not None:
+            log.warning("too many hosts ask to be left alone: %d of them are no longer%s", outbox.let_go, more)
         for change in outbox.nodes:
             who = f"{change.role} {change.node} on {change.host}"
             if change.what == "dead":

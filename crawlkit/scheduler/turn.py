@@ -102,6 +102,7 @@ class Outbox:
     pauses: list[tuple[str, str]] = field(default_factory=list)  # (project, its new state)
     nodes: list[NodeChange] = field(default_factory=list)
     holds: list[tuple[str, Block]] = field(default_factory=list)  # hosts that asked to be left alone, and how
+    let_go: int = 0  # hosts that are left alone no longer although their time is not over, for there are too many
     no_browser: list[str] = field(default_factory=list)  # projects whose auto tasks go on without one
 
 

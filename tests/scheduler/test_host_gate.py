@@ -371,6 +371,23 @@ def test_hosts_of_which_something_is_known_are_not_remembered_without_end(monkey
     assert len(list(gate.hosts())) <= 102
 
 
+def test_holds_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_gate, "KEPT", 50)
+    monkeypatch.setattr(host_gate, "MOST", 100)
+    gate = gate_of()
+    for n in range(500):
+        gate.take(f"{n}.trap.example", float(n), "p")
+        refuse(gate, f"{n}.trap.example", float(n), after=3_600.0)
+        gate.ended(f"{n}.trap.example", float(n))
+        refuse(gate, f"{n}.elsewhere.example", float(n), after=3_600.0)
+    kept = {host for host, _, _ in gate.hosts()}
+    assert len(kept) <= 102
+    assert gate.let_go == 1_000 - len(kept)
+    assert {host for host, _, _ in gate.blocked(500.0)} == kept
+    assert "499.trap.example" in kept  # the last ones
+    assert "0.trap.example" in gate.changed  # it is taken out of the store
+
+
 def test_a_million_hosts_are_not_remembered() -> None:
     gate = HostGate()
     for n in range(20_000):

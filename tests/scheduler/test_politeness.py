@@ -12,7 +12,7 @@ from crawlkit.libs.clock import ManualClock
 from crawlkit.libs.host_limits import Limits, read
 from crawlkit.libs.messages import Await, Dispatch, FetchEnded, Heartbeat, ProjectInfo, pack
 from crawlkit.libs.task import Fetch, Task
-from crawlkit.scheduler import politeness
+from crawlkit.scheduler import host_gate, politeness
 from crawlkit.scheduler.autothrottle import Answer
 from crawlkit.scheduler.host_gate import Block
 from crawlkit.scheduler.settings import EngineSettings
@@ -228,7 +228,13 @@ def test_only_so_many_holds_are_written_down(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("final", "held"),
-    [("www.a.example.org", True), (f"{HOST}:8443", True), ("example.org", True), (OTHER, False)],
+    [
+        ("www.a.example.org", True),
+        (f"{HOST}:8443", True),
+        (OTHER, False),
+        ("example.org", False),
+        ("evil.a.example.org", False),
+    ],
 )
 def test_behind_a_redirect_the_host_that_answered_is_held_and_others_of_its_site(final: str, held: bool) -> None:
     play = play_of()
@@ -237,6 +243,42 @@ def test_behind_a_redirect_the_host_that_answered_is_held_and_others_of_its_site
     assert wait(play, final) == 10.0
     assert wait(play) == (10.0 if held else 0.0)
     assert under_way(play) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("example.org", "www.example.org:8080", True),
+        ("[::1]:80", "[::1]", True),
+        ("blogs.example", "evil.blogs.example", False),
+        ("shop.co.uk", "co.uk", False),
+        ("10.0.0.1", "0.0.1", False),
+        ("[::1]", "[::2]", False),
+    ],
+)
+def test_a_site_is_one_host_with_and_without_www(one: str, other: str, same: bool) -> None:
+    assert politeness.same_site(one, other) is politeness.same_site(other, one) is same
+
+
+@pytest.mark.parametrize("length", [250, 251, 255])
+def test_a_hold_of_a_host_with_a_long_name_fits_into_the_store(length: int) -> None:
+    play = play_of()
+    play.submit(url(1))
+    host, near = "x" * (length - 4) + ".org", "x" * (length - 4) + ".net"
+    play.turn(ended(play.out[0], 429, host=host, retry_after=100.0))
+    play.submit(url(2))
+    play.turn(ended(play.out[1], 429, host=near, retry_after=100.0))
+    entries = [entry for _, entry in play.taskdb.state() if entry.startswith("host:")]
+    assert (len(entries), max(map(len, entries)) <= 255) == (2, True)
+    play.clock.advance(40.0)
+    play.start()
+    play.turn()
+    assert wait(play, host) == wait(play, near) == pytest.approx(60.0)
+    play.advance(61.0)
+    play.engine.state.gate.answered(host, play.clock.now, Answer.GOOD, 0.1)
+    play.engine.state.gate.answered(near, play.clock.now, Answer.GOOD, 0.1)
+    play.turn()
+    assert not any(entry.startswith("host:") for _, entry in play.taskdb.state())
 
 
 def test_settings_of_holds() -> None:
@@ -340,3 +382,19 @@ def test_a_hold_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.message for record in caplog.records] == [
         said, said.replace(HOST, OTHER), f"{said}; 1 more like it before",
     ]  # fmt: skip
+
+
+def test_holds_that_are_too_many_are_counted_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host_gate, "KEPT", 2)
+    monkeypatch.setattr(host_gate, "MOST", 4)
+    play = play_of()
+    play.submit(url(1))
+    words = [ended(play.out[0], 429, host=f"h{n}.org", retry_after=100.0) for n in range(10)]
+    outbox = play.turn(*words)
+    assert outbox.let_go >= 4
+    assert sum(entry.startswith("host:") for _, entry in play.taskdb.state()) == 10 - outbox.let_go
+    with caplog.at_level(logging.WARNING):
+        Teller(ManualClock(0.0), None).tell(Outbox(let_go=3))
+    assert caplog.messages == ["too many hosts ask to be left alone: 3 of them are no longer"]
