@@ -100,6 +100,15 @@ class TestTasks:
         assert store.known("p9", asked) == set()
         assert store.known("p0", []) == set()
 
+    def test_which_tasks_are_known_without_those_that_count_as_never_seen(self, store: TaskStore) -> None:
+        ended = [task(name, queue=None, seq=seq) for name, seq in (("cleared", -1), ("old", 5), ("new", 6))]
+        store.commit(writes(insert=[*ended, waiting("waits", seq=2), task("other", project="q", queue=None, seq=9)]))
+        asked = ["cleared", "old", "new", "waits", "other", "none"]
+        assert store.known("p", asked) == {"cleared", "old", "new", "waits"}
+        assert store.known("p", asked, -1) == {"old", "new", "waits"}
+        assert store.known("p", asked, 5) == {"new", "waits"}
+        assert store.known("p", [], 5) == set()
+
     def test_inserting_a_known_task_leaves_it_alone(self, store: TaskStore) -> None:
         store.commit(writes(insert=[task("a", url="one"), task("a", url="two")]))
         store.commit(writes(insert=[task("a", url="three")]))

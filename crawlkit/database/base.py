@@ -118,8 +118,11 @@ class TaskStore(Protocol):
     def get_many(self, keys: Sequence[Key]) -> dict[Key, TaskRow]:
         """The rows that exist, by one query per few hundred keys."""
 
-    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
-        """Those of ``taskids`` that exist. Reads no rows, only an index."""
+    def known(self, project: str, taskids: Sequence[str], ended_after: int | None = None) -> set[str]:
+        """Those of ``taskids`` that exist. Reads no rows, only an index.
+
+        With ``ended_after`` without those that are in no queue and whose ``seq`` is not larger; that looks at the rows.
+        """
 
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None

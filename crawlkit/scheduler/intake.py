@@ -125,16 +125,23 @@ def _decide_plain(state: State, turn: Turn, submissions: list[Submission], new: 
         asked.setdefault(project, {})[follow.taskid] = None
     known: dict[str, set[str]] = {}
     for project, taskids in asked.items():
-        found = known[project] = state.taskdb.known(project, list(taskids))
+        # only a project that was cleared has rows that count as never seen
+        cleared = "cleared" in state.projects[project].totals
+        found = state.taskdb.known(project, list(taskids), admission.UNKNOWN if cleared else None)
+        known[project] = found
         for taskid in taskids:
             key = (project, taskid)
-            if taskid in found and key not in removed:
+            row = turn.rows.get(key)
+            if row is not None and row.queue is None and row.seq <= admission.UNKNOWN:  # cleared in this turn
+                found.discard(taskid)
+            elif taskid in found and key not in removed:
                 state.known.add(project, taskid)
             elif state.find(turn.rows, key) is not None:
                 found.add(taskid)
             else:
                 found.discard(taskid)
-                new.add(key)
+                if not cleared:
+                    new.add(key)
     merged: list[Submission] = []
     start = 0
     ignored: dict[str, int] = {}
@@ -260,7 +267,7 @@ def spare(state: State, turn: Turn, project: ProjectState, row: TaskRow) -> Task
 
 def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | None, verdict: Rule, reason: str) -> None:
     task = submission.task
-    if known is not None or verdict is Rule.NEW:
+    if verdict is Rule.NEW or (known is not None and verdict is not Rule.NOTHING):
         state.known.add(task.project, task.taskid)
     if verdict is Rule.NEW:
         host = host_of(task.url)

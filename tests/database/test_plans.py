@@ -64,6 +64,7 @@ TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
     "get": lambda store: store.get("p", "t0001"),
     "get_many": lambda store: store.get_many([("p", f"t{n:04}") for n in range(100)]),
     "known": lambda store: store.known("p", [f"t{n:04}" for n in range(100)]),
+    "known, not cleared": lambda store: store.known("p", [f"t{n:04}" for n in range(100)], -1),
     "window": lambda store: store.window("p", Queue.READY, None, 10),
     "window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10),
     "host's window": lambda store: store.window("p", Queue.READY, None, 10, "h"),

@@ -161,6 +161,7 @@ class Tasks(RuleBasedStateMachine):
                 both(self, "get", project, taskid)
                 both(self, "attempts", project, taskid, 3)
             both(self, "known", project, [*TASKIDS])
+            both(self, "known", project, [*TASKIDS], 2)
         both(self, "get_many", [(project, taskid) for project in PROJECTS for taskid in TASKIDS])
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crawlkit.libs.task import Schedule
 from crawlkit.scheduler.settings import EngineSettings
 from tests.scheduler.play import Play
 from tests.scheduler.rig import follow
@@ -88,3 +89,50 @@ def test_a_malformed_follow_up_is_counted_when_it_is_new() -> None:
     play.answer(url=PARENT, follows=[bad, follow("http://h/1")])
     assert play.ledger("refused", "malformed") == 1
     assert play.ledger("ignored", "known") == 1
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("ok", [False, True])
+def test_what_was_cleared_before_it_came_to_an_end_is_taken_again(anew: bool, ok: bool) -> None:
+    play = begun()
+    play.submit("http://h/1")
+    play.answer(url="http://h/1", ok=ok)
+    assert play.order("clear").accepted
+    for _ in range(4):
+        play.turn()
+    if anew:
+        play.start()
+        play.turn()
+    play.answer(url=PARENT, follows=[follow("http://h/1"), follow("http://h/2")])
+    assert play.urls().count("http://h/2") == 1
+    assert play.row("http://h/1").run == (1 if ok else 2)
+    assert play.ledger("ignored", "known") == int(ok)
+    play.answer_all()
+    play.check_books()
+
+
+def test_what_is_cleared_in_the_turn_in_which_it_is_found_is_taken_again() -> None:
+    play = begun()
+    play.submit("http://h/1")
+    play.answer(url="http://h/1", ok=False)
+    assert play.order("clear").accepted
+    links = [f"http://h/{n}" for n in range(6)]
+    for url in links:  # one of these turns clears it
+        play.submit(url + "/parent")
+    while play.out:
+        play.answer(follows=[follow("http://h/1")])
+    assert play.row("http://h/1").run == 2
+    assert play.urls().count("http://h/1") == 2
+    play.check_books()
+
+
+def test_a_cancellation_of_what_counts_as_never_seen_leaves_it_unknown() -> None:
+    play = begun()
+    play.submit("http://h/1")
+    play.answer(url="http://h/1", ok=False)
+    assert play.order("clear").accepted
+    for _ in range(4):
+        play.turn()
+    assert play.submit("http://h/1", schedule=Schedule(cancel=True)).verdict == "nothing"
+    play.answer(url=PARENT, follows=[follow("http://h/1")])
+    assert play.row("http://h/1").run == 2

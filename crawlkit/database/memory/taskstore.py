@@ -198,10 +198,13 @@ class MemoryTaskStore:
                     found[key] = copy(row)
             return found
 
-    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
+    def known(self, project: str, taskids: Sequence[str], ended_after: int | None = None) -> set[str]:
         with self._lock:
             tasks = self._tasks.get(project, {})
-            return {taskid for taskid in taskids if taskid in tasks}
+            found = {taskid: tasks[taskid] for taskid in taskids if taskid in tasks}
+            if ended_after is None:
+                return set(found)
+            return {taskid for taskid, row in found.items() if row.queue is not None or row.seq > ended_after}
 
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None

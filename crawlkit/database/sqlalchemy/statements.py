@@ -119,20 +119,22 @@ def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
         yield chunk
 
 
+def _wanted(table: sa.Table, only: tuple[str, ...]) -> Sequence[sa.Column[Any]]:
+    return [table.c[name] for name in only] or list(table.columns)
+
+
 @lru_cache(maxsize=64)
-def _by_values(table: sa.Table, column: str, size: int, dialect: sa.Dialect, keys_only: bool = False) -> Prepared:
+def _by_values(table: sa.Table, column: str, size: int, dialect: sa.Dialect, only: tuple[str, ...] = ()) -> Prepared:
     values = [sa.bindparam(f"t{number}", type_=table.c[column].type) for number in range(size)]
-    wanted = table.c[column] if keys_only else table
-    query = sa.select(wanted).where(key_is(table, "project"), table.c[column].in_(values))
+    query = sa.select(*_wanted(table, only)).where(key_is(table, "project"), table.c[column].in_(values))
     return Prepared(lambda: query, dialect)
 
 
 @lru_cache(maxsize=64)
-def _by_array(table: sa.Table, column: str, dialect: sa.Dialect, keys_only: bool = False) -> Prepared:
+def _by_array(table: sa.Table, column: str, dialect: sa.Dialect, only: tuple[str, ...] = ()) -> Prepared:
     values = sa.func.unnest(sa.bindparam("values", type_=postgresql.ARRAY(sa.Text)))
     asked = values.table_valued(sa.column("value", sa.Text), name="asked").render_derived()
-    wanted = table.c[column] if keys_only else table
-    each = sa.select(wanted).where(key_is(table, "project"), table.c[column] == asked.c.value)
+    each = sa.select(*_wanted(table, only)).where(key_is(table, "project"), table.c[column] == asked.c.value)
     found = each.offset(sa.literal_column("0")).lateral("found")  # OFFSET 0: not to be merged with what is outside
     query = sa.select(found).select_from(asked).join(found, sa.true())
     return Prepared(lambda: query, dialect)
@@ -144,18 +146,18 @@ def padded(
     project: str,
     asked: Sequence[str],
     column: str = "taskid",
-    keys_only: bool = False,
+    only: tuple[str, ...] = (),
 ) -> Iterator[Sequence[Any]]:
     """The rows with those taskids, or with those values in another column of an index that begins with the project.
 
-    ``keys_only``: of each row only that column.
+    ``only``: of each row those columns.
 
     Queries come in a few sizes, filled up with repeats, so that each is compiled once.
     """
     if connection.dialect.name == "postgresql":
         # In so many words a look-up for each. An IN, or a join, may be answered by reading all rows of the project as
         # long as PostgreSQL has not counted what is in a new table.
-        query = _by_array(table, column, connection.dialect, keys_only)
+        query = _by_array(table, column, connection.dialect, only)
         yield from connection.exec_driver_sql(query.sql, (list(dict.fromkeys(asked)), project)).all()
         return
     for start in range(0, len(asked), SIZES[-1]):
@@ -163,7 +165,7 @@ def padded(
         size = next(size for size in SIZES if size >= len(chunk))
         # The parameters come in the order in which the statement is written: the project, then the values.
         values = (project, *chunk, *chunk[-1:] * (size - len(chunk)))
-        query = _by_values(table, column, size, connection.dialect, keys_only)
+        query = _by_values(table, column, size, connection.dialect, only)
         yield from connection.exec_driver_sql(query.sql, values).all()
 
 

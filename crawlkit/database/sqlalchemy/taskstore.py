@@ -254,9 +254,12 @@ class SqlTaskStore:
                     found[row.project, row.taskid] = row
         return found
 
-    def known(self, project: str, taskids: Sequence[str]) -> set[str]:
+    def known(self, project: str, taskids: Sequence[str], ended_after: int | None = None) -> set[str]:
         with self._database.read() as connection:
-            return {taskid for (taskid,) in padded(connection, tasks, project, taskids, keys_only=True)}
+            if ended_after is None:
+                return {taskid for (taskid,) in padded(connection, tasks, project, taskids, only=("taskid",))}
+            found = padded(connection, tasks, project, taskids, only=("taskid", "queue", "seq"))
+            return {taskid for taskid, queue, seq in found if queue is not None or seq > ended_after}
 
     def window(
         self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
