@@ -77,6 +77,7 @@ def load_project(
                 raise ScriptError("the script defines no class that subclasses BaseHandler")
             handler = _new(handler_class, settings if settings is not None else HandlerSettings(name))
             key = result_key(handler.result_key, handler.result_key_policy)
+            BaseHandler.project_info(handler)  # a crawl without the limits that were meant is none that is wanted
         except ScriptError:
             raise
         except BaseException as error:  # a script may raise anything, SystemExit too; the worker lives on

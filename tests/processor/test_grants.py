@@ -209,6 +209,6 @@ def test_a_script_that_does_not_load_or_answer_leaves_no_secret_behind() -> None
             assert "hunter2" not in repr(ended)
             assert "RuntimeError: ***" in ended[0].process.exception
             info = msgspec.msgpack.decode(ended[1].info, type=ProjectInfo)
-            assert info.error == "RuntimeError: ***"
+            assert info.error == "line 8: RuntimeError: ***"
 
     asyncio.run(main())

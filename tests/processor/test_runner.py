@@ -545,10 +545,25 @@ def test_info() -> None:  # S06, T52
 
 
 def test_info_that_is_wrong_says_so() -> None:
-    outcome = ran("crawl_config = {'timeout': 'x'}", fetched("_on_get_info", kind=INFO))
+    body = """
+    asked = []
+
+    @property
+    def crawl_config(self):
+        self.asked.append(1)
+        return {"timeout": "x" if len(self.asked) > 1 else 1}  # in order as long as it is loaded
+    """
+    outcome = ran(body, fetched("_on_get_info", kind=INFO))
     assert not outcome.ok
     assert "fetch.timeout" in (msgspec.msgpack.decode(outcome.info, type=ProjectInfo).error or "")
     assert "fetch.timeout" in (process(outcome).exception or "")
+
+
+def test_a_script_with_wrong_settings_does_not_load() -> None:
+    with pytest.raises(ScriptError, match=r"fetch\.timeout"):
+        ran("crawl_config = {'timeout': 'x'}", fetched("_on_get_info", kind=INFO))
+    with pytest.raises(ScriptError, match=r"crawl_config\.bounds\.maxdepth"):
+        ran("crawl_config = {'bounds': {'maxdepth': 3}}", fetched("_on_get_info", kind=INFO))
 
 
 def test_messages_from_others() -> None:  # H19
