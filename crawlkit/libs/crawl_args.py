@@ -83,7 +83,7 @@ class CrawlArgs(FetchArgs, total=False):
     cancel: bool
 
 
-SCHEDULE_FIELDS = frozenset(Schedule.__struct_fields__) - {"retried", "depth"}
+SCHEDULE_FIELDS = frozenset(Schedule.__struct_fields__) - {"retried", "depth", "counted"}
 FETCH_FIELDS = frozenset(Fetch.__struct_fields__)
 PROCESS_FIELDS = frozenset(Process.__struct_fields__)
 PARTS = SCHEDULE_FIELDS | FETCH_FIELDS | PROCESS_FIELDS

@@ -51,6 +51,7 @@ class Schedule(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=T
     auto_recrawl: bool = False
     cancel: bool = False
     depth: int = 0  # links from where the crawl began; counted by the scheduler while the project bounds it
+    counted: str | None = None  # the host under which the scheduler counted it for max_tasks; None: it did not
 
 
 class Fetch(Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):

@@ -171,7 +171,9 @@ def _clear(state: State, turn: Turn, row: TaskRow, kind: str) -> None:
         turn.ended_ticks.append((name, method, row.taskid))
         instant = (row.fetch.save or {}).get("tick", 0.0)
         turn.writes.ticks.append(TickRow(name, method, instant, row.taskid, "cleared"))
-    if is_tick or (row.run == 1 and row.attempt == 0):
+    # a run that was never tried, with no other before it: new tasks begin behind run_base
+    fresh = row.attempt == 0 and not row.lastcrawltime and row.run <= state.projects[name].run_base + 1
+    if is_tick or fresh:
         turn.writes.count(name, "removed", kind, row.run)
         intake.uncount(state, turn, row)
         turn.remove(row)

@@ -236,17 +236,21 @@ def cancel_row(known: TaskRow, *, now: float) -> TaskRow:
 
 
 def _schedule(known: TaskRow, task: Task) -> Schedule:
-    """That of the submission if it gives one; the depth is that of the shortest way there."""
+    """That of the submission if it gives one; the depth is that of the shortest way there, and a mark stays."""
     if task.schedule is None:
         return known.schedule
     schedule = _fresh(task.schedule)
-    depth = known.schedule.depth
-    return msgspec.structs.replace(schedule, depth=depth) if depth < schedule.depth else schedule
+    depth, counted = min(known.schedule.depth, schedule.depth), known.schedule.counted
+    if depth == schedule.depth and counted is None:
+        return schedule
+    return msgspec.structs.replace(schedule, depth=depth, counted=counted)
 
 
 def _fresh(schedule: Schedule) -> Schedule:
-    """``schedule`` without tries that somebody copied into it: they are counted in the row."""
-    return msgspec.structs.replace(schedule, retried=0) if schedule.retried else schedule
+    """``schedule`` without what somebody copied into it from another: its tries, and that it was counted."""
+    if not schedule.retried and schedule.counted is None:
+        return schedule
+    return msgspec.structs.replace(schedule, retried=0, counted=None)
 
 
 def _with_parts(known: TaskRow, task: Task, host: str | None, partition: int | None, **changes: object) -> TaskRow:

@@ -224,8 +224,8 @@ class Engine:
             awaits.load(state, name, entry, text)
         elif entry == "pages" and project is not None:
             project.pages = int(text) if project.row.max_pages is not None else 0
-        elif entry in (projects.BOUNDS, projects.COUNTED) and project is not None:
-            projects.load_bounds(state, turn, project, entry, text)
+        elif entry == projects.BOUNDS and project is not None:
+            projects.load_bounds(state, turn, project, text)
         elif entry == retire.RUN_BASE and project is not None:
             project.run_base = int(text)
         elif entry == "forgotten" and project is not None:

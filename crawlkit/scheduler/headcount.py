@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-ALL = "*"  # in place of a host
+ALL = ""  # in place of a host; what has none counts in all only
 MAX_HOST = 255  # characters that are told apart
 
 
@@ -38,11 +38,12 @@ class HeadCount:
     def of(self, project: str, host: str) -> tuple[int, int]:
         """(tasks in all, tasks of the host)."""
         known = self._known
-        return max(0, known.get((project, ALL), 0)), max(0, known.get((project, host[:MAX_HOST]), 0))
+        of_host = known.get((project, host[:MAX_HOST]), 0) if host != ALL else 0
+        return max(0, known.get((project, ALL), 0)), max(0, of_host)
 
     def add(self, project: str, host: str, n: int = 1) -> list[tuple[str, str]]:
         """Counts; returns the keys under which the taskdb counts it, too."""
-        keys = [(project, ALL), (project, host[:MAX_HOST])]
+        keys = list(dict.fromkeys(((project, ALL), (project, host[:MAX_HOST]))))
         for key in keys:
             if key in self._known:
                 self._known[key] += n

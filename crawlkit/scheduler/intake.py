@@ -205,18 +205,20 @@ def beyond(state: State, project: ProjectState, task: Task, rule: admission.Deci
 
 def uncount(state: State, turn: Turn, row: TaskRow) -> None:
     """A task goes as if it had never been taken on: its place is free again."""
-    project = state.projects[row.project]
-    fence = project.fence
-    if fence is not None and fence.counts and row.seq > project.counted_from and _counts(row):
-        _add_to_counts(state, turn, row, -1)
+    if row.schedule.counted is not None:
+        _add_to_counts(state, turn, row.project, row.schedule.counted, -1)
 
 
-def _counts(row: TaskRow) -> bool:
-    return not is_internal(row.url) and not is_await(row)
+def _count(state: State, turn: Turn, row: TaskRow) -> None:
+    """Counts a new task, and marks it: where it goes from here, :func:`uncount` takes off what was added."""
+    fence = state.projects[row.project].fence
+    if fence is not None and fence.counts and not is_internal(row.url) and not is_await(row):
+        row.schedule = msgspec.structs.replace(row.schedule, counted=row.host)
+        _add_to_counts(state, turn, row.project, row.host, 1)
 
 
-def _add_to_counts(state: State, turn: Turn, row: TaskRow, n: int) -> None:
-    for key in state.headcount.add(row.project, row.host, n):
+def _add_to_counts(state: State, turn: Turn, project: str, host: str, n: int) -> None:
+    for key in state.headcount.add(project, host, n):
         turn.writes.counts[key] = turn.writes.counts.get(key, 0) + n
 
 
@@ -278,10 +280,8 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
         if base:
             row.run += base
             turn.writes.count(task.project, "numbered", "retired", base)
+        _count(state, turn, row)
         turn.change(row, Change.INSERT)
-        fence = state.projects[task.project].fence
-        if fence is not None and fence.counts and _counts(row):
-            _add_to_counts(state, turn, row, 1)
         _accept(state, turn, submission, row)
     elif verdict is Rule.RESTART and known is not None:
         row = admission.restart_row(known, task, now=turn.now, seq=state.next_seq())

@@ -17,7 +17,7 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
-BOUNDS, COUNTED = "bounds", "counted_from"  # entries of the taskdb's state
+BOUNDS = "bounds"  # entry of the taskdb's state
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared")
 
 
@@ -70,11 +70,7 @@ def set_fence(state: State, turn: Turn, project: ProjectState) -> None:
     keep = kept_for(limits, state.settings.keep_tasks)
     if keep != project.keep:
         project.keep, state.retire_at = keep, turn.mono
-    counted = project.fence is not None and project.fence.counts
     project.fence = Fence(bounds) if bounds != NO_BOUNDS else None
-    if project.fence is not None and project.fence.counts and not counted and not project.counted_from:
-        project.counted_from = max(1, state.seq)
-        turn.writes.state[project.row.name, COUNTED] = str(project.counted_from)
 
 
 def take_bounds(state: State, turn: Turn, project: ProjectState, bounds: Bounds) -> None:
@@ -87,12 +83,8 @@ def take_bounds(state: State, turn: Turn, project: ProjectState, bounds: Bounds)
     set_fence(state, turn, project)
 
 
-def load_bounds(state: State, turn: Turn, project: ProjectState, entry: str, text: str) -> None:
+def load_bounds(state: State, turn: Turn, project: ProjectState, text: str) -> None:
     """Reads what was kept, after a start."""
-    if entry == COUNTED:
-        project.counted_from = int(text)
-        turn.writes.state.pop((project.row.name, COUNTED), None)
-        return
     project.bounds = msgspec.json.decode(text, type=Bounds)
     set_fence(state, turn, project)
 

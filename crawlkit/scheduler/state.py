@@ -95,7 +95,6 @@ class ProjectState:
     info_run: int = 0
     bounds: Bounds = NO_BOUNDS  # as its handler said them last, also before a restart
     fence: Fence | None = None  # those and the limits of its row; None: nothing is refused
-    counted_from: int = 0  # tasks with a larger seq were counted for max_tasks and max_tasks_per_host
     keep: float | None = None  # seconds that finished tasks are kept; None: for ever
     run_base: int = 0  # the highest run of a task that was retired; new tasks begin behind it
     config_fetch: Fetch | None = None

@@ -13,6 +13,7 @@ from crawlkit.libs.bounds import Bounds
 from crawlkit.libs.messages import ProjectInfo
 from crawlkit.libs.task import Schedule, Task
 from crawlkit.scheduler.bounds import Fence, Pattern, depth_below, repeats
+from crawlkit.scheduler.headcount import ALL
 from crawlkit.scheduler.turn import Submission
 from tests.scheduler.play import Play
 from tests.scheduler.rig import follow, outcome_of
@@ -150,12 +151,12 @@ def test_the_counts_hold_for_new_tasks_only_and_over_a_restart() -> None:
     page(play, "http://h/0", *urls)
     assert play.ledger("accepted") == 5
     assert (play.ledger("refused", "max_tasks_per_host"), play.ledger("refused", "max_tasks")) == (3, 4)
-    assert play.taskdb.counts("p", ["*", "h", "i", "none"]) == {"*": 5, "h": 3, "i": 2}
+    assert play.taskdb.counts("p", [ALL, "h", "i", "none"]) == {ALL: 5, "h": 3, "i": 2}
     play.start()
     play.turn()
     assert not play.submit("http://j/0").accepted
     assert play.submit("http://h/0", schedule=Schedule(force_update=True)).verdict == "restart"
-    assert play.taskdb.counts("p", ["*"]) == {"*": 5}
+    assert play.taskdb.counts("p", [ALL]) == {ALL: 5}
     play.check_books()
 
 
@@ -182,7 +183,7 @@ def test_what_is_cleared_before_its_first_try_gives_its_place_back() -> None:
     play.order("clear")
     while play.engine.state.actions:
         play.turn(room=0)
-    assert play.taskdb.counts("p", ["*", "h"]) == {"*": 0, "h": 0}  # those of before the bound were never counted
+    assert play.taskdb.counts("p", [ALL, "h"]) == {ALL: 0, "h": 0}  # those of before the bound were never counted
     play.turn(submissions=[Submission(Task("p", f"last{n}", f"http://h/last{n}")) for n in range(3)], room=0)
     assert play.ledger("refused", "max_tasks") == 2
     play.check_books()

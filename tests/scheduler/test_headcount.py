@@ -28,6 +28,15 @@ def test_it_forgets_before_it_grows_too_large() -> None:
     assert not count._known
 
 
+def test_no_host_is_all_of_them() -> None:
+    count = HeadCount()
+    for project, hosts in count.missing({"p": ["*", ""]}).items():
+        count.learn(project, hosts, {ALL: 7, "*": 2})
+    assert (count.of("p", "*"), count.of("p", "")) == ((7, 2), (7, 0))
+    assert count.add("p", "") == [("p", ALL)]
+    assert count.of("p", "*") == (8, 2)
+
+
 def test_a_count_below_nothing_is_nothing() -> None:
     count = HeadCount()
     count.learn("p", [ALL, "a"], {ALL: -3, "a": -1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from crawlkit.libs.messages import ProjectInfo
 from crawlkit.libs.task import Schedule, Status, Task
 from crawlkit.scheduler import retire
+from crawlkit.scheduler.headcount import ALL
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.turn import Submission
 from tests.scheduler.play import Play
@@ -161,3 +163,119 @@ def test_a_task_that_is_crawled_again_in_the_same_turn_stays() -> None:
     assert play.submit("http://h/1", schedule=Schedule(force_update=True)).verdict == "restart"
     play.check_books()
     assert play.row("http://h/1").run == 2
+
+
+# -- the counts for max_tasks: what was counted is taken off once, nothing else ever is ------------------------------
+
+
+def bound(play: Play, **limits: object) -> None:
+    play.project(limits=json.dumps(limits) if limits else None)
+    play.turn()
+
+
+def counts(play: Play, *hosts: str) -> list[int]:
+    found = play.taskdb.counts("p", [ALL, *hosts])
+    return [found.get(host, 0) for host in (ALL, *hosts)]
+
+
+def room(play: Play, tag: str, most: int = 20) -> int:
+    """How many of ``most`` new tasks are taken on."""
+    before = play.taskdb.count("p")
+    crawl(play, *(f"http://h/{tag}{n}" for n in range(most)))
+    return play.taskdb.count("p") - before
+
+
+def test_what_was_taken_on_without_a_bound_is_not_taken_off_when_it_was_crawled_again_under_one() -> None:
+    play = playing(limits=None)
+    old = [f"http://h/old{n}" for n in range(30)]
+    crawl(play, *old)
+    bound(play, max_tasks=5, keep_tasks=10 * DAY)
+    assert room(play, "a") == 5
+    crawl(play, *old, force_update=True)
+    play.advance(11 * DAY)
+    settle(play)
+    assert counts(play, "h") == [0, 0]
+    assert room(play, "b") == 5
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_bounds_that_come_and_go_leave_the_counts_true(stopped: bool) -> None:
+    play = playing(limits=None)
+    bound(play, max_tasks=5, keep_tasks=10 * DAY)
+    crawl(play, "http://h/1", "http://h/2")
+    bound(play, keep_tasks=10 * DAY)
+    crawl(play, *(f"http://h/free{n}" for n in range(30)))
+    bound(play, max_tasks=5, keep_tasks=10 * DAY)
+    assert counts(play, "h") == [2, 2]
+    bound(play, keep_tasks=10 * DAY)  # what was counted goes also while nothing counts
+    if stopped:
+        play.start()
+    play.advance(11 * DAY)
+    settle(play)
+    assert counts(play, "h") == [0, 0]
+    bound(play, max_tasks=5, keep_tasks=10 * DAY)
+    assert room(play, "b") == 5
+
+
+def test_a_clearing_gives_places_back_also_behind_the_runs_of_what_was_removed() -> None:
+    play = playing('{"keep_tasks": 864000, "max_tasks": 5}')
+    crawl(play, "http://h/1")
+    play.advance(11 * DAY)
+    settle(play)
+    play.turn(submissions=[Submission(Task("p", f"w{n}", f"http://h/w{n}")) for n in range(5)], room=0)
+    assert play.row("w0").run == 2
+    assert counts(play, "h") == [5, 5]
+    play.order("clear")
+    while play.engine.state.actions:
+        play.turn(room=0)
+    play.check_books()
+    assert (play.taskdb.count("p"), counts(play, "h")) == (0, [0, 0])
+    assert room(play, "n") == 5
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_was_tried_and_cleared_gives_its_place_back_when_it_is_removed(fresh: bool) -> None:
+    play = playing('{"keep_tasks": 864000, "max_tasks": 5}')
+    if not fresh:
+        play.submit("http://h/0")
+        play.answer_all()
+    play.turn(submissions=[Submission(Task("p", f"w{n}", f"http://h/w{n}")) for n in range(5 if fresh else 4)])
+    for _ in range(len(play.out)):
+        play.answer(ok=False)
+    play.order("clear")
+    while play.engine.state.actions:
+        play.turn(room=0)
+    assert room(play, "n") == 0
+    play.advance(11 * DAY)
+    settle(play)
+    assert (play.taskdb.count("p"), counts(play, "h")) == (0, [0, 0])
+    assert room(play, "n") == 5
+
+
+def test_a_task_is_taken_off_the_host_under_which_it_was_counted() -> None:
+    play = playing('{"keep_tasks": 864000, "max_tasks_per_host": 3}')
+    for host in ("a", "b"):
+        moved = Schedule(force_update=True, counted="c")  # the mark is the scheduler's own
+        play.turn(submissions=[Submission(Task("p", f"{n}", f"http://{host}/{n}", schedule=moved)) for n in range(3)])
+        play.answer_all()
+    assert counts(play, "a", "b", "c") == [3, 3, 0, 0]
+    play.advance(11 * DAY)
+    settle(play)
+    assert play.taskdb.count("p") == 0
+    assert counts(play, "a", "b", "c") == [0, 0, 0, 0]
+
+
+def test_a_mark_that_was_copied_into_a_task_counts_nothing() -> None:
+    play = playing()
+    crawl(play, "http://h/1", counted="h")
+    assert play.row().schedule.counted is None
+    play.advance(11 * DAY)
+    settle(play)
+    assert counts(play, "h") == [0, 0]
+
+
+def test_no_host_is_mistaken_for_all() -> None:
+    play = playing('{"max_tasks": 6, "max_tasks_per_host": 4}')
+    crawl(play, *(f"http://*/{n}" for n in range(9)))
+    crawl(play, *(f"data:,{n}" for n in range(9)))
+    assert counts(play, "*") == [6, 4]

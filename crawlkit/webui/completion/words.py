@@ -114,6 +114,7 @@ TASK = (
 
 FIELDS = {
     "retried": "Tries used up in this run.",
+    "counted": "The host under which it was counted for max_tasks; null when it was not.",
     "depth": "Links from where the crawl began; counted while the project bounds it.",
     "browser": "What only a browser does, checked: wait_for, actions, block, screenshot, pdf, xhr and so on.",
     "download": 'The body becomes a file: {"to": "pdf/{name}", "sha256": ..., "size": ...}.',
