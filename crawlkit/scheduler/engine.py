@@ -6,7 +6,7 @@ worthless and is read again from the stores at the next turn: nothing was sent t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import msgspec
@@ -154,7 +154,7 @@ class Engine:
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
-    def _load(self, turn: Turn) -> None:
+    def _load(self, turn: Turn, only: Container[str] | None = None) -> None:
         state = State(self.taskdb, self.projectdb, self.settings)
         self._state = state
         state.sent = self._sent
@@ -174,7 +174,7 @@ class Engine:
                 actions.load(state, name, text)
         for row in self.projectdb.all():
             state.projects_seen = max(state.projects_seen, row.updatetime)
-            if not state.dropping(row.name):
+            if not state.dropping(row.name) and (only is None or row.name in only):
                 projects.apply_row(state, turn, row)
         actions.note_clearing(state)
         for (name, event, reason), n in self.taskdb.ledger().items():
@@ -437,9 +437,12 @@ class Engine:
         """The hosts that may not be asked now: see :func:`crawlkit.scheduler.politeness.look`."""
         return [] if self._state is None else politeness.look(self._state, now, mono, limit, project)
 
-    def look(self, now: float, mono: float) -> None:
-        """Reads the stores and changes nothing: for :meth:`why` where no scheduler runs. Never followed by a turn."""
-        self._load(Turn(now, mono, Inbox()))
+    def look(self, now: float, mono: float, only: Container[str]) -> None:
+        """Reads what the stores have of these projects and changes nothing: for :meth:`why` where no scheduler runs.
+
+        Never followed by a turn.
+        """
+        self._load(Turn(now, mono, Inbox()), only)
         for name, _ in self.state.leases:
             if name in self.state.projects:
                 self.state.projects[name].leased += 1
@@ -448,7 +451,7 @@ class Engine:
         """Why each was crawled or not, and when it is next: see :mod:`crawlkit.scheduler.why`."""
         if self._state is None:
             raise StoreUnavailable("the scheduler has not read its stores yet: ask again in a moment")
-        return [why.answer(self._state, one, moment) for one in asked]
+        return [why.answer(self._state, one, moment) for one in why.chosen(self._state, asked)]
 
     def next_ticks(self, project: str, now: float, n: int = 5) -> list[tuple[float, str]]:
         """The next ``n`` instants (Unix time, method) of a project's crons; empty until its handler answered."""

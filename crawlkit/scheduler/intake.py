@@ -67,7 +67,9 @@ def _set_depth(task: Task, fence: Fence, depth: int) -> None:
 
 def _refuse(state: State, turn: Turn, task: Task, reason: str) -> None:
     turn.writes.count(task.project, "refused", reason)
-    state.note_refusal((task.project, task.taskid), reason, turn.now)
+    fence = state.projects[task.project].fence
+    words = fence.explain(reason) if fence is not None else reason
+    state.note_refusal((task.project, task.taskid), reason, turn.now, words)
 
 
 def _decode(turn: Turn, project: str, follow: Follow) -> Task | None:
@@ -309,6 +311,8 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
 
 def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow) -> None:
     project = state.projects[row.project]
+    if state.refusals:
+        state.refusals.pop((row.project, row.taskid), None)  # that is over
     turn.writes.count(row.project, "accepted", submission.source)
     project.active_tasks += 1
     if submission.source not in QUIET_SOURCES:

@@ -17,11 +17,10 @@ from crawlkit.libs.url import task_url
 from crawlkit.scheduler.actions import AT_ONCE, BULK, DROP
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.why import Answer, Moment, Question
+from crawlkit.scheduler.why import MAX_ANSWERS, Answer, Moment, Question
 
 FRESH = 1.0  # seconds that an overview is good for
 MAX_REASONS = 100_000
-MAX_ANSWERS = 50  # projects that are told of
 LOOK = 1_000  # tasks of all queues that are read where no scheduler runs
 
 
@@ -86,7 +85,7 @@ def questions(taskdb: TaskStore, projects: Sequence[str], which: str) -> list[Qu
     if not rows and "://" in which:
         search = TaskSearch(projects[0] if len(projects) == 1 else None, url=which)
         rows = {row.project: row for row in taskdb.search(search, limit=MAX_ANSWERS).rows if row.url == which}
-    known = [project for project in projects if project in rows]
+    known = [project for project in projects if project in rows][:MAX_ANSWERS]
     asked = []
     for project in known or projects:
         row = rows.get(project)
@@ -97,14 +96,15 @@ def questions(taskdb: TaskStore, projects: Sequence[str], which: str) -> list[Qu
 
 
 def shown(answers: Sequence[Answer]) -> list[Answer]:
-    """Those of the projects that know the task; of all that were asked when none does, so many at most."""
-    return ([one for one in answers if one.taskid] or list(answers))[:MAX_ANSWERS]
+    """Those of the projects that know the task; of all that were asked when none does."""
+    return [one for one in answers if one.taskid] or list(answers)
 
 
 def explain(taskdb: TaskStore, projectdb: ProjectStore, project: str | None, which: str, clock: Clock) -> list[Answer]:
     """The same from the stores alone, where no scheduler runs."""
     engine = Engine(taskdb, projectdb, EngineSettings(window=LOOK, refill=LOOK))
-    engine.look(clock.time(), clock.monotonic())
     names = [project] if project is not None else projectdb.names()
+    asked = questions(taskdb, names, which)[:MAX_ANSWERS]  # without a scheduler nobody remembers refusals
+    engine.look(clock.time(), clock.monotonic(), {one.project for one in asked})
     moment = Moment(clock.time(), clock.monotonic(), running=False)
-    return shown(engine.why(questions(taskdb, names, which), moment))
+    return shown(engine.why(asked, moment))

@@ -179,17 +179,17 @@ class State:
         self.known = KnownTasks(self.settings.known)
         self.counters = Counters()
         self.headcount = HeadCount()
-        self.refusals: dict[Key, tuple[str, float]] = {}  # (reason, Unix time) of the latest, oldest first
+        self.refusals: dict[Key, tuple[str, float, str]] = {}  # (reason, Unix time, words) of the latest, oldest first
         self.gate = HostGate(self.settings.host_limits)
 
     def next_seq(self) -> int:
         self.seq += 1
         return self.seq
 
-    def note_refusal(self, key: Key, reason: str, now: float) -> None:
+    def note_refusal(self, key: Key, reason: str, now: float, words: str) -> None:
         """Remembers why a task was not taken on, for a while."""
         self.refusals.pop(key, None)
-        self.refusals[key] = (reason, now)
+        self.refusals[key] = (reason, now, words)
         if len(self.refusals) > MAX_REFUSALS:
             del self.refusals[next(iter(self.refusals))]
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from crawlkit.libs.rows import AttemptRow, Queue, TaskRow
 from crawlkit.libs.task import NO_SCHEDULE, Status, Task
 from crawlkit.libs.task_lines import exception_line
+from crawlkit.libs.url_masking import masked_text
 from crawlkit.scheduler import admission, intake, sending
 from crawlkit.scheduler.admission import Verdict
 from crawlkit.scheduler.kinds import is_await, is_internal
@@ -23,6 +24,7 @@ from crawlkit.scheduler.state import Out, ProjectState, State
 CODES = {
     "no_project": "there is no project of that name",
     "never_submitted": "nobody has submitted it, and no page led to it",
+    "unknown": "there is no such task: it was crawled too long ago, or refused, or nothing led to it",
     "refused": "the project's bounds do not take it on",
     "known": "it was crawled, and nothing makes it run again yet",
     "due_again": "it was crawled, and is crawled again as soon as something leads to it",
@@ -49,6 +51,8 @@ CODES = {
     "no_scheduler": "it would be sent, but no scheduler runs",
     "queued": "it waits in the queue for its turn",
 }
+
+MAX_ANSWERS = 50  # projects that are told of
 
 #: What is more to say of a task than that it waits for its time.
 LASTING = frozenset({"stopped", "held", "paused", "page_budget", "broken"})
@@ -86,8 +90,25 @@ class Moment(Struct):
     running: bool = True  # a scheduler is
 
 
+def chosen(state: State, asked: Sequence[Question]) -> list[Question]:
+    """Of all that are asked those that have something to say, or all when none has; so many at most."""
+
+    def knows(one: Question) -> bool:
+        keys = [(one.project, taskid) for taskid in one.taskids]
+        return one.row is not None or any(key in state.refusals or state.find({}, key) for key in keys)
+
+    known = [one for one in asked if knows(one)]
+    return (known or list(asked))[:MAX_ANSWERS]
+
+
 def answer(state: State, asked: Question, moment: Moment) -> Answer:
-    """The reason, the first that holds of those in its way."""
+    """The reason, the first that holds of those in its way; without the passwords that texts and URLs may hold."""
+    said = _answer(state, asked, moment)
+    said.text, said.url = masked_text(said.text), masked_text(said.url)
+    return said
+
+
+def _answer(state: State, asked: Question, moment: Moment) -> Answer:
     project = state.projects.get(asked.project)
     if project is None:
         return Answer(asked.project, "no_project", f"there is no project {asked.project!r}", asked.url)
@@ -109,20 +130,33 @@ def answer(state: State, asked: Question, moment: Moment) -> Answer:
 
 def _unknown(state: State, project: ProjectState, asked: Question, moment: Moment) -> Answer:
     said = Answer(asked.project, "never_submitted", "", asked.url)
-    for taskid in asked.taskids:
-        if (asked.project, taskid) in state.refusals:
-            reason, when = state.refusals[asked.project, taskid]
-            words = project.fence.explain(reason) if project.fence is not None else reason
-            said.code, said.taskid = "refused", taskid
-            said.text = f"refused {span(moment.now - when)} ago ({reason}): {words}"
-            return said
     task = Task(asked.project, asked.taskids[-1], asked.url)
+    fence = project.fence
     reason = _refusal(state, project, task, admission.decide(task, None, False, moment.now))
-    if reason and project.fence is not None:
-        said.code, said.text = "refused", f"there is no such task; it would be refused ({reason}): "
-        said.text += project.fence.explain(reason)
+    before = next((one for one in asked.taskids if (asked.project, one) in state.refusals), None)
+    past = ""
+    if before is not None:
+        said.taskid = before
+        old, when, words = state.refusals[asked.project, before]
+        past = f"refused {span(moment.now - when)} ago ({old}): "
+        # how deep it was nobody knows any more, only whether the bound is the same
+        if fence is not None and (reason == old or (old == "max_depth" and fence.explain(old) == words)):
+            said.code, said.text = "refused", past + fence.explain(old)
+            return said
+        past = f"; it was {past}{words}"
+    if reason and fence is not None:
+        said.code = "refused"
+        said.text = f"there is no such task; it would be refused ({reason}): {fence.explain(reason)}{past}"
         return said
-    said.text = "never submitted: no page of this project led to it, and nobody submitted it"
+    if past:
+        said.code = "unknown"
+        said.text = f"there is no such task, and nothing has led to it since; it would be taken on now{past}"
+    elif project.keep is not None or project.run_base:
+        said.code = "unknown"
+        keep = "for a time" if project.keep is None else span(project.keep)
+        said.text = f"nothing is known of it: no page led to it, or it was crawled; finished tasks are kept {keep} here"
+    else:
+        said.text = "never submitted: no page of this project led to it, and nobody submitted it"
     if not project.active:
         said.text += f"; the project is {project.row.status}"
     return said

@@ -12,21 +12,20 @@ from typing import Any
 import msgspec
 
 from crawlkit.libs.task import Fetch
+from crawlkit.libs.url_masking import masked_text
 
 MASK = "***"
 _SECRET_WORD = r"(?:passw(?:or)?d|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|credential|session[-_]?id)"
 _SECRET_HEADER = re.compile(
     rf"(?:proxy-)?authorization2?|cookie2?|set-cookie2?|.*(?:{_SECRET_WORD}|auth|signature).*", re.IGNORECASE
 )
-_USERINFO = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]*://[^/?#\s:]*):(?P<password>[^/?#\s]*)@", re.IGNORECASE)
-_IN_QUERY = re.compile(rf"(?P<name>[?&;][^&;=#\s]*{_SECRET_WORD}[^&;=#\s]*)=[^&;#\s]*", re.IGNORECASE)
 _IN_FORM = re.compile(rf"(?P<name>[^&=\s]*{_SECRET_WORD}[^&=\s]*)=[^&]*", re.IGNORECASE)
 _IN_JSON = re.compile(rf'(?P<name>"[^"]*{_SECRET_WORD}[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[^\s,}}\]"]+)', re.IGNORECASE)
 
 
 def masked_url(url: str) -> str:
     """An address without the password before its host, and without what its query calls a secret."""
-    return _IN_QUERY.sub(rf"\g<name>={MASK}", _USERINFO.sub(rf"\g<begin>:{MASK}@", url))
+    return masked_text(url)
 
 
 def masked_headers(headers: Mapping[str, Any]) -> dict[str, Any]:

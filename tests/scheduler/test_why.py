@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
-from crawlkit.libs.messages import FetchEnded, ProjectInfo, TrackFetch
+from crawlkit.libs.messages import FetchEnded, ProjectInfo, TrackFetch, TrackProcess
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.libs.task import Schedule, Task
 from crawlkit.scheduler.onlookers import explain, questions, shown
@@ -16,6 +17,7 @@ from crawlkit.scheduler.turn import Order, Submission
 from crawlkit.scheduler.why import CODES, Answer, Moment, span
 from tests.scheduler.play import Play
 from tests.scheduler.rig import follow
+from tests.scheduler.test_retire import settle
 
 URL = "http://h/1"
 
@@ -242,6 +244,86 @@ def test_without_a_scheduler_the_stores_say_the_same() -> None:
     before = play.taskdb.state()
     offline(URL)
     assert play.taskdb.state() == before
+
+
+def limit(play: Play, **limits: Any) -> None:
+    row = play.projectdb.get("p")
+    assert row is not None
+    row.limits = msgspec.json.encode(limits).decode() if limits else None
+    play.projectdb.put(row)
+    play.engine.projects_changed = True
+    play.turn()
+
+
+def test_what_was_crawled_and_removed_was_not_never_submitted() -> None:
+    play = playing(project={"limits": '{"keep_tasks": 864000}'})
+    play.submit()
+    play.answer()
+    play.advance(11 * 86_400)
+    settle(play)
+    said = ask(play)
+    assert (said.code, "finished tasks are kept 10 d here" in said.text) == ("unknown", True)
+    limit(play)  # they are kept from now on
+    assert ask(play).code == "unknown"
+
+
+def test_a_refusal_that_would_be_none_now_is_told_as_past() -> None:
+    play = playing()
+    limit(play, exclude=["*/x/*", "*/y/*"], max_depth=3)
+    assert not play.submit("http://h/y/1").accepted
+    assert (ask(play, "http://h/y/1").code, "exclude 2" in ask(play, "http://h/y/1").text) == ("refused", True)
+    for limits in ({"exclude": ["*/z/*"]}, {"max_tasks": 5}, {}):
+        limit(play, **limits)
+        said = ask(play, "http://h/y/1")
+        assert (said.code, "would be taken on now; it was refused" in said.text) == ("unknown", True)
+        assert "(exclude 2): its URL matches exclude rule 2: */y/*" in said.text
+    limit(play, exclude=["*y*"])
+    said = ask(play, "http://h/y/1")
+    assert (said.code, "would be refused (exclude 1)" in said.text) == ("refused", True)
+    limit(play, keep_tasks=864_000)
+    assert play.submit("http://h/y/1").accepted
+    play.answer(url="http://h/y/1")
+    play.advance(11 * 86_400)
+    settle(play)
+    assert (ask(play, "http://h/y/1").code, "refused" in ask(play, "http://h/y/1").text) == ("unknown", False)
+
+
+def test_no_answer_shows_a_password() -> None:
+    play = playing()
+    url = "http://joe:PASSW@h/p?token=SECRET"
+    play.submit(url, schedule=Schedule(retries=0))
+    play.answer(ok=False, process=TrackProcess(ok=False, reason="exception", exception=f"x\nValueError: none on {url}"))
+    for which in (url, "http://joe:PASSW@h/never?token=SECRET"):
+        said = ask(play, which)
+        assert "***" in said.url
+        assert not [secret for secret in ("PASSW", "SECRET") if secret in said.text + said.url]
+
+
+def test_no_more_projects_are_asked_than_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = playing()
+    for n in range(60):
+        play.project(f"p{n:02}", limits='{"max_tasks": 9, "exclude": ["*/x/*"]}')
+    play.turn()
+    asked_for: list[str] = []
+    counts = play.taskdb.counts
+    monkeypatch.setattr(play.taskdb, "counts", lambda name, hosts: asked_for.append(name) or counts(name, hosts))
+    assert len(asked(play, "http://h/never", None)) == 50
+    assert len(asked_for) <= 50
+    assert not play.submit("http://h/x/1", project="p59").accepted
+    assert [one.project for one in asked(play, "http://h/x/1", None)] == ["p59"]  # of all, who knows it
+
+
+def test_without_a_scheduler_only_the_project_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = playing()
+    for name in "pqr":
+        play.project(name)
+        play.turn()
+        play.submit(project=name)
+    read: list[str] = []
+    window = play.taskdb.window
+    monkeypatch.setattr(play.taskdb, "window", lambda name, *more: read.append(name) or window(name, *more))
+    assert [one.code for one in explain(play.taskdb, play.projectdb, "q", URL, play.clock)] == ["leased"]
+    assert set(read) == {"q"}
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -83,6 +83,8 @@ def test_r70_a_track() -> None:
         ("http://a/x?page=2&access_token=abc", "http://a/x?page=2&access_token=***"),
         ("http://u:pw@a/?Password=x", "http://u:***@a/?Password=***"),
         ("http://a/token=1/?key=2", "http://a/token=1/?key=2"),
+        ("http://a/?next=/b?token=x&c=d", "http://a/?next=/b?token=***&c=d"),
+        ("http://a/?x=1;token=a=b&c=d e&token=f", "http://a/?x=1;token=***&c=d e&token=***"),
     ],
 )
 def test_r70_secrets_in_the_query_of_an_address(url: str, shown: str) -> None:
