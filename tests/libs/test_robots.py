@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,3 +136,26 @@ def test_no_line_of_rules_that_are_not_there_or_too_many() -> None:
     large = Rules.parse(b"User-agent: *\nDisallow: /a\n" + b"# more\n" * 3_000)
     assert not large.allows("http://x/a", "x")
     assert large.refused_by("http://x/a", "x") is None
+
+
+@pytest.mark.parametrize("more", ["Disallow: /x\n", "Disallow: /x\n" * 19, "Disallow: /*x*\nAllow: /y\n"])
+def test_to_name_a_line_costs_little_each_time(more: str) -> None:
+    rules = Rules.parse(("User-agent: *\n" + "".join(f"Disallow: /p{n}/\n" for n in range(800)) + more).encode())
+    began = time.process_time()
+    lines = [rules.refused_by(f"http://h/x/{n}", "crawlkit") for n in range(50)]
+    assert time.process_time() - began < 0.25  # looking at each line by itself takes 10 s
+    assert set(lines) == ({None} if more.count("Disallow") > 1 else {(802, more.splitlines()[0])})
+
+
+LINES = ["User-agent: *", "User-agent: crawlkit", "User-agent: bot", "Disallow: /a", "Disallow: /a/b", "Allow: /a/b",
+         "Disallow: /*b$", "Disallow: /%61/", "Allow: /", "Disallow:", "Crawl-delay: 2"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12), st.sampled_from(["/a", "/a/b", "/a/b/c", "/b", "/%61/x"]))
+def test_the_line_that_is_named_is_the_one_without_which_it_is_allowed(lines: list[str], path: str) -> None:
+    found = Rules.parse("\n".join(lines).encode()).refused_by("http://h" + path, "crawlkit")
+    if found is not None:
+        number, text = found
+        assert lines[number - 1] == text
+        lines[number - 1] = "Disallow:"
+        assert Rules.parse("\n".join(lines).encode()).allows("http://h" + path, "crawlkit")
