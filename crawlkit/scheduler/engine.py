@@ -386,7 +386,7 @@ class Engine:
         room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - out)
         if state.leases or state.nodes:
             wake = min(wake, 1.0)
-        if state.retired_to:
+        if state.retire_due:
             wake = min(wake, state.retire_at - mono)
         if state.ticks:
             wake = min(wake, state.ticks[0][0] - now)

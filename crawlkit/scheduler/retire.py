@@ -16,9 +16,9 @@ from crawlkit.scheduler import intake
 from crawlkit.scheduler.state import ProjectState, State
 from crawlkit.scheduler.turn import Turn
 
-CHUNK = 500  # rows looked at a time
-PAUSE = 0.2  # seconds between two chunks
-IDLE = 60.0  # seconds between looks when nothing is due
+CHUNK = 500  # rows looked at a time, which is all that a turn pays
+PAUSE = 0.1  # seconds between two chunks, of whatever lengths
+IDLE = 60.0  # seconds until a length of time is looked at again when nothing was due
 ENTRY, RUN_BASE = "retired_to", "run_base"  # of the taskdb's state
 WORDS = {Status.SUCCESS: "done", Status.FAILED: "failed", Status.BAD: "cancelled"}
 
@@ -31,24 +31,35 @@ def load(state: State, text: str) -> None:
 
 
 def some(state: State, turn: Turn) -> None:
-    """The next chunk of each length of time, when it is time for that. Behind everything that changes rows."""
+    """The next chunk of one length of time, when it is time for that. Behind everything that changes rows."""
     if turn.mono < state.retire_at:
         return
     before = (dict(state.retired_to), dict(state.keeps))
-    more = False
-    for keep, projects in _by_time(state).items():
-        mark = state.retired_to.get(keep, 0.0)
-        rows, reached = state.taskdb.finished(mark, turn.now - keep, CHUNK)
-        for row in rows:
-            project = projects.get(row.project)
-            if project is not None and (row.project, row.taskid) not in turn.rows:
-                _retire(state, turn, project, row)
-        more |= reached > mark
-        state.retired_to[keep] = reached
-    state.retire_at = turn.mono + (PAUSE if more else IDLE)
+    lengths = _by_time(state)
+    due = state.retire_due = {keep: state.retire_due.get(keep, turn.mono) for keep in lengths}
+    state.retire_at = turn.mono + IDLE
+    if due:
+        keep = min(due, key=due.__getitem__)  # of those that are due as long as others the first: it goes to the end
+        if due[keep] <= turn.mono:
+            more = _chunk(state, turn, keep, lengths[keep])
+            due[keep] = turn.mono + (PAUSE if more else IDLE)
+        state.retire_at = max(turn.mono + PAUSE, min(due.values()))
     if (state.retired_to, state.keeps) != before:
         to = {str(keep): mark for keep, mark in state.retired_to.items()}
         turn.writes.state["", ENTRY] = msgspec.json.encode({"to": to, "keeps": state.keeps}).decode()
+
+
+def _chunk(state: State, turn: Turn, keep: float, projects: dict[str, ProjectState]) -> bool:
+    """Whether there was anything to look at."""
+    mark = state.retired_to.get(keep, 0.0)
+    rows, reached = state.taskdb.finished(mark, turn.now - keep, CHUNK)
+    for row in rows:
+        project = projects.get(row.project)
+        if project is not None and (row.project, row.taskid) not in turn.rows:
+            _retire(state, turn, project, row)
+    if reached > mark:
+        state.retired_to[keep] = reached
+    return reached > mark
 
 
 def _by_time(state: State) -> dict[float, dict[str, ProjectState]]:
@@ -62,7 +73,9 @@ def _by_time(state: State) -> dict[float, dict[str, ProjectState]]:
             keeps[name] = project.keep
     for name in {**keeps, **state.keeps}:
         if name in state.projects and keeps.get(name, "") != state.keeps.get(name, ""):
-            state.retired_to.pop(state.projects[name].keep or 0.0, None)
+            keep = state.projects[name].keep or 0.0
+            state.retired_to.pop(keep, None)
+            state.retire_due.pop(keep, None)
     state.keeps = keeps
     state.retired_to = {keep: mark for keep, mark in state.retired_to.items() if keep in found}
     return found

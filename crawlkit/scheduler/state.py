@@ -165,6 +165,7 @@ class State:
     retired_to: dict[float, float] = field(default_factory=dict)  # seconds kept -> updatetime up to which that is done
     keeps: dict[str, float | None] = field(default_factory=dict)  # projects that do not keep for the default time
     retire_at: float = float("-inf")  # monotonic; when to look again
+    retire_due: dict[float, float] = field(default_factory=dict)  # seconds kept -> monotonic; when to look at those
     said_drained: bool = False  # as it stands in the taskdb's state
     held: set[str] = field(default_factory=set)  # hosts whose hold is written down
     idle_turns: int = 0

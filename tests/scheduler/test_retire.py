@@ -35,11 +35,10 @@ def crawl(play: Play, *urls: str, project: str = "p", ok: bool = True, **schedul
 def settle(play: Play) -> int:
     """Turns until nothing more is looked at; how many there were."""
     for turns in range(1, 200):
-        marks = dict(play.engine.state.retired_to)
         play.clock.advance(retire.PAUSE)
         play.turn()
         play.check_books()
-        if play.engine.state.retired_to == marks:
+        if play.engine.state.retire_at - play.clock.now > 2 * retire.PAUSE:
             return turns
     raise AssertionError("no end")
 
@@ -163,6 +162,39 @@ def test_a_task_that_is_crawled_again_in_the_same_turn_stays() -> None:
     assert play.submit("http://h/1", schedule=Schedule(force_update=True)).verdict == "restart"
     play.check_books()
     assert play.row("http://h/1").run == 2
+
+
+def test_a_turn_looks_at_one_length_of_time_and_each_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retire, "CHUNK", 4)
+    play = playing(limits=None)
+    for n in range(5):
+        play.project(f"p{n}", limits=json.dumps({"keep_tasks": 10 * DAY + n}))
+    play.turn()
+    for n in range(5):
+        for page in range(8):
+            crawl(play, f"http://h/{page}", project=f"p{n}")
+            play.clock.advance(0.01)
+    play.advance(retire.IDLE)
+    settle(play)
+    looked: list[tuple[float, int]] = []
+    finished = play.taskdb.finished
+    monkeypatch.setattr(
+        play.taskdb,
+        "finished",
+        lambda after, before, limit: looked.append((play.now - before, limit)) or finished(after, before, limit),
+    )
+    play.clock.advance(11 * DAY)
+    sizes = []
+    while not sizes or sizes[-1]:
+        said = len(looked)
+        play.turn()
+        assert len(looked) - said <= 1
+        sizes.append(sum(play.taskdb.count(f"p{n}") for n in range(5)))
+        play.clock.advance(retire.PAUSE)
+    assert all(before - after <= 4 for before, after in pairwise([40, *sizes]))
+    lengths = [round(keep - 10 * DAY) for keep, _ in looked]
+    assert sorted(lengths[:5]) == sorted(lengths[5:10]) == [0, 1, 2, 3, 4]
+    play.check_books()
 
 
 # -- the counts for max_tasks: what was counted is taken off once, nothing else ever is ------------------------------
