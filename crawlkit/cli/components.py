@@ -61,6 +61,8 @@ def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: 
         help="Days that finished tasks are kept, unless their project says otherwise; 0: for ever.")  # fmt: skip
 @option("--active-tasks", type=click.IntRange(min=10), default=100, show_default=True,
         help="Recent tasks remembered per project.")  # fmt: skip
+@option("--window", type=click.IntRange(min=1_000), default=100_000, show_default=True,
+        help="Waiting tasks held in memory, of all projects together.")  # fmt: skip
 @option("--loop-limit", type=click.IntRange(min=1), default=1_000, show_default=True,
         help="Tasks handled in one turn.")  # fmt: skip
 @option("--fail-pause-num", type=click.IntRange(min=0), default=10, show_default=True,

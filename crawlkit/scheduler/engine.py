@@ -13,6 +13,7 @@ import msgspec
 
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.messages import Outcome
 from crawlkit.libs.rows import ProjectRow, TaskRow, Writes
 from crawlkit.libs.task import Task
 from crawlkit.scheduler import (
@@ -45,6 +46,7 @@ PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 100  # old attempts removed a time, and times 
 CLOCK_JUMP = 10.0  # seconds the wall clock may go back before waiting retries are moved along
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
 DROP_AT_ONCE = 4  # chunks of a removed project that do not wait for a turn
+LOOK_AGAIN = 5.0  # seconds after which onlookers hear anew of projects to which nothing happened
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
 
 
@@ -72,6 +74,8 @@ class Engine:
         self._stored_epoch: str | None = None
         self._last_now = self._last_mono = 0.0
         self._overdue_checked = self._house_kept = self._names_checked = self._polled = self._snapped = 0.0
+        self._looked = 0.0
+        self._seen: dict[str, dict[str, Any]] = {}  # what was told to onlookers of projects that nothing happened to
 
     @property
     def state(self) -> State:
@@ -104,9 +108,11 @@ class Engine:
         self._last_now, self._last_mono = now, mono
         metrics.keep(state, turn)
         self._look_at_projects(turn, fresh)
-        for project in state.projects.values():
+        state.stir_due(now)
+        for project in state.lively.values():
             if project.loaded:
                 projects.refill(state, project)
+        projects.bound(state)
         if fresh:
             for name, _ in state.leases:
                 if name in state.projects:
@@ -120,6 +126,7 @@ class Engine:
         if mono - self._overdue_checked >= 1.0:
             self._overdue_checked = mono
             outcomes.end_overdue(state, turn)
+        self._stir_touched(turn)
         ticks.end(state, turn)
         for name in turn.answered:
             ticks.plan(state, turn, state.projects[name])
@@ -129,6 +136,7 @@ class Engine:
         if turn.ended_ticks:  # one was cancelled
             ticks.end(state, turn)
             intake.admit(state, turn)
+        self._stir_touched(turn)
         self._finish(turn)
         sending.send(state, turn)
         nodes.write(state, turn)
@@ -152,6 +160,19 @@ class Engine:
             self.snapshot = self._look(turn)
         return turn.outbox
 
+    def _stir_touched(self, turn: Turn) -> None:
+        """Whatever happens to a project is counted, ordered, or an answer to what it was sent."""
+        state = self.state
+        for name in {name for name, _, _ in turn.writes.ledger}:
+            state.stir(name)
+        for message in turn.inbox.status:
+            if isinstance(message, Outcome):
+                state.stir(message.project)
+        for order in turn.inbox.orders:
+            state.stir(order.project)
+        for name in state.actions:
+            state.stir(name)
+
     # -- memory ------------------------------------------------------------------------------------------------------
 
     def _load(self, turn: Turn, only: Container[str] | None = None) -> None:
@@ -160,7 +181,8 @@ class Engine:
         state.sent = self._sent
         state.node = self.node
         self._overdue_checked = self._house_kept = self._names_checked = turn.mono
-        self._polled = self._snapped = turn.mono
+        self._polled = self._snapped = self._looked = turn.mono
+        self._seen = {}
         stored = self.taskdb.state()
         state.seq = self.taskdb.max_seq()
         state.last_ticks = self.taskdb.last_ticks()
@@ -271,6 +293,7 @@ class Engine:
     def _forget(self, name: str) -> None:
         state = self.state
         state.projects.pop(name, None)
+        state.lively.pop(name, None)
         state.known.drop(name)
         state.gate.limit(name, None, self._last_mono)
         for key in [key for key in state.leases if key[0] == name]:
@@ -343,7 +366,7 @@ class Engine:
         if turn.inbox.newtasks_waiting:
             return
         state = self.state
-        for project in state.projects.values():
+        for project in state.lively.values():
             if project.active_tasks or project.accepted <= project.finished_at or project.info is None:
                 continue
             if not project.active or project.info_script != project.row.runs:
@@ -390,18 +413,26 @@ class Engine:
             wake = min(wake, state.retire_at - mono)
         if state.ticks:
             wake = min(wake, state.ticks[0][0] - now)
-        for project in state.projects.values():
+        if state.waiting and room > 0:
+            wake = min(wake, state.gate.next(mono))
+        asks = sending.asks_of(state, mono)
+        for project in list(state.lively.values()):
+            if projects.is_quiet(state, project):
+                state.rest(project)
+                continue
             if not project.loaded:
                 continue
             if (row := project.time.peek()) is not None:
                 wake = min(wake, row.rank - now)
-            head = project.ready.peek()
+            head = project.ready.peek(asks)
             if head is not None and room > 0 and sending.may_send(state, project) and not sending.full(state, project):
                 wake = min(wake, self._wait_of(project, head, turn))
-            elif project.ready.needs_refill(1) or project.time.needs_refill(1):
+            if project.ready.wants() or project.time.needs_refill(1):
                 wake = 0.0
             if project.info_asked is not None and room > 0:
                 wake = min(wake, project.info_asked + self.settings.info_retry - mono)
+        if state.due:
+            wake = min(wake, state.due[0][0] - now)
         return max(0.0, wake)
 
     def _wait_of(self, project: ProjectState, head: TaskRow, turn: Turn) -> float:
@@ -418,7 +449,16 @@ class Engine:
 
     def _look(self, turn: Turn) -> dict[str, Any]:
         state = self.state
-        seen = {name: _look_at(state, project, turn.now) for name, project in state.projects.items()}
+        if turn.mono - self._looked >= LOOK_AGAIN:
+            self._looked = turn.mono
+            self._seen = {}
+        for name in state.stirred | state.lively.keys():
+            self._seen.pop(name, None)
+        state.stirred.clear()
+        known, self._seen = self._seen, {}
+        for name, project in state.projects.items():
+            self._seen[name] = known.get(name) or _look_at(state, project, turn.now)
+        seen = dict(self._seen)
         drained = not state.leases and all(entry["drained"] for entry in seen.values())
         there = [msgspec.structs.asdict(one.beat) | {"held": len(one.beat.held)} for one in state.nodes.values()]
         limit = self.settings.max_pages

@@ -66,6 +66,8 @@ class Frontier:
         self._offered = 0  # rows on shelves that are open and not apart
         self._by_host = False  # every host with rows behind the cursor stands apart: the main line need not go on
         self._unmoved = False  # the last look stopped before its end
+        self._host = ""  # of the main line, as far as it has only one
+        self._mixed = False  # it had rows of several hosts since it was empty last
 
     # -- what is in here ---------------------------------------------------------------------------------------------
 
@@ -92,10 +94,16 @@ class Frontier:
         """Hosts whose rows are not all in the main line."""
         return len(self._shelves)
 
-    @property
-    def others(self) -> bool:
-        """Whether rows of more than one host are known, as far as can be said at once."""
-        return len(self._shelves) > 1 or (bool(self._shelves) and len(self._main) > 0)
+    def others(self, host: str) -> bool:
+        """Whether rows of other hosts are known, as far as can be said at once; True when there may be some.
+
+        Rows without a host do not count.
+        """
+        if self._mixed and not len(self._main):
+            self._mixed, self._host = False, ""
+        if self._mixed or self._host not in ("", host):
+            return True
+        return len(self._shelves) > 2 or any(name not in ("", host) for name in self._shelves)
 
     def get(self, taskid: str) -> TaskRow | None:
         """The waiting row of that task, if it is in here."""
@@ -116,8 +124,17 @@ class Frontier:
             self._add_by_host(row)
         else:
             self._main.add(row)
+        if row.host != self._host:
+            self._meet(row)
         if len(self) > self.capacity:
             self.shrink(self.capacity - self.capacity // 4)
+
+    def _meet(self, row: TaskRow) -> None:
+        """A row of another host than the last one came."""
+        if not row.host or self._mixed:
+            return
+        self._mixed = self._host != "" and len(self._main) > 0
+        self._host = row.host
 
     def _add_by_host(self, row: TaskRow) -> None:
         taskid = row.taskid
@@ -204,8 +221,8 @@ class Frontier:
 
     # -- hosts -------------------------------------------------------------------------------------------------------
 
-    def close(self, host: str) -> Shelf:
-        """The host may not be asked now, until :meth:`free`."""
+    def close(self, host: str, *, tell: bool = True) -> Shelf:
+        """The host may not be asked now, until :meth:`free`. ``tell``: ``closed`` is to be called."""
         shelf = self._shelves.get(host)
         if shelf is None:
             shelf = self._shelves[host] = Shelf()
@@ -213,7 +230,7 @@ class Frontier:
             self._offered -= len(shelf.rows)
         shelf.open = False
         self._hungry.pop(host, None)
-        if self._closed is not None:
+        if tell and self._closed is not None:
             self._closed(host)
         return shelf
 
@@ -327,6 +344,10 @@ class Frontier:
             return shelf is not None and shelf.apart
 
         added = self._main.refill(rows, limit, passed if shelves else skip)
+        if not self._mixed:
+            for row in rows:
+                if row.host != self._host:
+                    self._meet(row)
         if self._main.complete:
             self.scan = None
         elif shelves and added * PASSED < len(rows) and len(shelves) < self._most:

@@ -155,6 +155,11 @@ class HostGate:
         one = self._hosts.get(host)
         return one is not None and bool(one.limits.crawl_delay) and host not in self._delays
 
+    def under_way(self, host: str) -> int:
+        """Requests to the host that were taken and have not ended."""
+        one = self._hosts.get(host)
+        return 0 if one is None else one.out
+
     def hosts(self) -> Iterator[tuple[str, int, Throttle | None]]:
         """All that are not at rest: host, requests under way, what autothrottle found out."""
         for host, one in self._hosts.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import msgspec
 
 from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, kept_for, limits_of
 from crawlkit.libs.rows import QUEUED, ProjectRow, Queue, TaskRow
 from crawlkit.scheduler.bounds import Fence
+from crawlkit.scheduler.frontier import PAGE, Frontier
 from crawlkit.scheduler.kinds import TICK_URL
 from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.state import ProjectState, State
@@ -17,6 +19,10 @@ from crawlkit.scheduler.token_bucket import TokenBucket
 from crawlkit.scheduler.turn import Change, Turn
 
 WAITING_TICKS = 10_000  # the newest ticks of a method, among which those that wait are looked for
+MIN_PAGE = 20  # rows read at a time, however many projects there are
+HOSTS_READ = 16  # hosts of a project that are read by themselves in a turn
+HOSTS_FOUND = 50  # hosts of a project that are looked up by name in a turn
+GROWN = 20  # the rows in memory are counted when they may have grown by one in so many
 BOUNDS = "bounds"  # entry of the taskdb's state
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared")
 
@@ -28,10 +34,14 @@ def new_project(state: State, row: ProjectRow, mono: float) -> ProjectState:
         row=row,
         bucket=TokenBucket(row.rate, max(1.0, row.burst), mono),
         pause=PauseState(settings.fail_pause_num, settings.pause_time, settings.unpause_check_num),
-        ready=Window(settings.window),
+        ready=_frontier(state, row.name),
         time=Window(settings.window),
         recent=deque(maxlen=settings.active_tasks),
     )
+
+
+def _frontier(state: State, project: str) -> Frontier:
+    return Frontier(state.settings.window, partial(state.wait_for, project))
 
 
 def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
@@ -50,6 +60,7 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
         limits, project.row = project.row.limits, row
         if row.limits != limits:
             set_fence(state, turn, project)
+    state.stir(row.name)
     if row.max_pages is None and project.pages:  # without a budget nothing is counted; a new one begins anew
         project.pages = 0
         turn.writes.state[row.name, "pages"] = None
@@ -92,7 +103,7 @@ def load_bounds(state: State, turn: Turn, project: ProjectState, text: str) -> N
 def activate(state: State, project: ProjectState) -> None:
     """Takes the first rows of its queues into memory. What was handed out keeps its lease."""
     project.loaded = True
-    project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
+    project.ready, project.time = _frontier(state, project.row.name), Window(state.settings.window)
     project.info_asked = None
     refill(state, project)
     for (name, _), out in state.leases.items():
@@ -106,7 +117,8 @@ def activate(state: State, project: ProjectState) -> None:
 
 def follow_clock(state: State, turn: Turn, seconds: float) -> None:
     """The wall clock was set back: who waits for the next try would wait that much longer."""
-    for project in state.projects.values():
+    for name, project in state.projects.items():
+        state.stir(name)
         for row in [row for row in project.time.rows() if row.retried]:
             project.time.discard(row.taskid)
             row.rank -= seconds
@@ -118,7 +130,7 @@ def deactivate(state: State, project: ProjectState) -> None:
     """Forgets its queues; the rows stay where they are."""
     project.loaded = False
     project.info = None
-    project.ready, project.time = Window(state.settings.window), Window(state.settings.window)
+    project.ready, project.time = _frontier(state, project.row.name), Window(state.settings.window)
     project.tick_busy.clear()
     project.tick_wait.clear()
 
@@ -129,12 +141,69 @@ def _mark_tick(project: ProjectState, row: TaskRow) -> None:
 
 def refill(state: State, project: ProjectState) -> None:
     """Reads on in the queues whose part in memory runs low. Only before anything changes in a turn."""
-    settings = state.settings
+    page = page_of(state)
     for queue, window in ((Queue.READY, project.ready), (Queue.TIME, project.time)):
-        if not window.needs_refill(settings.refill // 4):
-            continue
-        rows = state.taskdb.window(project.row.name, queue, window.cursor, settings.refill)
-        window.refill(rows, settings.refill, skip=lambda row: (row.project, row.taskid) in state.leases)
-        for row in rows:
-            if row.url == TICK_URL:
-                _mark_tick(project, row)
+        if window.needs_refill(page // 4):
+            rows = state.taskdb.window(project.row.name, queue, window.cursor, page)
+            window.refill(rows, page, skip=state.is_leased)
+            _note_read(state, project, rows)
+    if project.ready.shelves or project.ready.scan is not None:
+        _refill_hosts(state, project)
+
+
+def is_quiet(state: State, project: ProjectState) -> bool:
+    """Whether no turn needs to look at it before something happens to it, or its next waiting task is due."""
+    if not project.loaded:
+        return not project.active
+    if project.info is None or project.info_script != project.row.runs:
+        return False
+    if project.active_tasks == 0 and project.accepted > project.finished_at:
+        return False  # on_finished is to be sent
+    if len(project.ready) or project.ready.wants() or project.time.needs_refill(page_of(state) // 4):
+        return False
+    return not project.crowded
+
+
+def page_of(state: State) -> int:
+    """How many rows are read at a time: with many projects so few that all of them have room."""
+    return min(state.settings.refill, max(MIN_PAGE, state.settings.window // (2 * max(1, len(state.projects)))))
+
+
+def _refill_hosts(state: State, project: ProjectState) -> None:
+    """The same for hosts that stand apart, some of them in a turn."""
+    name, ready = project.row.name, project.ready
+    for host, after in ready.hungry(HOSTS_READ):
+        rows = state.taskdb.window(name, Queue.READY, after, PAGE, host)
+        ready.refill_host(host, after, rows, PAGE, skip=state.is_leased)
+        _note_read(state, project, rows)
+    if ready.scan is not None:
+        hosts = state.taskdb.hosts(name, Queue.READY, ready.scan or None, HOSTS_FOUND)
+        ready.reveal(hosts, HOSTS_FOUND)
+
+
+def _note_read(state: State, project: ProjectState, rows: list[TaskRow]) -> None:
+    state.grown += len(rows)
+    for row in rows:
+        if row.url == TICK_URL:
+            _mark_tick(project, row)
+
+
+def bound(state: State) -> None:
+    """Holds the rows in memory of all projects together to the setting: those with the most give up their tails."""
+    limit = state.settings.window
+    if state.grown < limit // GROWN:
+        return
+    state.grown = 0
+    windows = [window for project in state.projects.values() for window in (project.ready, project.time)]
+    sizes = sorted(map(len, windows))
+    if sum(sizes) <= limit:
+        return
+    left, level = limit - limit // 4, 0
+    for number, size in enumerate(sizes):
+        level = left // (len(sizes) - number)
+        if size > level:
+            break
+        left -= size
+    for window in windows:
+        if len(window) > level:
+            window.shrink(max(1, level))

@@ -15,17 +15,20 @@ from crawlkit.libs.messages import AWAIT, INFO, NIL, PREPARE, TASK, Dispatch, Fe
 from crawlkit.libs.rows import Lease, Queue, TaskRow
 from crawlkit.libs.task import NO_FETCH, NO_SCHEDULE
 from crawlkit.scheduler import auto_order, politeness
+from crawlkit.scheduler.frontier import Asks
 from crawlkit.scheduler.kinds import is_await, is_internal
 from crawlkit.scheduler.state import Out, ProjectState, State
 from crawlkit.scheduler.turn import Change, Turn
 
 QUANTUM = 10  # tasks a project may send before the next one has its turn
+SLOTS = 100  # fetches at once of a fetcher, as far as is known
+FAIR, MOST = 8, 2  # a host may hold one in so many of them while others could use the place; while others wait
 LOOPBACK = ("localhost", "127.", "[::1]")
 
 
 def wake_due(state: State, turn: Turn) -> None:
     """Moves what has become due from the time queues to the ready queues."""
-    for project in state.projects.values():
+    for project in state.lively.values():
         while (row := project.time.peek()) is not None and row.rank <= turn.now:
             project.time.pop()
             row.queue, row.rank = Queue.READY, float(-row.schedule.priority)
@@ -36,23 +39,70 @@ def wake_due(state: State, turn: Turn) -> None:
 def send(state: State, turn: Turn) -> None:
     """Leases ready tasks, project by project, as far as room, rates and pauses allow."""
     room = min(turn.inbox.room, state.settings.max_leased - len(state.leases) + state.parked_out)
-    names = list(state.projects)
-    if not names:
+    lively = state.lively
+    if not lively:
         return
-    state.rotation = (state.rotation + 1) % len(names)
-    line = names[state.rotation :] + names[: state.rotation]
-    for name in line:
-        room -= _ask_info(state, turn, state.projects[name], room)
+    _free_hosts(state, turn)
+    asks = asks_of(state, turn.mono)
+    for project in lively.values():
+        room -= _ask_info(state, turn, project, room)
+    line = [name for name, project in lively.items() if len(project.ready)]
+    share = max(1, min(QUANTUM, room // max(1, len(line))))  # so that all of them have their turn, if only with one
     while room > 0 and line:
         still = []
         for name in line:
-            sent = _send_some(state, turn, state.projects[name], min(QUANTUM, room))
+            sent = _send_some(state, turn, lively[name], min(share, room), asks)
             room -= sent
-            if sent == QUANTUM:
+            if sent:
+                lively[name] = lively.pop(name)  # who had no turn begins the next one
+            if sent == share:
                 still.append(name)
             if room <= 0:
                 break
-        line = still
+        line, share = still, QUANTUM
+
+
+def _free_hosts(state: State, turn: Turn) -> None:
+    """Those that may be asked again take part again."""
+    for host in state.gate.freed(turn.mono):
+        for name in state.waiting.pop(host, ()):
+            if name in state.projects:
+                state.projects[name].ready.free(host)
+    for project in state.lively.values():
+        if project.crowded:
+            for host in project.crowded:
+                project.ready.free(host)
+            project.crowded.clear()
+
+
+def asks_of(state: State, mono: float) -> Asks | None:
+    """Who may be asked now; ``None``: everybody."""
+    gate = state.gate
+    if gate.open:
+        return None
+    return lambda host: not host or gate.wait(host, mono) <= 0.0
+
+
+def _next(state: State, project: ProjectState, asks: Asks | None) -> TaskRow | None:
+    """The next task to be sent: that of a host with much under way only if nobody else could use the place."""
+    ready = project.ready
+    row = ready.peek(asks)
+    if row is None or not row.host or state.gate.under_way(row.host) < SLOTS // FAIR:
+        return row
+    slots = SLOTS * max(1, sum(node.beat.role == "fetcher" for node in state.nodes.values()))
+    while row is not None and row.host:
+        out = state.gate.under_way(row.host)
+        if out < slots // FAIR or not ready.others(row.host):
+            return row
+        ready.close(row.host, tell=False)
+        project.crowded.add(row.host)
+        other = ready.peek(asks)
+        if other is None and (out < slots // MOST or not ready.others(row.host)):
+            project.crowded.discard(row.host)
+            ready.free(row.host)
+            return row
+        row = other
+    return row
 
 
 def _ask_info(state: State, turn: Turn, project: ProjectState, room: int) -> int:
@@ -89,14 +139,14 @@ def may_send(state: State, project: ProjectState) -> bool:
     return is_await(row)  # a page whose callback waits was begun, so it is brought to its end
 
 
-def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> int:
+def _send_some(state: State, turn: Turn, project: ProjectState, limit: int, asks: Asks | None) -> int:
     if not may_send(state, project):
         return 0
     running = project.pause.state(turn.now) == "running"
     sent = metered = 0
     pages_before = project.pages
     while sent < limit:
-        row = project.ready.peek()
+        row = _next(state, project, asks)
         if row is None or (project.clearing and not is_await(row)):
             break
         if not is_internal(row.url):
@@ -113,7 +163,7 @@ def _send_some(state: State, turn: Turn, project: ProjectState, limit: int) -> i
                 metered += 1
             state.sent += not is_await(row)
             project.pages += project.row.max_pages is not None
-        project.ready.pop()
+        project.ready.take(row)
         _lease(state, turn, project, row)
         sent += 1
     if project.pages != pages_before:  # with the leases, so that a restart neither forgets nor adds one

@@ -20,6 +20,7 @@ from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
 from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
 from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
 from crawlkit.scheduler.admission import UNKNOWN
+from crawlkit.scheduler.frontier import Frontier
 from crawlkit.scheduler.headcount import HeadCount
 from crawlkit.scheduler.host_gate import HostGate
 from crawlkit.scheduler.known import KnownTasks
@@ -85,7 +86,7 @@ class ProjectState:
     row: ProjectRow
     bucket: TokenBucket
     pause: PauseState
-    ready: Window
+    ready: Frontier
     time: Window
     clearing: int = 0  # what waits with a seq up to this is about to be cleared; nothing is sent meanwhile
     forgotten: int = UNKNOWN  # what ended with a seq up to this counts as never seen
@@ -100,6 +101,8 @@ class ProjectState:
     config_fetch: Fetch | None = None
     config_process: Process | None = None
     loaded: bool = False  # the windows are in use
+    due: float = float("inf")  # Unix time: the earliest entry of State.due that is the project's
+    crowded: set[str] = field(default_factory=set)  # hosts that left their place to others in this turn
     active_tasks: int = 0  # rows with status ACTIVE
     leased: int = 0
     parked: int = 0  # of those that are leased
@@ -168,10 +171,16 @@ class State:
     retire_due: dict[float, float] = field(default_factory=dict)  # seconds kept -> monotonic; when to look at those
     said_drained: bool = False  # as it stands in the taskdb's state
     held: set[str] = field(default_factory=set)  # hosts whose hold is written down
+    waiting: dict[str, set[str]] = field(
+        default_factory=dict
+    )  # host that may not be asked -> projects that wait for it
+    lively: dict[str, ProjectState] = field(default_factory=dict)  # those that a turn must look at, in order of turns
+    stirred: set[str] = field(default_factory=set)  # projects that something happened to since onlookers looked
+    due: list[tuple[float, str]] = field(default_factory=list)  # heap: Unix time, project that is to be lively then
+    grown: int = 0  # rows that came into memory since they were counted
     idle_turns: int = 0
     seq: int = 0
     sent: int = 0  # tasks handed out in this life
-    rotation: int = 0
     minute: int = -1  # the one that is counted now, since 1970
     projects_seen: float = 0.0  # newest updatetime read
     info_count: int = 0
@@ -182,6 +191,10 @@ class State:
         self.headcount = HeadCount()
         self.refusals: dict[Key, tuple[str, float, str]] = {}  # (reason, Unix time, words) of the latest, oldest first
         self.gate = HostGate(self.settings.host_limits)
+
+    def is_leased(self, row: TaskRow) -> bool:
+        """Whether it was handed out."""
+        return (row.project, row.taskid) in self.leases
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -225,13 +238,45 @@ class State:
         for key in [key for key in self.refusals if key[0] == project]:
             del self.refusals[key]
 
+    def stir(self, project: str) -> None:
+        """Something happened to the project: this turn, or the next one, looks at it."""
+        self.stirred.add(project)
+        if project not in self.lively and project in self.projects:
+            self.lively[project] = self.projects[project]
+
+    def stir_due(self, now: float) -> None:
+        """The same for those whose time has come."""
+        while self.due and self.due[0][0] <= now:
+            _, name = heapq.heappop(self.due)
+            if name in self.projects:
+                self.projects[name].due = float("inf")
+                self.stir(name)
+
+    def rest(self, project: ProjectState) -> None:
+        """Nothing is to be done for the project before something happens to it, or its next waiting task is due."""
+        self.lively.pop(project.row.name, None)
+        self.stirred.add(project.row.name)
+        row = project.time.peek()
+        if row is not None and row.rank < project.due:
+            project.due = row.rank
+            heapq.heappush(self.due, (row.rank, project.row.name))
+
+    def wait_for(self, project: str, host: str) -> None:
+        """Rows of the project wait until the host may be asked."""
+        names = self.waiting.get(host)
+        if names is None:
+            names = self.waiting[host] = set()
+        names.add(project)
+
     def enqueue(self, row: TaskRow) -> None:
         """Puts a waiting row where its queue, rank and seq say."""
         project = self.projects.get(row.project)
         if project is None:
             return
         if project.loaded:
+            self.stir(row.project)
             (project.ready if row.queue is Queue.READY else project.time).add(row)
+            self.grown += 1
 
     def dequeue(self, row: TaskRow) -> None:
         """Takes a waiting row out of its queue."""

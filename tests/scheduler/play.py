@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from crawlkit.database.memory import MemoryProjectStore, MemoryTaskStore
 from crawlkit.libs.clock import ManualClock
+from crawlkit.libs.host_limits import HostLimits, Limits
 from crawlkit.libs.messages import INFO, Dispatch, ProjectInfo, StatusMessage
 from crawlkit.libs.rows import ProjectRow, TaskRow
 from crawlkit.libs.task import Task
@@ -20,14 +22,19 @@ from tests.scheduler.rig import info_of, outcome_of
 class Play:
     """The engine, what it sent and has no answer to yet (:attr:`out`), and everything it ever sent (:attr:`sent`).
 
-    Questions for a handler's settings are answered by :attr:`info`, unless that is ``None``: then they wait in ``out``.
+    Hosts have no limits but those that are named, unless it is ``polite``. Questions for a handler's settings are
+    answered by :attr:`info`, unless that is ``None``: then they wait in ``out``.
     """
 
-    def __init__(self, settings: EngineSettings | None = None, info: ProjectInfo | None = None) -> None:
+    def __init__(
+        self, settings: EngineSettings | None = None, info: ProjectInfo | None = None, *, polite: bool = False
+    ) -> None:
         self.clock = ManualClock(1_700_000_000.0)
         self.taskdb = MemoryTaskStore()
         self.projectdb = MemoryProjectStore(self.clock)
         self.settings = settings or EngineSettings()
+        if not polite and self.settings.host_limits == HostLimits():
+            self.settings.host_limits = HostLimits(Limits(concurrency=math.inf))
         self.info: ProjectInfo | None = info or ProjectInfo(has_on_finished=True)
         self.out: list[Dispatch] = []
         self.sent: list[tuple[float, Dispatch]] = []

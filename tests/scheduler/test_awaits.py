@@ -292,9 +292,9 @@ def test_the_last_part_may_come_before_the_others() -> None:
 def test_a_hanging_project_leaves_room_for_others() -> None:
     play = Play(max_leased=100)
     play.projectdb.put(ProjectRow("q", status="RUNNING", script="#", rate=None, rate_set=True))
-    sent = play.turn(submit=[task(f"http://h/{n}") for n in range(200)]).dispatches
+    sent = play.turn(submit=[task(f"http://127.0.0.1/{n}") for n in range(200)]).dispatches
     for _ in range(5):
         sent += play.turn().dispatches
     assert len(sent) == 50
-    others = play.turn(submit=[task(f"http://i/{n}", project="q") for n in range(200)]).dispatches
+    others = play.turn(submit=[task(f"http://127.0.0.2/{n}", project="q") for n in range(200)]).dispatches
     assert len(others) == 25

@@ -31,7 +31,7 @@ def ended(dispatch: Dispatch, status: int = 200, **fields: Any) -> FetchEnded:
 
 def play_of(limits: Any = None, **settings: Any) -> Play:
     config = {} if limits is None else {"host_limits": limits}
-    play = Play(EngineSettings(**settings), ProjectInfo(crawl_config=config))
+    play = Play(EngineSettings(**settings), ProjectInfo(crawl_config=config), polite=True)
     play.project()
     play.turn()
     return play
