@@ -539,6 +539,7 @@ def _look_at(state: State, project: ProjectState, now: float) -> dict[str, Any]:
     retrying = project.retrying
     broken = info is not None and info.error is not None
     quiet = project.leased == 0 and retrying == 0 and len(project.ready) == 0 and project.ready.complete
+    quiet |= project.active_tasks == 0  # what was cleared is not read before its host may be asked
     quiet |= project.spent and project.leased == 0 and not sending.may_send(state, project)  # the rest waits for more
     answered = info is not None and project.info_script == row.runs
     pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken

@@ -56,6 +56,7 @@ class Frontier:
         if capacity < 1:
             raise ValueError(f"capacity {capacity}: use at least 1")
         self.capacity = capacity
+        self.share = capacity // 2  # with fewer rows, hosts that stand apart are read on before their rows are used up
         self.scan: str | None = None  # hosts are looked up by name, behind this one ("": all); None: they are not
         self._closed = closed
         self._main = Window(sys.maxsize)
@@ -312,7 +313,7 @@ class Frontier:
             self._hungry.pop(host, None)
             if not self._shelves and self._by_host:
                 self._by_host, self._main.complete = False, True
-        elif shelf.apart and shelf.open and shelf.rows.needs_refill(LOW if len(self) < self.capacity // 2 else 1):
+        elif shelf.apart and shelf.open and shelf.rows.needs_refill(LOW if len(self) < self.share else 1):
             self._hungry[host] = None  # what is read when memory is full pushes other rows out
 
     # -- reading -----------------------------------------------------------------------------------------------------

@@ -142,6 +142,8 @@ def _mark_tick(project: ProjectState, row: TaskRow) -> None:
 def refill(state: State, project: ProjectState) -> None:
     """Reads on in the queues whose part in memory runs low. Only before anything changes in a turn."""
     page = page_of(state)
+    # less than :func:`bound` leaves to any of them: else what it takes would be read again at once
+    project.ready.share = state.settings.window // (4 * max(1, len(state.projects)))
     for queue, window in ((Queue.READY, project.ready), (Queue.TIME, project.time)):
         if window.needs_refill(page // 4):
             rows = state.taskdb.window(project.row.name, queue, window.cursor, page)

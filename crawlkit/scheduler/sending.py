@@ -39,10 +39,10 @@ def wake_due(state: State, turn: Turn) -> None:
 def send(state: State, turn: Turn) -> None:
     """Leases ready tasks, project by project, as far as room, rates and pauses allow."""
     room = min(turn.inbox.room, state.settings.max_leased - len(state.leases) + state.parked_out)
+    _free_hosts(state, turn)  # also for those of which no turn takes notice: they wait for it
     lively = state.lively
     if not lively:
         return
-    _free_hosts(state, turn)
     asks = asks_of(state, turn.mono)
     for project in lively.values():
         room -= _ask_info(state, turn, project, room)
@@ -66,8 +66,8 @@ def _free_hosts(state: State, turn: Turn) -> None:
     """Those that may be asked again take part again."""
     for host in state.gate.freed(turn.mono):
         for name in state.waiting.pop(host, ()):
-            if name in state.projects:
-                state.projects[name].ready.free(host)
+            if name in state.projects and state.projects[name].ready.free(host):
+                state.stir(name)  # what is in memory of the host may have been cancelled: the store may have more
     for project in state.lively.values():
         if project.crowded:
             for host in project.crowded:

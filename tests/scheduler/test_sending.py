@@ -6,13 +6,17 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from crawlkit.libs.messages import ProjectInfo
+from crawlkit.libs.messages import FetchEnded, ProjectInfo
+from crawlkit.libs.rows import Queue
 from crawlkit.libs.task import Schedule, Task
 from crawlkit.scheduler import sending
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.turn import Submission
+from crawlkit.scheduler.turn import Order, Submission
 from tests.scheduler.play import Play
+from tests.scheduler.rig import outcome_of
 
 
 def submissions(project: str, urls: list[str], priority: int = 0) -> list[Submission]:
@@ -56,8 +60,6 @@ def test_the_order_within_a_project_is_kept_among_hosts_that_may_be_asked() -> N
     assert play.urls() == ["http://slow.de/0", "http://fast.de/0", "http://fast.de/1"]
     play.turn(room=0)
     play.out.pop(0)
-    from tests.scheduler.rig import outcome_of
-
     play.turn(outcome_of(play.sent[-3][1]), room=2)
     assert play.urls()[3:] == ["http://slow.de/1", "http://fast.de/2"]
 
@@ -141,3 +143,189 @@ def test_with_little_room_all_projects_have_their_turn() -> None:
     for _ in range(8):
         play.turn(room=5)
     assert Counter(dispatch.project for dispatch in play.out) == dict.fromkeys(names, 1)
+
+
+# -- nobody is forgotten, and nobody spins -----------------------------------------------------------------------------
+
+
+def hold(play: Play, host: str, seconds: float = 60.0) -> None:
+    """The host asks to be left alone."""
+    play.turn(FetchEnded("p", "another", 1, 1, host, 429, None, 0.1, seconds))
+
+
+def set_status(play: Play, project: str, status: str) -> None:
+    row = play.projectdb.get(project)
+    assert row is not None
+    row.status = status
+    play.projectdb.put(row)
+    play.engine.projects_changed = True
+    play.turn()
+
+
+def cancel_what_is_in_memory(play: Play, project: str = "p") -> None:
+    known = play.engine.state.projects.get(project)
+    ids = [row.taskid for row in known.ready.rows()] if known is not None else []
+    play.turn(orders=[Order(project, "cancel", 1, taskid) for taskid in ids])
+
+
+def come_to_rest(play: Play, room: int = 1000) -> None:
+    """Turns until the scheduler would wait; it may not need many in which nothing changes."""
+    still = 0
+    while play.wake == 0:
+        before = progress(play)
+        play.turn(room=room)
+        still = still + 1 if progress(play) == before else 0
+        assert still < 50, "it spins"
+
+
+def progress(play: Play) -> tuple[Any, ...]:
+    names = play.taskdb.projects()
+    ready = [len(play.taskdb.window(name, Queue.READY, None, 9_999)) for name in names]
+    return len(play.sent), [play.size(name) for name in names], ready
+
+
+def crawl_to_the_end(play: Play, names: list[str]) -> None:
+    """Answers and lets time pass until nothing waits."""
+    left, still = sum(map(play.size, names)), 0
+    while left:
+        answers = [outcome_of(dispatch) for dispatch in play.out]
+        play.out.clear()
+        play.turn(*answers)
+        come_to_rest(play)
+        play.advance(max(0.01, play.wake))
+        before, left = left, sum(map(play.size, names))
+        still = still + 1 if left == before else 0
+        assert still < 100, "something waits that is not sent"
+
+
+@pytest.mark.parametrize("how", ["stopped", "cleared"])
+def test_the_end_of_a_hold_that_only_a_resting_project_waited_for_is_taken_note_of(how: str) -> None:
+    play = play_of()
+    hold(play, "h.de")
+    submit(play, pages("h.de", 5), room=1000)
+    assert play.out == []
+    if how == "stopped":
+        set_status(play, "p", "STOP")
+    else:
+        play.order("clear")
+    come_to_rest(play)
+    assert not play.engine.state.lively
+    play.advance(61.0)
+    play.turn()
+    assert play.wake > 1.0
+    assert not play.engine.state.waiting
+
+
+@pytest.mark.parametrize("window", [4, 40])
+def test_what_waits_in_the_store_for_a_held_host_is_read_when_all_in_memory_is_cancelled(window: int) -> None:
+    play = play_of(window=window, refill=max(4, window // 2))
+    hold(play, "h.de")
+    submit(play, pages("h.de", 3 * window), room=1000)
+    come_to_rest(play)
+    cancel_what_is_in_memory(play)
+    come_to_rest(play)
+    left = play.size()
+    assert left > 0
+    assert not play.engine.state.lively
+    play.advance(61.0)
+    come_to_rest(play)
+    assert len(play.out) == 1  # one tries it
+    play.answer()
+    come_to_rest(play)
+    assert len(play.urls()) == 2
+    crawl_to_the_end(play, ["p"])
+
+
+def test_projects_that_may_not_send_are_not_read_and_given_up_in_turns() -> None:
+    names = ("p", "q", "r", "s")
+    play = play_of(projects=names, window=40, refill=20)
+    hold(play, "h.de")
+    for name in names:
+        submit(play, pages("h.de", 40), project=name, room=1000)
+    for name in names:
+        play.order("pause", name)
+    play.advance(61.0)
+    come_to_rest(play)
+    for name in names:
+        play.order("resume", name)
+    for _ in range(30):
+        play.advance(1.0)
+        play.answer_all(limit=40)
+    assert Counter(dispatch.project for _, dispatch in play.sent) == dict.fromkeys(names, 40)
+
+
+def test_a_project_without_tasks_is_drained_whatever_host_is_held() -> None:
+    play = play_of(window=8, refill=4)
+    hold(play, "h.de", 3_600.0)
+    submit(play, pages("h.de", 60), room=1000)
+    come_to_rest(play)
+    play.order("clear")
+    come_to_rest(play)
+    play.answer_all()  # on_finished
+    come_to_rest(play)
+    play.advance(1.0)
+    assert play.size() == 0
+    assert play.engine.snapshot["drained"]
+
+
+HISTORY = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "submit", "later", "hold", "cancel", "clear", "stop", "run", "restart", "pause",
+                         "resume", "answer", "wait", "room"]),
+        st.sampled_from(["p", "q"]),
+        st.sampled_from(["a.de", "b.de", "c.de"]),
+        st.integers(0, 60),
+    ),
+    max_size=20,
+)  # fmt: skip
+
+
+def happen(play: Play, room: int, event: tuple[str, str, str, int], number: int) -> int:
+    """One event of a history; returns the room from then on."""
+    kind, name, host, n = event
+    if kind == "submit":
+        submit(play, [f"http://{host}/{number}-{each}" for each in range(n)], project=name, room=room, priority=n % 3)
+    elif kind == "later":
+        later = Schedule(exetime=play.now + n)
+        play.turn(submissions=[Submission(Task(name, f"late{number}", f"http://{host}/late", schedule=later))])
+    elif kind == "hold":
+        hold(play, host, 1.0 + n)
+    elif kind == "cancel":
+        cancel_what_is_in_memory(play, name)
+    elif kind in ("clear", "pause", "resume"):
+        play.turn(orders=[Order(name, kind, 1)], room=room)
+    elif kind in ("stop", "run"):
+        set_status(play, name, "STOP" if kind == "stop" else "RUNNING")
+    elif kind == "restart":
+        play.start()
+        play.turn(room=room)
+    elif kind == "answer":
+        play.answer_all(limit=n)
+    elif kind == "wait":
+        play.advance(float(n))
+    else:
+        room = n
+    return room
+
+
+@pytest.mark.parametrize("examples", [20, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_everything_is_sent_in_the_end_and_nothing_spins(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(
+        history=HISTORY,
+        window=st.sampled_from([8, 40, 200]),
+        limits=st.sampled_from([None, {"*": {"concurrency": 1}}, {"a.de": {"concurrency": 1}}, {"*": {"rate": 2}}]),
+    )
+    def holds(history: list[tuple[str, str, str, int]], window: int, limits: dict[str, Any] | None) -> None:
+        play = play_of(limits, projects=("p", "q"), window=window, refill=max(4, window // 2))
+        room = 1000
+        for number, event in enumerate(history):
+            room = happen(play, room, event, number)
+            come_to_rest(play, room)
+        for name in ("p", "q"):
+            set_status(play, name, "RUNNING")
+            play.order("resume", name)
+        crawl_to_the_end(play, ["p", "q"])
+        play.check_books()
+
+    holds()
