@@ -47,6 +47,10 @@ class RemoteControl:
         """Why a URL was crawled or not; the server looks at its stores when no scheduler runs."""
         return list(self._client.get("/why", project=project, url=url)["items"])
 
+    def hosts(self, project: str, limit: int = 100) -> list[dict[str, Any]]:
+        """The hosts that a project asks and that may not be asked now."""
+        return list(self._client.get(f"/projects/{project}/hosts", limit=limit)["items"])
+
     dashboard = summary
 
     def next_ticks(self, project: str, n: int = 5) -> list[tuple[float, str]]:

@@ -66,7 +66,8 @@ def samples(option: Opt) -> list[tuple[str, Any]]:
     if isinstance(kind, Pages):
         return [("5", 5), ("6", 6), ("unlimited", "unlimited"), ("7", 7)]
     if isinstance(kind, click.types.IntParamType):
-        return [(str(n), n) for n in (11, 12, 13, 14)]
+        least = max(11, int(getattr(kind, "min", None) or 0))
+        return [(str(n), n) for n in range(least, least + 4)]
     if isinstance(kind, click.types.FloatParamType):
         return [(str(n), n) for n in (11.5, 12.5, 13.5, 14.5)]
     if isinstance(kind, HostLimitsType):

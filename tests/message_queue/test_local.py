@@ -390,7 +390,7 @@ def test_over_tcp_the_key_is_asked_for(client_key, words):
     async def scene():
         server = QueueServer(MemoryBroker(), key=b"right")
         server.listen(socket.create_server(("127.0.0.1", 0)))
-        client = over_tcp(server._listeners[0].getsockname(), client_key)
+        client = over_tcp(server._listeners[0].socket.getsockname(), client_key)
         if words is None:
             await client.connect()
             await client.queue("q").put_many([b"x"])
@@ -409,7 +409,7 @@ def test_a_server_without_the_key_gets_nothing():
         server = QueueServer(MemoryBroker())
         server.listen(socket.create_server(("127.0.0.1", 0)))
         with pytest.raises(UsageError, match="does not have the shared key"):
-            await over_tcp(server._listeners[0].getsockname(), b"right").connect()
+            await over_tcp(server._listeners[0].socket.getsockname(), b"right").connect()
         await server.close()
 
     run(scene)
