@@ -92,7 +92,7 @@ setup(
     install_requires=BASE,
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["crawlkit = crawlkit.cli:main"],
+        "console_scripts": ["crawlkit = crawlkit.start:main"],
         "pytest11": ["crawlkit.contract.plugin = crawlkit.contract.plugin"],
     },
     classifiers=[

@@ -18,7 +18,6 @@ from pathlib import Path
 import click
 import pycurl
 
-from benchmarks import serve
 from crawlkit.fetcher.curl_loop import MultiLoop
 from crawlkit.fetcher.service import FetcherService
 from crawlkit.fetcher.settings import FetcherSettings
@@ -26,6 +25,8 @@ from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.messages import NIL, TASK, Dispatch, encode
 from crawlkit.libs.task import Fetch, Schedule, taskid_of
 from crawlkit.message_queue.memory import MemoryQueue
+from crawlkit.message_queue.status_queues import StatusQueues
+from crawlkit.proving.serving import free_port, serving
 
 PUT = 500  # tasks on their way at once
 WARM = 500  # pages before the clock starts
@@ -45,7 +46,7 @@ async def through_service(urls: list[str], poolsize: int, profile: cProfile.Prof
     service = FetcherService(
         inqueue=inqueue,
         outqueue=outqueue,
-        status_queue=status,
+        status_queues=StatusQueues(lambda _: status),
         settings=FetcherSettings(poolsize=poolsize),
         clock=SystemClock(),
         node="bench",
@@ -127,8 +128,8 @@ def main(pages: int, size: int, poolsize: int, profiled: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(100):
             (Path(folder) / f"{number}.html").write_bytes(b"x" * size)
-        port = serve.free_port()
-        with serve.serving(Path(folder), port):
+        port = free_port()
+        with serving(Path(folder), port):
             urls = [f"http://127.0.0.1:{port}/{number % 100}.html?{number}" for number in range(pages)]
             raw = asyncio.run(bare(urls, poolsize))
             cpu, wall = asyncio.run(through_service(urls, poolsize, profile))

@@ -1,8 +1,8 @@
 """A frontier of 10 thousand to 10 million waiting tasks: the scheduler's memory, start-up, speed and turns.
 
     python -m benchmarks.frontier [--tasks 10000,100000,1000000,10000000] [--store URL] [--json]
-    python -m benchmarks.frontier --out FILE.json --tasks 10000
-    python -m benchmarks.frontier --out FILE.json --show --plot docs/img/frontier.svg
+    python -m benchmarks.frontier --store postgres --out FILE.json --plot docs/img/frontier.svg --doc docs/scale.md
+    python -m benchmarks.frontier --out FILE.json --show --plot docs/img/frontier.svg --doc docs/scale.md
 
 For each size a taskdb is loaded (that is not measured), then a real scheduler works on it in a process of its own, and
 this process plays the rest of the ring. Each task that ends brings a new one, so that the backlog stays as large. After
@@ -11,10 +11,11 @@ long enough, it then works for as long without new tasks. At the end the engine 
 what 20 follow-ups cost of which 19 are known.
 
 ``--store``: SQLite in a temporary folder by default (``--folder`` says where), or
-``postgresql+psycopg://user@host/database``, where each size gets a database of its own, which is dropped at the end.
+``postgresql+psycopg://user@host/database``, where each size gets a database of its own, which is dropped at the end;
+``postgres`` starts a server for that, with its own settings, and ends it.
 ``--hold``: another session keeps a transaction open on PostgreSQL, from so many seconds before the work begins.
-With ``--out`` the figures of several runs come together in a file, the newest of each size and store; ``--show`` runs
-nothing, prints that file and draws it.
+With ``--out`` the figures of several runs come together in a file, the newest of each size and store, from which
+``--plot`` draws a picture and ``--doc`` writes the tables between two marks in a page; ``--show`` runs nothing before.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -38,14 +40,17 @@ import psutil
 from benchmarks.frontier_known import known_cost
 from benchmarks.frontier_load import PROJECT, bytes_on_disk, load
 from benchmarks.frontier_ring import Ring, Scheduler, playing
-from benchmarks.pairs import cpu, database_url, server_at
+from benchmarks.pairs import database_url
 from benchmarks.plot import Chart, svg
 from crawlkit.database.registry import connect_projectdb, connect_taskdb
 from crawlkit.libs.rows import ProjectRow
+from crawlkit.proving.processes import cpu, server_at
 
 SIZES = "10000,100000,1000000,10000000"
 WARM = 5.0  # seconds of work before the figures are taken
 AGAIN = 5.0  # seconds of work after the kill
+FINISHED = 200_000  # tasks in the table that says how large a finished one is
+BEGIN, END = "<!-- figures of benchmarks.frontier -->", "<!-- end of figures -->"
 FASTEST = 10_000  # tasks a second that nobody reaches: so many are needed to let the backlog shrink for a while
 PATIENCE = 120.0  # seconds for the first task
 LOOK = 0.5  # seconds between two looks at the memory
@@ -61,11 +66,14 @@ FIGURES = {
     "turn_p99_ms": ("turn p99 ms", "{:.1f}"),
     "cpu_us": ("CPU us/task", "{:.0f}"),
     "server_us": ("server us/task", "{:.0f}"),
+    "ring_us": ("ring us/task", "{:.0f}"),
     "memory_cpu_us": ("20 links us", "{:.0f}"),
     "store_cpu_us": ("... asked of the store us", "{:.0f}"),
     "rss_mb": ("RSS MB", "{:.0f}"),
     "peak_mb": ("peak MB", "{:.0f}"),
     "bytes": ("bytes/row", "{:.0f}"),
+    "done_bytes": ("... finished", "{:.0f}"),
+    "load_s": ("load s", "{:.0f}"),
 }
 
 
@@ -101,6 +109,18 @@ def kept_store(store: str, keep: Path, tasks: int) -> tuple[str, bool]:
         if not there:
             connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")  # type: ignore[call-overload]
     return urlunsplit(urlsplit(store)._replace(path=f"/{name}")), there
+
+
+@functools.cache
+def finished_bytes(store: str, folder: Path | None) -> float:
+    """Of the database, for a finished task: what is in the table of tasks and its indices."""
+    with contextlib.ExitStack() as stack:
+        if store == "sqlite":
+            url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory(dir=folder))}/task.db"
+        else:
+            url = stack.enter_context(database_url("postgres", store))
+        load(url, FINISHED, done=True)
+        return bytes_on_disk(url) / FINISHED
 
 
 def note(text: str) -> None:
@@ -151,6 +171,7 @@ async def work(url: str, folder: Path, tasks: int, seconds: float, queue_maxsize
         figures["first_s"] = await ring.first(PATIENCE)
         await asyncio.sleep(WARM)
         began, used, served = time.monotonic(), scheduler.cpu(), cpu(servers)
+        played = time.process_time()
         selected, completed, sizes = ring.seen.selected, ring.completed(), []
         others = psutil.cpu_times()
         while (passed := time.monotonic() - began) < seconds:
@@ -162,6 +183,7 @@ async def work(url: str, folder: Path, tasks: int, seconds: float, queue_maxsize
             "selected": selected / passed,
             "completed": completed / passed,
             "cpu_us": (scheduler.cpu() - used) / completed * 1e6,
+            "ring_us": (time.process_time() - played) / completed * 1e6,
             "rss_mb": statistics.median(sizes) / 1e6,
             "idle": _idle(others, psutil.cpu_times()),
         }
@@ -198,12 +220,14 @@ def _idle(before: Any, after: Any) -> float:
 
 def measure(options: argparse.Namespace, tasks: int) -> dict[str, float]:
     """One size, from a taskdb that is not there yet to the figures."""
+    began = time.monotonic()
     with filled(options.store, options.folder, tasks, options.keep) as url:
-        size = bytes_on_disk(url) / tasks
+        loaded, size = time.monotonic() - began, bytes_on_disk(url) / tasks
         with held_open(url, options.hold):
             figures = asyncio.run(work(url, options.folder, tasks, options.seconds, options.queue_maxsize))
         figures |= known_cost(url, tasks)
-    return figures | {"bytes": size}
+    done = finished_bytes(options.store, options.folder)
+    return figures | {"bytes": size, "done_bytes": done, "load_s": loaded, "hold": options.hold or 0.0}
 
 
 def plot(found: dict[str, list[dict[str, float]]]) -> str:
@@ -217,9 +241,15 @@ def plot(found: dict[str, list[dict[str, float]]]) -> str:
             Chart("Tasks selected and completed a second", lines("completed"), (5_000, "at least 5,000")),
             Chart("99 of 100 turns of the scheduler take at most, ms", lines("turn_p99_ms"), (50, "at most 50")),
             Chart("CPU of the scheduler for a task, us", lines("cpu_us")),
+            Chart(
+                "What 20 follow-ups cost of which only the store knows 19, us",
+                lines("store_cpu_us"),
+                (100, "at most 100"),
+            ),
             Chart("Memory of the scheduler, MB", lines("peak_mb"), (300, "at most 300")),
             Chart("From SIGKILL and a new start to the first task, s", lines("again_s"), (3, "at most 3")),
             Chart("Bytes of the database for a waiting task", lines("bytes")),
+            Chart("... for a finished one", lines("done_bytes"), (400, "at most 400")),
         ],
         2,
         "waiting tasks",
@@ -249,12 +279,58 @@ def table(rows: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def growth(rows: list[dict[str, float]]) -> str:
+    """How the cost of a task grows from the smallest backlog to the largest."""
+    if len(rows) < 2:
+        return ""
+    first, last = rows[0], rows[-1]
+    return (
+        f"From {first['tasks']:,.0f} to {last['tasks']:,.0f} waiting tasks the CPU for a task grows"
+        f" {last['cpu_us'] / first['cpu_us']:.2f} times, the time for one {first['completed'] / last['completed']:.2f}"
+        " times."
+    )
+
+
+def tables(found: dict[str, list[dict[str, float]]]) -> str:
+    """All that was measured, in Markdown."""
+    return "\n".join(f"**{name}**\n\n{table(rows)}\n\n{growth(rows)}\n" for name, rows in found.items())
+
+
+def written(page: str, found: dict[str, list[dict[str, float]]]) -> str:
+    """The page with these figures between its marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"the page has no lines {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{tables(found)}\n{end}{behind}"
+
+
+def tell(options: argparse.Namespace) -> None:
+    """Draws and writes what is in ``--out``."""
+    if options.plot:
+        options.plot.write_text(plot(kept(options.out)))
+    if options.doc:
+        options.doc.write_text(written(options.doc.read_text(), kept(options.out)))
+
+
+@contextlib.contextmanager
+def server(store: str) -> Iterator[str]:
+    """The store, or the URL of a server that was started for it."""
+    if store != "postgres":
+        yield store
+        return
+    from tests.own_databases import own_postgres
+
+    with own_postgres() as own:
+        yield urlunsplit(urlsplit(own.url)._replace(path="/postgres"))  # a database that is there
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default=SIZES, help=f"sizes with commas between them [{SIZES}]")
-    parser.add_argument("--store", default="sqlite", help="sqlite, or the URL of a PostgreSQL server")
+    parser.add_argument("--store", default="sqlite", help="sqlite, postgres (starts one), or the URL of one")
     parser.add_argument("--seconds", type=float, default=30.0, help="of work that is measured")
-    parser.add_argument("--queue-maxsize", type=int, default=100)
+    parser.add_argument("--queue-maxsize", type=int, default=300)
     parser.add_argument("--folder", type=Path, help="where the temporary folders are made")
     parser.add_argument(
         "--keep", type=Path, help="a folder whose stores stay and are used again (of PostgreSQL: databases)"
@@ -264,20 +340,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file in which figures come together")
     parser.add_argument("--show", action="store_true", help="run nothing: print what is in --out")
     parser.add_argument("--plot", type=Path, help="an SVG file to draw what is in --out")
+    parser.add_argument("--doc", type=Path, help="a Markdown page that gets what is in --out between its marks")
     options = parser.parse_args()
+    if (options.plot or options.doc) and not options.out:
+        parser.error("--plot and --doc take their figures from --out")
     if options.show:
-        for name, rows in kept(options.out).items():
-            print(f"{name}\n\n{table(rows)}\n")
-        if options.plot:
-            options.plot.write_text(plot(kept(options.out)))
-        return
+        print(tables(kept(options.out)))
+    else:
+        with server(options.store) as options.store:
+            measure_all(options)
+    tell(options)
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Each size, one after the other."""
     rows = []
     for tasks in [int(one) for one in options.tasks.replace("_", "").split(",")]:
         rows.append(measure(options, tasks))
         note(table(rows[-1:]))
         if options.out:
-            keep(options.out, "SQLite" if options.store == "sqlite" else "PostgreSQL", rows[-1])
-    print(json.dumps(rows, indent=1) if options.json else table(rows))
+            name = "SQLite" if options.store == "sqlite" else "PostgreSQL"
+            keep(options.out, name + (" with an open transaction" if options.hold else ""), rows[-1])
+    print(json.dumps(rows, indent=1) if options.json else f"{table(rows)}\n\n{growth(rows)}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Ring:
         self.new = new
         self.seen = Seen()
         self.answered = 0
-        self._of_old = 0
+        self._new_life = False  # each begins by asking for the settings: what comes before that is of the one before
         self.on_task: Callable[[DispatchHead, bytes], None] | None = None
         self._info = info or (lambda project: ProjectInfo())
         self.task: asyncio.Task[None] | None = None
@@ -94,23 +94,20 @@ class Ring:
 
     def begin(self) -> None:
         """A new life of the scheduler begins now. What the one before has sent does not count."""
-        size = self.server.queue(SCHEDULER2FETCHER).size_now()
         self.seen = Seen()
-        self._of_old = size.messages - size.unacked
+        self._new_life = False
 
     def _answer(self, body: bytes) -> bytes:
         head = decode(body, DispatchHead)
         follows: list[Follow] = []
         info = None
         if head.kind == INFO:
-            info = self._info(head.project)
+            info, self._new_life = self._info(head.project), True
         else:
             if self.on_task is not None:
                 self.on_task(head, body)
             self.seen.selected += 1
-            if self._of_old:
-                self._of_old -= 1
-            elif self.seen.first is None:
+            if self.seen.first is None and self._new_life:
                 self.seen.first = time.monotonic() - self.seen.started
             if self.new is not None:
                 follows = [follow(self.new)]

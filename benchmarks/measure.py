@@ -4,7 +4,7 @@
 
 The CPU is exact: this process becomes the reaper of every descendant, orphans included, so that the kernel adds their
 times up. Memory is the largest sum of proportional set sizes (pages shared by a fork count once), looked at twice a
-second; resident sizes, which count them in each process, are given beside it.
+second; resident sizes, which count them in each process, are given beside it. SIGTERM is handed on to the command.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from crawlkit.proving.processes import memory
 
 PR_SET_CHILD_SUBREAPER = 36
 INTERVAL = 0.5  # seconds between looks at the memory
@@ -43,21 +46,6 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def memory(pids: list[int]) -> tuple[int, int]:
-    """(proportional, resident) bytes of some processes together."""
-    totals = {"Pss:": 0, "Rss:": 0}
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            name, *rest = line.split()
-            if name in totals:
-                totals[name] += int(rest[0]) * 1024
-    return totals["Pss:"], totals["Rss:"]
-
-
 def measure(command: list[str]) -> dict[str, Any]:
     """Runs a command to its end."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -71,7 +59,9 @@ def measure(command: list[str]) -> dict[str, Any]:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     start = time.monotonic()
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    code = process.wait()
     wall = time.monotonic() - start
     while True:  # whatever was left behind belongs to the bill
         try:

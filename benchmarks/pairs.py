@@ -11,27 +11,32 @@ Each run has a database, a key prefix or a virtual host's prefix of its own, and
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psutil
-
-from benchmarks.first_mark import problems
-from benchmarks.serve import free_port, serving
-from benchmarks.site import Page, write_site
+from benchmarks.truth import from_lines
+from crawlkit.database import scratch
+from crawlkit.libs.errors import CrawlkitError
+from crawlkit.libs.messages import QUEUE_NAMES
+from crawlkit.message_queue import scratch as queues
+from crawlkit.proving.processes import cpu, server_at
+from crawlkit.proving.running import Running
+from crawlkit.proving.serving import free_port, serving
+from crawlkit.proving.shop import shop_script
+from crawlkit.proving.site import Page, write_site
+from crawlkit.proving.truth import wrong
 
 ROOT = Path(__file__).parents[1]
 RUN = [sys.executable, str(ROOT / "run.py")]
@@ -43,61 +48,22 @@ QUEUES = {
 }
 DATABASES = {"sqlite": "", "postgres": "postgresql+psycopg://postgres@127.0.0.1:5432/test"}
 PAIRS = [f"{queue}+{database}" for database in DATABASES for queue in QUEUES]
-PORTS = {"redis": 6379, "amqp": 5672, "postgresql": 5432}
 BEGIN, END = "<!-- pairs: begin -->", "<!-- pairs: end -->"
 PATIENCE = 600.0  # seconds for a run
 FIGURES = ("pages/s", "ms/page", "servers ms/page", "wall")
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def cpu(roots: list[psutil.Process]) -> float:
-    """Seconds of some processes, of those below them, and of those below them that have ended."""
-    total = 0.0
-    for process in {one.pid: one for root in roots for one in family(root)}.values():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            used = process.cpu_times()
-            total += used.user + used.system + used.children_user + used.children_system
-    return total
-
-
-def server_at(url: str) -> list[psutil.Process]:
-    """The process that listens at the port of ``url``; none for a file or a socket of ours."""
-    parts = urlsplit(url)
-    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
-    listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
-    pids = {one.pid for one in listening if port and one.laddr.port == port and one.pid}
-    return [psutil.Process(min(pids))] if pids else []
-
-
 @contextlib.contextmanager
 def queue_url(kind: str, url: str) -> Iterator[str]:
     """The URL of queues that nobody else uses; what a run leaves in a shared broker is removed."""
-    name = f"bench-{secrets.token_hex(4)}"
     if kind == "local":
         yield ""
     elif kind == "manager":
         yield f"manager://:{secrets.token_hex(20)}@127.0.0.1:{free_port()}"
     else:
-        yield f"{url}{'&' if '?' in url else '?'}prefix={name}"
-        remove_queues(kind, url, name)
-
-
-def remove_queues(kind: str, url: str, name: str) -> None:
-    if kind == "redis":
-        client = ["redis-cli", "-u", url]
-        keys = subprocess.run([*client, "--scan", "--pattern", f"{{{name}}}:*"], capture_output=True, text=True).stdout
-        for key in keys.split():
-            subprocess.run([*client, "DEL", key], capture_output=True, check=True)
-        return
-    found = subprocess.run(["rabbitmqctl", "-q", "list_queues", "name"], capture_output=True, text=True).stdout
-    for queue in found.split():
-        if name in queue:
-            subprocess.run(["rabbitmqctl", "-q", "delete_queue", queue], capture_output=True, check=False)
+        own = queues.with_prefix(url, f"bench-{secrets.token_hex(4)}")
+        yield own
+        asyncio.run(queues.remove(own, QUEUE_NAMES))
 
 
 @contextlib.contextmanager
@@ -106,39 +72,27 @@ def database_url(kind: str, url: str) -> Iterator[str]:
     if kind == "sqlite":
         yield ""
         return
-    import sqlalchemy
-
-    name = f"bench_{secrets.token_hex(4)}"
-    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    own = scratch.with_database(url, f"bench_{secrets.token_hex(4)}")
+    scratch.make(own)
     try:
-        yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+        yield own
     finally:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        scratch.drop(own)
 
 
-class All:
-    """A running ``crawlkit all`` in a folder."""
+class All(Running):
+    """A running ``crawlkit all`` in a folder, that ends the benchmark when something goes wrong."""
 
-    def __init__(self, folder: Path, queue: str, database: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, queue: str, database: str, by: Sequence[str] = ()) -> None:
+        """``by``: a command that runs it."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CRAWLKIT_")}
         urls = {"CRAWLKIT_MESSAGE_QUEUE": queue, "CRAWLKIT_DATABASE": database}
-        self.env = kept | {name: url for name, url in urls.items() if url} | {
+        env = kept | {name: url for name, url in urls.items() if url} | {
             "CRAWLKIT_DATA_PATH": str(folder / "data"),
             "CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0",
             "PYTHONPATH": str(ROOT),
         }  # fmt: skip
-        self.log = folder / "said.txt"
-        with self.log.open("ab") as said:
-            self.process = subprocess.Popen([*RUN, "all", "--no-webui"], env=self.env, cwd=folder, stdout=said,
-                                            stderr=said, stdin=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-        self.root = psutil.Process(self.process.pid)
-
-    def wait_ready(self) -> None:
-        self._until(lambda: "ready:" in self.log.read_text(), 60, "it is not ready")
+        super().__init__(folder, env, by=by)
 
     def say(self, *command: str) -> str:
         done = subprocess.run([*RUN, *command], env=self.env, cwd=self.folder, capture_output=True, text=True)
@@ -151,26 +105,16 @@ class All:
             seen = control.summary()
             return bool(seen["drained"]) and seen["sent"] >= pages
 
-        self._until(over, PATIENCE, "it does not come to an end")
+        self.until(over, "it does not come to an end")
 
-    def _until(self, condition: Any, seconds: float, problem: str) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.fail(problem)
-            time.sleep(0.05)
+    def until(self, condition: Callable[[], bool], problem: str, seconds: float = PATIENCE) -> None:
+        try:
+            super().until(condition, problem, seconds)
+        except CrawlkitError as error:
+            self.fail(str(error))
 
     def fail(self, problem: str) -> None:
         sys.exit(f"{problem}:\n{self.log.read_text()[-3000:]}")
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 def crawl(pair: str, folder: Path, start: str, truth: dict[str, Page], urls: dict[str, str]) -> dict[str, float]:
@@ -182,13 +126,12 @@ def crawl(pair: str, folder: Path, start: str, truth: dict[str, Page], urls: dic
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     script = folder / "shop.py"
-    text = (ROOT / "benchmarks" / "shop.py").read_text()
-    script.write_text(text.replace('os.environ["SHOP_URL"]', repr(start)))
+    script.write_text(shop_script(start))
     with (
         database_url(database_kind, urls.get(database_kind, "")) as database,
         queue_url(queue_kind, urls.get(queue_kind, "")) as queue,
     ):
-        servers = server_at(database) + (server_at(queue) if queue_kind in PORTS else [])
+        servers = server_at(database) + (server_at(queue) if urls.get(queue_kind) else [])
         running = All(folder, queue, database)
         try:
             running.wait_ready()
@@ -204,10 +147,10 @@ def crawl(pair: str, folder: Path, start: str, truth: dict[str, Page], urls: dic
             out.write_text(running.say("results", "shop"))
             running.say("audit", "shop")
         finally:
-            running.close()
-    wrong = problems(out, truth, lambda line: (line["url"], line["result"]))
-    if wrong:
-        sys.exit(f"{pair}: {len(wrong)} results are not right, such as {wrong[:3]}")
+            running.stop()
+    problems = wrong(from_lines(out), truth)
+    if problems:
+        sys.exit(f"{pair}: {len(problems)} results are not right, such as {problems[:3]}")
     pages = len(truth)
     return {
         "pages/s": pages / wall,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from xml.sax.saxutils import escape
@@ -97,3 +97,24 @@ def _words(power: int) -> str:
         if power >= size:
             return f"{10 ** (power - size)}{letter}"
     return f"{10.0**power:g}"
+
+
+def bars(head: str, values: Sequence[tuple[str, float]], strong: Container[str] = ()) -> str:
+    """A picture of bars below each other with their names and numbers; those in ``strong`` stand out."""
+    if not values:
+        raise ValueError(f"{head}: there is nothing to draw")
+    largest = max(value for _, value in values)
+    width, high = 2 * WIDTH, 26
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {len(values) * high + 44}" role="img">',
+        STYLE,
+        f'<text class="head" x="8" y="20">{escape(head)}</text>',
+    ]
+    for number, (name, value) in enumerate(values):
+        y = 34 + number * high
+        long = max(1.0, round((width - 240) * value / largest, 1))
+        colour = COLOURS[0] if name in strong else "#8c959f"
+        parts.append(f'<text x="140" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<rect x="148" y="{y}" width="{long}" height="{high - 8}" fill="{colour}"/>')
+        parts.append(f'<text x="{154 + long}" y="{y + 14}">{value:,.0f}</text>')
+    return "\n".join([*parts, "</svg>\n"])

@@ -1,6 +1,6 @@
 """``python -m crawlkit``."""
 
-from crawlkit.cli import main
+from crawlkit.start import main
 
 if __name__ == "__main__":
     main()

@@ -29,7 +29,6 @@ OBJECTS = frozenset({"host_limits"})
 #: Keys of pyspider's config that mean nothing here, and what to do about them.
 GONE = {
     "beanstalk": "beanstalk is not a message queue of crawlkit",
-    "bench": "there is no bench command",
 }
 
 

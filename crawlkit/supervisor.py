@@ -20,8 +20,13 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from crawlkit.launching import ForkLauncher, Launcher, Process
 from crawlkit.libs.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from crawlkit.forkserver import Forks
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ _PR_SET_PDEATHSIG = 1
 class ChildSpec:
     """A process to keep running. ``env`` is added to the supervisor's own environment.
 
+    ``command``: the arguments of the same process as a command of crawlkit's, for a supervisor that can fork it.
+
     With ``door``, a socket that listens, it is started when somebody comes, and again when somebody comes after it has
     ended; it takes the socket over by :func:`given_door`. Exit code 0 is then no death.
     """
@@ -50,6 +57,7 @@ class ChildSpec:
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     door: socket.socket | None = None
+    command: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,7 @@ class Supervisor:
 
     ``on_death`` is called (and awaited, beside the restart) when a child dies. A child that ends with exit code 2
     soon after its very first start cannot do what it was asked to: then everything stops and the exit code is 2.
+    ``forks``: a server that the children are forked from.
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class Supervisor:
         clock: Clock | None = None,
         grace: float = GRACE,
         backoff: Callable[[], Backoff] = Backoff,
+        forks: Forks | None = None,
     ) -> None:
         self.children = list(children)
         self.on_death = on_death
@@ -114,8 +124,10 @@ class Supervisor:
         self.exit_code = 0
         self._new_backoff = backoff
         self._status = {child.name: ChildStatus(child.name) for child in self.children}
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, Process] = {}
+        self._launcher: Launcher = Launcher() if forks is None else ForkLauncher(forks)
         self._stopping = asyncio.Event()
+        self._readier = asyncio.Event()  # set when a child says that it is ready
         self._killing = False
         self._told: set[asyncio.Task[None]] = set()
         if len(self._status) != len(self.children):
@@ -125,6 +137,11 @@ class Supervisor:
         """The names of the children that have not said that they are ready."""
         on_demand = {child.name for child in self.children if child.door is not None}
         return [one.name for one in self._status.values() if not one.ready and one.name not in on_demand]
+
+    async def until_readier(self) -> None:
+        """Waits until the next child says that it is ready."""
+        self._readier.clear()
+        await self._readier.wait()
 
     def status(self) -> list[ChildStatus]:
         """How every child is doing, in the order of starting."""
@@ -136,6 +153,7 @@ class Supervisor:
         signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if handle_signals else ()
         for number in signals:
             loop.add_signal_handler(number, self._signalled, number)
+        self._launcher.begin()
         keepers = [asyncio.create_task(self._keep(child)) for child in self.children]
         try:
             await self._until_stopped(keepers)
@@ -147,6 +165,7 @@ class Supervisor:
             await asyncio.gather(*keepers, *self._told, return_exceptions=True)
             for number in signals:
                 loop.remove_signal_handler(number)
+            self._launcher.end()
         return self.exit_code
 
     def stop(self) -> None:
@@ -238,18 +257,12 @@ class Supervisor:
         lifeline, write_end = os.pipe()
         told, tell = os.pipe()
         os.set_blocking(told, False)
-        passed, env = [lifeline, tell], {**os.environ, **child.env, LIFELINE: str(lifeline), READY: str(tell)}
+        descriptors = {LIFELINE: lifeline, READY: tell}
         if child.door is not None:
-            passed.append(child.door.fileno())
-            env[DOOR] = str(child.door.fileno())
+            descriptors[DOOR] = child.door.fileno()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *child.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                env=env,
-                pass_fds=passed,
-                start_new_session=True,  # Ctrl-C is for the supervisor alone, and a group can be killed as a whole
-            )
+            env = {**os.environ, **child.env}
+            process = await self._launcher.start(child.argv, child.command, env, descriptors)
         except OSError as error:
             log.error("%s: %s does not start: %s", child.name, child.argv[0], error.strerror or error)
             os.close(write_end)
@@ -278,11 +291,11 @@ class Supervisor:
             del self._processes[child.name]
         return code, process.pid
 
-    @staticmethod
-    def _heard(loop: asyncio.AbstractEventLoop, told: int, status: ChildStatus) -> None:
+    def _heard(self, loop: asyncio.AbstractEventLoop, told: int, status: ChildStatus) -> None:
         """A child wrote, or closed its end."""
         loop.remove_reader(told)
         status.ready = bool(os.read(told, 1))
+        self._readier.set()
 
     def _tell(self, death: Death) -> None:
         answer = self.on_death(death) if self.on_death is not None else None
@@ -309,7 +322,7 @@ def describe(returncode: int) -> str:
         return f"was killed by signal {-returncode}"
 
 
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+def _signal(process: Process, number: int) -> None:
     with suppress(ProcessLookupError):
         process.send_signal(number)
 

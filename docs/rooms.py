@@ -23,6 +23,7 @@ ORDER = [
     "files",
     "webui",
     "cli",
+    "proving",
     "wiring",
 ]
 HEAD = """# Rooms

@@ -1,4 +1,4 @@
-"""What every test needs: hypothesis profiles, signals as in a terminal, bytecode. Nothing of a single room is here."""
+"""What every test needs: hypothesis profiles, workers, signals as in a terminal, bytecode. Nothing of a single room."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,3 +21,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # each test, which is a quarter of what they cost.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl
+def pytest_xdist_auto_num_workers() -> int | None:
+    """What ``-n auto`` means: three for two cores, because tests wait for servers and processes much of their time.
+
+    Eight at most, for the sake of the shared servers. PYTEST_XDIST_AUTO_NUM_WORKERS says another number.
+    """
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, (3 * cores + 1) // 2)

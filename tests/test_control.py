@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from crawlkit import wiring
 from crawlkit.cli import run
-from crawlkit.database.base import Writes
+from crawlkit.database.base import TaskStore, Writes
 from crawlkit.libs.errors import ServiceUnreachable, UsageError
+from crawlkit.libs.protocol import PARTITIONS
 from crawlkit.scheduler.control import ControlServer
 from crawlkit.settings import Settings
 from crawlkit.wiring.control import ENTRY, own_address
@@ -87,6 +89,49 @@ def test_what_is_advertised_is_said_and_answered_to(tmp_path: Path, monkeypatch:
 def test_other_forms_are_not_advertised(url: str) -> None:
     with pytest.raises(UsageError, match="expected http://HOST:PORT"):
         wiring.names_in(url)
+
+
+def test_what_the_last_of_several_said_holds_while_somebody_has_a_partition(tmp_path: Path) -> None:
+    settings = host(tmp_path, "elsewhere")
+    with wiring.open_stores(settings, ("taskdb",), create=True) as stores:
+        taskdb = stores.taskdb
+        taskdb.commit(Writes(state={ENTRY: json.dumps({"url": "http://h:1", "host": "h"}), PARTITIONS: "4"}))
+        assert taskdb.own("h pid 1", 60, partition=2) is None
+        place = wiring.where_in_taskdb(settings)
+        assert place is not None
+        assert place.url == "http://h:1"
+        taskdb.disown()
+        assert wiring.where_in_taskdb(settings) is None
+        with pytest.raises(ServiceUnreachable, match="no scheduler has said"):
+            wiring.control_client(host(tmp_path, "elsewhere"))
+
+
+def test_who_stands_still_is_not_waited_for_twice_and_another_is_found(tmp_path: Path) -> None:
+    """Of several schedulers the one that is asked is frozen; meanwhile another takes its place."""
+    frozen = socket.create_server(("127.0.0.1", 0))  # takes connections, and never answers
+
+    def ask(settings: Settings) -> None:
+        place = wiring.where_in_taskdb(settings)
+        assert place is not None
+        stands_still = json.dumps({"url": f"http://127.0.0.1:{frozen.getsockname()[1]}", "host": socket.gethostname()})
+        with wiring.open_stores(settings, ("taskdb",)) as stores:
+            stores.taskdb.commit(Writes(state={ENTRY: stands_still}))
+            with pytest.raises(ServiceUnreachable, match="timed out"):
+                wiring.control_client(settings, timeout=0.2)
+            takes = threading.Thread(target=take_over, args=(stores.taskdb, json.dumps(place._asdict())))
+            takes.start()
+            client = wiring.control_client(settings, timeout=2)
+            takes.join()
+        assert client.url == place.url
+
+    def take_over(taskdb: TaskStore, said: str) -> None:
+        connection, _ = frozen.accept()  # of the first command
+        connection, _ = frozen.accept()
+        taskdb.commit(Writes(state={ENTRY: said}))
+        connection.recv(1)
+
+    with frozen:
+        with_scheduler(tmp_path, ask)
 
 
 def test_without_the_secret_key_the_words_say_what_to_give(tmp_path: Path) -> None:

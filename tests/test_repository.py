@@ -66,7 +66,7 @@ def test_ci_runs_the_two_commands_of_the_readme_as_printed() -> None:
     first, second = commands((ROOT / "README.md").read_text())[:2]
     for part in [*first.split(" && "), *second.split(" && ")]:
         assert part in steps(), part
-    assert re.search(r"-m pytest( -n 2 --dist worksteal)?$", second)
+    assert re.search(r"-m pytest -n auto$", second)
 
 
 def test_nothing_tells_anyone_to_install_somebody_elses_package() -> None:
@@ -74,6 +74,14 @@ def test_nothing_tells_anyone_to_install_somebody_elses_package() -> None:
     assert wrong.search("python -m pip install -U crawlkit==1")
     assert wrong.search("pip install 'crawlkit[all]'")
     assert not wrong.search("pip install crawlkit-framework")
+    told = [path for path in files() if path != Path(__file__) and wrong.search(path.read_text(errors="replace"))]
+    assert not told
+
+
+def test_nothing_tells_anyone_to_install_what_no_index_has() -> None:
+    wrong = re.compile(r"install\b[^\n`]*crawlkit-framework(?![^\n`]* @ )")
+    assert wrong.search("pip install 'crawlkit-framework[redis]'")
+    assert not wrong.search('pip install "crawlkit-framework[redis] @ file:///wheels/x.whl"')
     told = [path for path in files() if path != Path(__file__) and wrong.search(path.read_text(errors="replace"))]
     assert not told
 

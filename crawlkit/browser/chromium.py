@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.extras import install_command
 
 #: In the order in which they are looked for. The headless shell has no windows of its own to draw: a page costs it
 #: about a third.
@@ -33,7 +34,7 @@ _PLAYWRIGHT = (
     ("chromium_headless_shell", ("*/headless_shell", "*/chrome-headless-shell")),
     ("chromium", ("*/chrome", "*/*.app/Contents/MacOS/*")),
 )
-NO_EXTRA = "pages for a browser need Playwright, and it is not installed: pip install 'crawlkit-framework[browser]'"
+NO_EXTRA = f"pages for a browser need Playwright, and it is not installed: {install_command('browser')}"
 NO_CHROMIUM = (
     "pages for a browser need Chromium, and there is none: install it (apt install chromium-headless-shell, dnf install"
     " chromium-headless, brew install chromium, or: playwright install chromium), or name one with --chromium"

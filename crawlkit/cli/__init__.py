@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from crawlkit import __version__
 from crawlkit.cli.base import (
+    INHERITED,
     PREFIX,
     Lazy,
     SinkType,
@@ -24,10 +25,14 @@ from crawlkit.cli.base import (
     say,
     schema_of,
     unknown_variables,
+    variables_of,
     where_from,
 )
 from crawlkit.libs.errors import CrawlkitError
 from crawlkit.settings import Settings, check_config, docker_links, read_config
+
+if TYPE_CHECKING:
+    from crawlkit.forkserver import Inherited
 
 COMMANDS = {
     "all": "crawlkit.cli.components:all_command",
@@ -46,8 +51,10 @@ COMMANDS = {
     "logs": "crawlkit.cli.logs:logs",
     "files": "crawlkit.cli.files:files",
     "nodes": "crawlkit.cli.nodes:nodes",
+    "partitions": "crawlkit.cli.partitions:partitions",
     "sinks": "crawlkit.cli.sinks:sinks",
     "audit": "crawlkit.cli.audit:audit",
+    "bench": "crawlkit.cli.bench:bench",
     "migrate": "crawlkit.cli.migrate:migrate",
     "backup": "crawlkit.cli.backup:backup",
     "restore": "crawlkit.cli.backup:restore",
@@ -133,6 +140,7 @@ def cli(ctx: click.Context, /, **options: Any) -> object:
         if name not in given and not (name.endswith("db") and "database" in given):
             options[name] = value
             given.add(name)
+    ctx.meta[INHERITED] = ctx.obj
     ctx.obj = Settings(**options, given=frozenset(given))
     check_data_path(ctx.obj.data_path)
     _STATE["debug"] = ctx.obj.debug
@@ -148,10 +156,15 @@ def cli(ctx: click.Context, /, **options: Any) -> object:
 
 
 def _warn_of_variables(ctx: click.Context) -> None:
-    """The commands are loaded, for their options' names, only when there is a variable that may be wrong."""
+    """All commands are loaded, for their options' names, only when there is a variable that may be wrong."""
+    if f"{PREFIX}_LIFELINE" in os.environ:
+        return  # there is a supervisor: it has these variables too, and said it
     ours = {name for name in os.environ if name.startswith(f"{PREFIX}_")}
     ours -= {f"{PREFIX}_{(param.name or '').upper()}" for param in ctx.command.params}
     ours -= {f"{PREFIX}_SERVER", f"{PREFIX}_TOKEN", f"{PREFIX}_BROWSER_TOKEN"}
+    for name in COMMANDS:
+        if any(variable.startswith(f"{PREFIX}_{name.upper()}_") for variable in ours):
+            ours -= variables_of(cli, ctx, name)
     if ours:
         for words in unknown_variables(ours, schema_of(ctx.command, ctx)):
             say(f"crawlkit: {words}")
@@ -160,15 +173,18 @@ def _warn_of_variables(ctx: click.Context) -> None:
 _STATE = {"debug": False}
 
 
-def run(args: Sequence[str] | None = None) -> int:
-    """The exit code of a command line: 0 fine; 1 something failed for good; 2 usage, configuration, unreachable."""
+def run(args: Sequence[str] | None = None, inherited: Inherited | None = None) -> int:
+    """The exit code of a command line: 0 fine; 1 something failed for good; 2 usage, configuration, unreachable.
+
+    ``inherited``: what the process has from its start.
+    """
     if sys.platform == "win32":
         click.echo("crawlkit: Windows is not supported; use WSL", err=True)
         return 2
     given = list(sys.argv[1:] if args is None else args)
     _STATE["debug"] = "--debug" in given
     try:
-        code = cli.main(given, prog_name="crawlkit", standalone_mode=False)
+        code = cli.main(given, prog_name="crawlkit", standalone_mode=False, obj=inherited)
         sys.stdout.flush()
     except click.UsageError as error:
         place = error.ctx.command_path if error.ctx is not None else "crawlkit"
@@ -208,5 +224,5 @@ def _fail(text: str, error: BaseException) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """The command without what goes before it (:mod:`crawlkit.start`)."""
     sys.exit(run())

@@ -9,12 +9,13 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crawlkit import datapath, wiring
 from crawlkit.cli import log
-from crawlkit.libs.errors import UsageError
+from crawlkit.libs.errors import CrawlkitError, UsageError
 from crawlkit.libs.journal import UNSTORED
 from crawlkit.settings import Settings
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from crawlkit.database.logwriter import LogWriter
     from crawlkit.libs.host_limits import HostLimits
     from crawlkit.message_queue.base import Broker
+    from crawlkit.processor.zygote_client import ForkedZygote
     from crawlkit.scheduler.control import ControlServer
     from crawlkit.scheduler.service import SchedulerService
 
 STOP_WITHIN = 9.0  # seconds
-# Python looks for cycles among new objects after so many of them. A turn makes thousands, and none of them has any.
+# Python looks for cycles among new objects after so many of them. A turn, or a second of pages, makes thousands, and
+# hardly one of them has any.
 COLLECT = (20_000, 20)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -94,7 +97,10 @@ def run_on_queues(settings: Settings, name: str, build: Callable[[Broker], Await
     async def main() -> None:
         queues = wiring.broker(settings, name)
         await queues.connect()
-        await serve(await build(queues), queues, name)
+        service = await build(queues)
+        gc.freeze()  # what is there now stays: no collection looks at it again
+        gc.set_threshold(*COLLECT)
+        await serve(service, queues, name)
 
     asyncio.run(main())
     return 0
@@ -117,6 +123,7 @@ def run_scheduler(
     hold_first: float,
     hold_max: float,
     lease: float,
+    partitions: int | None,
     threads: int | None,
     advertise: str | None,
     port_given: bool,
@@ -128,7 +135,7 @@ def run_scheduler(
     gc.set_threshold(*COLLECT)
     known_as, token = wiring.names_in(advertise), wiring.control_token(settings)
     datapath.make_data_path(settings.data_path)
-    lock = datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler")
+    lock, refused = _lock(settings)
     engine = EngineSettings(
         inqueue_limit=inqueue_limit,
         delete_time=delete_time,
@@ -146,14 +153,32 @@ def run_scheduler(
 
     async def main(stores: wiring.Stores, logs: LogWriter) -> None:
         queues = wiring.broker(settings, "scheduler")
-        await queues.connect()
+        try:
+            await queues.connect()
+        except CrawlkitError:
+            if refused is not None and (settings.message_queue or "local://").startswith("local://"):
+                raise refused from None  # who has the data path serves no queues there
+            raise
+        if partitions is not None:
+            wiring.begin_with(stores.taskdb, partitions, time.sleep)
         service = wiring.build_scheduler(stores, queues, engine, logs=logs)
+        several = service.engine.settings.partitions > 1
+        if refused is not None and not several:  # its taskdb is another one, and there it has the only partition
+            raise refused
         if not xmlrpc:
             await serve(service, queues, "scheduler")
             return
         control = _listen(service, xmlrpc_host, xmlrpc_port, token, known_as, any_port=not port_given)
         try:
             url = wiring.advertised(settings, control, advertise)
+            if several:
+                published = asyncio.create_task(wiring.keep_published(settings, service, control, url))
+                try:
+                    await serve(service, queues, "scheduler")
+                finally:
+                    published.cancel()
+                    await asyncio.gather(published, return_exceptions=True)
+                return
             with wiring.published(settings, stores.taskdb, control, url):
                 await serve(service, queues, "scheduler")
         finally:
@@ -165,8 +190,17 @@ def run_scheduler(
         with log.stored(settings, "scheduler") as logs, wiring.open_stores(settings, create=True) as stores:
             asyncio.run(main(stores, logs))
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
     return 0
+
+
+def _lock(settings: Settings) -> tuple[datapath.Lock | None, UsageError | None]:
+    """The lock of a data path that has one scheduler; or why there is none, which several need not care about."""
+    try:
+        return datapath.Lock(settings.data_path / datapath.SCHEDULER_LOCK, "a crawlkit scheduler"), None
+    except UsageError as error:
+        return None, error
 
 
 def _listen(
@@ -199,8 +233,8 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
         return run_on_queues(settings, "fetcher", build)
 
 
-def run_processor(settings: Settings, **options: Any) -> int:
-    """A processor."""
+def run_processor(settings: Settings, *, zygote: ForkedZygote | None = None, **options: Any) -> int:
+    """A processor. ``zygote``: one that was forked with this process."""
     wiring.limits_of(options)
     prepare(settings, "processor")
     kinds = ("projectdb", "blobdb")
@@ -208,7 +242,7 @@ def run_processor(settings: Settings, **options: Any) -> int:
 
         async def build(queues: Broker) -> Service:
             return wiring.build_processor(
-                queues, stores.projectdb, stores.blobdb, options, settings=settings, logs=logs
+                queues, stores.projectdb, stores.blobdb, options, settings=settings, logs=logs, zygote=zygote
             )
 
         return run_on_queues(settings, "processor", build)

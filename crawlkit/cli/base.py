@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,10 +22,12 @@ from crawlkit.libs.errors import InvalidTask, UsageError
 from crawlkit.settings import UNLIMITED, Schema, Settings, parse_pages, parse_rate
 
 if TYPE_CHECKING:
+    from crawlkit.forkserver import Inherited
     from crawlkit.libs.host_limits import HostLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "CRAWLKIT"
+INHERITED = "crawlkit.inherited"  # in the context's meta: what the process has from its start
 _BOOLS = frozenset(["1", "0", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"])
 
 
@@ -229,6 +232,14 @@ def settings_of(ctx: click.Context) -> Settings:
     return settings
 
 
+def inherited_by(ctx: click.Context) -> Inherited:
+    """What this process has from its start: nothing, unless it belongs to a `crawlkit all`."""
+    from crawlkit.forkserver import Inherited
+
+    found = ctx.meta.get(INHERITED)
+    return found if isinstance(found, Inherited) else Inherited()
+
+
 def check_data_path(path: Path) -> None:
     """Raises :class:`UsageError` for a data path that cannot become one."""
     if path.is_file():
@@ -252,6 +263,12 @@ def unknown_variables(names: Iterable[str], schema: Schema) -> list[str]:
             if near:
                 words.append(f"variable {name}: no option has this name; {near[0]} is near")
     return words
+
+
+def variables_of(group: click.Group, ctx: click.Context, name: str) -> set[str]:
+    """The variables of the options of one command in a group, and of those below it."""
+    inner = group.get_command(ctx, name)
+    return set() if inner is None else set(_variables({name: schema_of(inner, ctx)}, PREFIX))
 
 
 def _variables(schema: Schema, prefix: str) -> list[str]:
@@ -293,6 +310,19 @@ def was_given(ctx: click.Context, name: str) -> bool:
 def say(text: str) -> None:
     """A line for people: to stderr, so that stdout holds data only."""
     click.echo(text, err=True)
+
+
+def confirm(question: str) -> None:
+    """Asks on stderr, and ends the command unless the answer is yes; raises :class:`UsageError` without an answer."""
+    try:
+        yes = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        say("")
+        raise UsageError("nobody is there to answer: say --yes") from None
+    if not yes:
+        raise click.Abort
 
 
 def where_from(error: click.UsageError, config: object) -> str:

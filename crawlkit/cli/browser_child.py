@@ -9,7 +9,7 @@ from typing import Any
 
 from crawlkit import wiring
 from crawlkit.cli.base import PREFIX
-from crawlkit.cli.together import argv_of, environment
+from crawlkit.cli.together import child, environment
 from crawlkit.settings import Settings
 from crawlkit.supervisor import ChildSpec, Supervisor
 
@@ -36,7 +36,7 @@ def browser_child(options: Mapping[str, Any], env: Mapping[str, str]) -> tuple[C
         f"{PREFIX}_FETCHER_BROWSER_ENDPOINT": f"http://{where}:{address[1]}/",
         wiring.BROWSER_TOKEN: token,
     }
-    return ChildSpec(NAME, argv_of("browser"), {**env, **known}, door), known
+    return child(NAME, ["browser"], {**env, **known}, door), known
 
 
 class ChildOfOne:

@@ -16,6 +16,7 @@ from crawlkit.cli.base import (
     browser_options,
     command,
     component_options,
+    inherited_by,
     option,
     settings_of,
     sink_option,
@@ -41,7 +42,8 @@ def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: 
     from crawlkit.cli.together import run_all
 
     counts = {name.removesuffix("_num"): number for name, number in numbers.items()}
-    return run_all(settings_of(ctx), counts, with_webui=with_webui, browser=browser_options(ctx, browser))
+    service, forks = browser_options(ctx, browser), inherited_by(ctx).forks
+    return run_all(settings_of(ctx), counts, with_webui=with_webui, browser=service, forks=forks)
 
 
 @command(name="scheduler", example="crawlkit --message-queue local:///var/lib/crawlkit/queues.sock scheduler")
@@ -76,10 +78,12 @@ def all_command(ctx: click.Context, /, with_webui: bool, browser: bool, run_in: 
         help="The most seconds for which a host is left alone, whatever its Retry-After says; 0: none.")  # fmt: skip
 @option("--lease", type=click.FloatRange(min=1), default=30, show_default=True,
         help="Seconds until a task of which nothing is heard is handed out again.")  # fmt: skip
+@option("--partitions", type=click.IntRange(1, 256), metavar="N",
+        help="Divide a new taskdb into so many parts for several schedulers.  [default: as it is, or 1]")  # fmt: skip
 @option("--threads", type=int, hidden=True, help="Accepted and without effect: one thread does all.")
 @click.pass_context
 def scheduler(ctx: click.Context, /, **options: Any) -> int:
-    """Run the scheduler alone. There is one for each taskdb."""
+    """Run a scheduler alone. There is one for each taskdb, or several that share its partitions."""
     from crawlkit.cli.alone import run_scheduler
 
     return run_scheduler(settings_of(ctx), port_given=was_given(ctx, "xmlrpc_port"), **options)
@@ -131,7 +135,7 @@ def processor(ctx: click.Context, /, **options: Any) -> int:
     """Run a processor, with its handler workers, alone."""
     from crawlkit.cli.alone import run_processor
 
-    return run_processor(settings_of(ctx), **options)
+    return run_processor(settings_of(ctx), zygote=inherited_by(ctx).zygote, **options)
 
 
 @command(

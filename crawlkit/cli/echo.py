@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlkit.libs.errors import BadMessage
-from crawlkit.libs.messages import INFO, NIL, PROCESSOR2RESULT, STATUS_QUEUE, OutcomeForStore, TrackProcess, decode
+from crawlkit.libs.messages import (
+    INFO,
+    NIL,
+    PROCESSOR2RESULT,
+    OutcomeForStore,
+    TrackProcess,
+    decode,
+    status_partition,
+)
 
 if TYPE_CHECKING:
     from crawlkit.message_queue.base import Broker, DeadLetter, Delivery, MessageQueue, QueueSize
@@ -108,7 +116,7 @@ class Echoing:
 
     def queue(self, name: str) -> MessageQueue:
         queue = self._broker.queue(name)
-        if name in (STATUS_QUEUE, PROCESSOR2RESULT):
+        if name == PROCESSOR2RESULT or status_partition(name) is not None:
             return EchoingQueue(queue, self._echo)
         return queue
 

@@ -20,6 +20,7 @@ from crawlkit.libs.base_handler import BaseHandler
 from crawlkit.libs.errors import BadMessage, ScriptError
 from crawlkit.libs.handler_settings import HandlerSettings
 from crawlkit.libs.messages import Fetched, Outcome
+from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.processor import records
 from crawlkit.processor.grants import Unseal, no_key, opened
 from crawlkit.processor.masking import Mask
@@ -48,7 +49,7 @@ class InlineProcessor:
     ) -> None:
         self._inqueue = queues.queue(messages.FETCHER2PROCESSOR)
         self._results = queues.queue(messages.PROCESSOR2RESULT)
-        self._status = queues.queue(messages.STATUS_QUEUE)
+        self._status = StatusQueues(queues.queue)
         self._projectdb = projectdb
         self._blobs = blobs
         self._clock = clock
@@ -91,7 +92,7 @@ class InlineProcessor:
             return self._blobs.create(records.pieces(delivery.body, body), f"{fetched.task.project}/kept")
 
         for outcome in self._outcomes(fetched, keep):
-            queue = self._results if outcome.results else self._status
+            queue = self._results if outcome.results else self._status.of(outcome.partition)
             await queue.put_many([messages.encode(outcome)])
         await self._inqueue.ack([delivery.id])
         if fetched.blob is not None:

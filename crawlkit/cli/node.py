@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crawlkit.cli.base import browser_options, command, option, settings_of, sink_option
+from crawlkit.cli.base import browser_options, command, inherited_by, option, settings_of, sink_option
 from crawlkit.cli.limits import with_limits
 
 
@@ -44,4 +44,5 @@ def node(
 
     counts = {"fetcher": fetcher_num, "processor": processor_num, "result_worker": result_worker_num}
     service = browser_options(ctx, browser) if fetcher_num else None
-    return run_node(settings_of(ctx), counts, limits, until_done=until_done, browser=service)
+    forks = inherited_by(ctx).forks
+    return run_node(settings_of(ctx), counts, limits, until_done=until_done, browser=service, forks=forks)

@@ -24,7 +24,7 @@ from crawlkit.cli.base import (
     settings_of,
     sink_option,
 )
-from crawlkit.cli.project import put_values
+from crawlkit.cli.project_values import put_values
 from crawlkit.cli.scripts import project_name, read_script
 from crawlkit.libs.errors import UsageError
 from crawlkit.settings import show_rate

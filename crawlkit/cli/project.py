@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.base import Pages, Rate, command, option, rate_value, said_path, say, settings_of
+from crawlkit.cli.base import Pages, Rate, command, confirm, option, said_path, say, settings_of
+from crawlkit.cli.project_values import put_values
 from crawlkit.cli.scripts import project_name, read_script
-from crawlkit.libs.errors import InvalidProject, ScriptError, ServiceUnreachable, UsageError
-from crawlkit.settings import Settings, parse_pages, parse_rate, script_comments, show_rate
+from crawlkit.libs.errors import ScriptError, ServiceUnreachable, UsageError
+from crawlkit.settings import Settings, parse_pages, show_rate
 
 if TYPE_CHECKING:
     from crawlkit.database.base import ProjectStore, TaskStore
@@ -138,51 +139,10 @@ def _load(settings: Settings, store: ProjectStore, name: str, text: str) -> list
         raise ScriptError(f"{error}; --force saves it all the same") from None
 
 
-def put_values(
-    row: ProjectRow,
-    script: str,
-    *,
-    group: str | None = None,
-    rate: float | str | None = None,
-    burst: float | None = None,
-    status: str | None = None,
-    max_pages: int | str | None = None,
-) -> ProjectRow:
-    """``row`` with a new script and what was said about it, openly or in comments of the script [R18]."""
-    said = script_comments(script)
-    row = _copy(row)
-    row.script = script
-    if rate is not None:
-        row.rate, row.rate_set = rate_value(rate), True
-    elif "rate" in said:
-        row.rate, row.rate_set = parse_rate(said["rate"]), True
-    if burst is None and "burst" in said:
-        burst = _burst(said["burst"])
-    if burst is not None:
-        row.burst, row.rate_set = burst, True
-    if group is not None or "group" in said:
-        row.group = group if group is not None else said["group"]
-    if max_pages is not None or "max_pages" in said:
-        row.max_pages = parse_pages(str(max_pages if max_pages is not None else said["max_pages"]))
-    if status is not None:
-        row.status = status.upper()
-    return row
-
-
 def _copy(row: ProjectRow) -> ProjectRow:
     import msgspec
 
     return msgspec.structs.replace(row)
-
-
-def _burst(text: str) -> float:
-    try:
-        burst = float(text)
-    except ValueError:
-        burst = 0
-    if not 1 <= burst < 1e9:
-        raise InvalidProject(f"burst {text!r}: use a number of pages, 1 or more")
-    return burst
 
 
 @command(project, name="list", remote=True, example="crawlkit project list")
@@ -203,12 +163,28 @@ def list_projects(ctx: click.Context, /, as_json: bool) -> None:
         say(f"no projects yet; add one with: crawlkit{said_path(settings)} project put SCRIPT")
         return
     table = [("NAME", "GROUP", "STATUS", "RATE", "BURST", "UPDATED")]
+    held = _held(settings, rows)
     for row in rows:
         rate = "unlimited" if row.rate is None else f"{row.rate:g}"
-        table.append((row.name, row.group or "-", row.status, rate, f"{row.burst:g}", _when(row.updatetime)))
+        status = row.status + held.get(row.name, "")
+        table.append((row.name, row.group or "-", status, rate, f"{row.burst:g}", _when(row.updatetime)))
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _held(settings: Settings, rows: list[ProjectRow]) -> dict[str, str]:
+    """Of those that run and send nothing: `` (paused)`` and the like, when a scheduler says so."""
+    from crawlkit import wiring
+
+    if not any(row.status in ("RUNNING", "DEBUG") for row in rows):
+        return {}
+    try:
+        seen = wiring.control_client(settings, timeout=3).summary()["projects"]
+    except ServiceUnreachable:
+        return {}
+    words = {"running": "", "held": " (paused)", "budget": " (budget spent)"}
+    return {name: words.get(one.get("paused", "running"), " (paused by failures)") for name, one in seen.items()}
 
 
 @command(project, name="show", remote=True, example="crawlkit project show quotes --script > quotes.py")
@@ -339,7 +315,7 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
     remote=True,
     example="crawlkit project set quotes api_key\ncrawlkit project set quotes user ann --no-secret\n"
     "crawlkit project set quotes --max-pages 5000\n"
-    "crawlkit project set quotes --limit max_depth=5 --limit keep_tasks=90d",
+    "crawlkit project set quotes --limit max_depth=5 --limit keep_tasks=90d --limit weight=5",
 )
 @click.argument("name")
 @click.argument("key", required=False)
@@ -350,7 +326,7 @@ def set_status(ctx: click.Context, /, name: str, status: str) -> None:
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a limit instead: max_depth, max_tasks, keep_tasks, ...; see docs/bounds.md.",
+    help="Set a limit instead: max_depth, max_tasks, keep_tasks, weight, ...; see docs/bounds.md.",
 )
 @option("--secret/--no-secret", default=None, help="Never show it again.  [default: as it was; secret when new]")
 @option("--remove", is_flag=True, help="Remove it instead.")
@@ -513,7 +489,7 @@ def remove(ctx: click.Context, /, name: str, yes: bool) -> None:
     with open_projects(settings) as store:
         existing(store, name)
     if not yes:
-        click.confirm(f"remove project {name} with its script, tasks and results?", abort=True, err=True)
+        confirm(f"remove project {name} with its script, tasks and results?")
     try:
         wiring.control_client(settings).drop_project(name)
     except ServiceUnreachable:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crawlkit.cli.base import command, option, say, settings_of
+from crawlkit.cli.base import command, confirm, option, say, settings_of
 from crawlkit.cli.project import RPC, existing, open_projects, project
 from crawlkit.libs.errors import UsageError
 
@@ -58,7 +58,7 @@ def _order(
         say(f"project {name}: " + WOULD[action].format(**counted) + f"; {counted['leased']:,} are on their way")
         return
     if ask:
-        click.confirm(QUESTIONS[action].format(name=name, **counted), abort=True, err=True)
+        confirm(QUESTIONS[action].format(name=name, **counted))
     answer = client.order(name, action, reason or None)
     if not answer["accepted"]:
         raise UsageError(f"project {name}: {answer['reason']}")

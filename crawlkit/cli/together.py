@@ -8,9 +8,11 @@ options of each component they find themselves, in the same order as when it is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,12 +26,13 @@ from crawlkit.libs.errors import CrawlkitError, UsageError
 from crawlkit.settings import Settings
 
 if TYPE_CHECKING:
+    from crawlkit.forkserver import Forks
     from crawlkit.message_queue.manager import ManagerServer
     from crawlkit.message_queue.server import LocalServer
     from crawlkit.supervisor import ChildSpec, Supervisor
 
 START_WITHIN = 30.0  # seconds until everything should be ready
-LOOK = 0.1  # seconds between looks while starting
+LOOK = 0.1  # seconds between looks for the scheduler's address
 #: The databases that each kind of worker opens.
 NEEDS = {"fetcher": ("blobdb",), "processor": ("projectdb", "blobdb"), "result_worker": ("resultdb",)}
 
@@ -42,11 +45,16 @@ def run_all(
     *,
     with_webui: bool = True,
     browser: Mapping[str, Any] | None = None,
+    forks: Forks | None = None,
 ) -> int:
     """Until SIGTERM or SIGINT; returns the exit code.
 
     ``browser``: the options of a browser service that is started when the first page for it comes; None: there is none.
+    ``forks``, here and below: the server that components are forked from; without it they are started anew.
     """
+    from crawlkit.supervisor import die_with_parent
+
+    die_with_parent()  # of crawlkit bench; else it does nothing
     alone = settings.message_queue is None
     if _sinks(settings) and not counts["result_worker"] and alone:
         raise UsageError("--sink needs a result worker: sinks follow the resultdb, so leave --result-worker-num 0 out")
@@ -57,7 +65,7 @@ def run_all(
     try:
         with log.stored(settings, "supervisor"):
             specs = with_browser(settings, children(settings, counts, with_webui=with_webui), browser)
-            return asyncio.run(_supervise(settings, specs, server, wiring.KINDS))
+            return asyncio.run(_supervise(settings, specs, server, wiring.KINDS, forks))
     finally:
         lock.release()
 
@@ -69,6 +77,7 @@ def run_node(
     *,
     until_done: bool = False,
     browser: Mapping[str, Any] | None = None,
+    forks: Forks | None = None,
 ) -> int:
     """The workers of one host, for a scheduler elsewhere. Until SIGTERM or SIGINT; returns the exit code.
 
@@ -94,7 +103,7 @@ def run_node(
             )
     with log.stored(settings, "supervisor"):
         specs = with_browser(settings, specs, browser)
-        return asyncio.run(_supervise(settings, specs, None, kinds, until_done=until_done))
+        return asyncio.run(_supervise(settings, specs, None, kinds, forks, until_done=until_done))
 
 
 def _sinks(settings: Settings) -> int:
@@ -109,6 +118,7 @@ async def _supervise(
     specs: list[ChildSpec],
     server: LocalServer | ManagerServer | None,
     kinds: Sequence[str],
+    forks: Forks | None,
     *,
     until_done: bool = False,
 ) -> int:
@@ -120,7 +130,7 @@ async def _supervise(
         await server.start()
     try:
         await reach(settings, [kind for kind in kinds if not settings.is_here(kind)], queues=server is None)
-        supervisor = Supervisor(specs)
+        supervisor = Supervisor(specs, forks=forks)
         if any(map(settings.is_here, kinds)):
             logger.info("data is in %s", settings.data_path.absolute())
         beside = [asyncio.create_task(_greet(settings, supervisor, specs))]
@@ -139,28 +149,24 @@ async def _supervise(
 
 def children(settings: Settings, counts: Mapping[str, int], *, with_webui: bool = False) -> list[ChildSpec]:
     """What to start, takers before givers [C37]."""
-    from crawlkit.supervisor import ChildSpec
-
     env = environment(settings)
     specs = workers(counts, env)
     if not counts["result_worker"] and settings.message_queue is None:
         # somebody has to take the results and count them; queues that others share may have a taker elsewhere
-        specs.insert(0, ChildSpec("result_worker", argv_of("result_worker", "--discard"), env))
-    specs.append(ChildSpec("scheduler", argv_of("scheduler"), env))
+        specs.insert(0, child("result_worker", ["result_worker", "--discard"], env))
+    specs.append(child("scheduler", ["scheduler"], env))
     if with_webui:
-        specs.append(ChildSpec("webui", argv_of("webui"), env))
+        specs.append(child("webui", ["webui"], env))
     return specs
 
 
 def workers(counts: Mapping[str, int], env: Mapping[str, str]) -> list[ChildSpec]:
     """Result workers, processors and fetchers, takers before givers."""
-    from crawlkit.supervisor import ChildSpec
-
     specs = []
     for role in ("result_worker", "processor", "fetcher"):
         for number in range(1, counts[role] + 1):
             name = role if counts[role] == 1 else f"{role}-{number}"
-            specs.append(ChildSpec(name, argv_of(role), env))
+            specs.append(child(name, [role], env))
     return specs
 
 
@@ -170,13 +176,16 @@ def with_browser(settings: Settings, specs: list[ChildSpec], options: Mapping[st
 
     if options is None:
         return specs
-    child, known = browser_child(options, environment(settings))
-    return [*(dataclasses.replace(spec, env={**spec.env, **known}) for spec in specs), child]
+    service, known = browser_child(options, environment(settings))
+    return [*(dataclasses.replace(spec, env={**spec.env, **known}) for spec in specs), service]
 
 
-def argv_of(*command: str) -> list[str]:
+def child(name: str, command: list[str], env: Mapping[str, str], door: socket.socket | None = None) -> ChildSpec:
+    """A command of ours as a child."""
+    from crawlkit.supervisor import ChildSpec
+
     # -P: a file of the user's in the working directory must not hide a module of Python's
-    return [sys.executable, "-P", "-m", "crawlkit", *command]
+    return ChildSpec(name, [sys.executable, "-P", "-m", "crawlkit", *command], env, door, command)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -208,21 +217,23 @@ def environment(settings: Settings) -> dict[str, str]:
 
 async def _greet(settings: Settings, supervisor: Supervisor, specs: list[ChildSpec]) -> None:
     """Says once that everything is ready, or what is not."""
-    deadline = asyncio.get_running_loop().time() + START_WITHIN
     asked = any(spec.name == "scheduler" for spec in specs)
-    while asyncio.get_running_loop().time() < deadline:
-        missing = supervisor.unready()
-        if not missing and asked:
-            missing = await asyncio.to_thread(_missing, settings)
-        if not missing:
-            logger.info("ready: %s", ", ".join(spec.name for spec in specs if spec.door is None))
-            if asked:
-                option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
-                logger.info("add a project: crawlkit project put%s SCRIPT", option)
-                logger.info("start it: crawlkit project run%s NAME", option)
-            return
-        await asyncio.sleep(LOOK)
-    logger.warning("not ready after %g s: %s", START_WITHIN, ", ".join(missing))
+    missing: list[str] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_WITHIN):
+            while missing := supervisor.unready():
+                await supervisor.until_readier()
+            missing = ["scheduler"] if asked else []
+            while missing and (missing := await asyncio.to_thread(_missing, settings)):  # noqa: ASYNC110 - a file comes
+                await asyncio.sleep(LOOK)
+    if missing:
+        logger.warning("not ready after %g s: %s", START_WITHIN, ", ".join(missing))
+        return
+    logger.info("ready: %s", ", ".join(spec.name for spec in specs if spec.door is None))
+    if asked:
+        option = "" if settings.data_path == Path("data") else f" --data-path {settings.data_path}"
+        logger.info("add a project: crawlkit project put%s SCRIPT", option)
+        logger.info("start it: crawlkit project run%s NAME", option)
 
 
 def _missing(settings: Settings) -> list[str]:

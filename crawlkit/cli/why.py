@@ -26,13 +26,15 @@ FAILED = frozenset({"failed", "robots"})
 def why(ctx: click.Context, /, url: str, project: str | None, as_json: bool, scheduler_rpc: str | None) -> None:
     """Say whether a URL was crawled and when, or why not, and when it is next.
 
-    Asks the running scheduler, else the databases. The exit code is 1 when it failed for good in some project, 2 when
-    there is no such project.
+    Asks the running scheduler, else the databases. The exit code is 1 when it failed for good in some project or
+    robots.txt forbids it, 2 when there is no such project or what is asked is no URL.
     """
     settings = settings_of(ctx)
     answers = _answers(settings, project, url, scheduler_rpc)
     if any(one["code"] == "no_project" for one in answers):
         raise UsageError(f"{answers[0]['text']}; see crawlkit{said_path(settings)} project list")
+    if answers and all(one["code"] == "not_url" for one in answers):
+        raise UsageError(answers[0]["text"])
     for one in answers:
         if as_json:
             import msgspec

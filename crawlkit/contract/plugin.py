@@ -40,8 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test once for each URL."""
     for kind in KINDS:
-        fixture = f"crawlkit_{kind}"
-        if fixture in metafunc.fixturenames:
+        for fixture in {f"crawlkit_{kind}", f"crawlkit_{kind}s"}.intersection(metafunc.fixturenames):
             metafunc.parametrize(fixture, metafunc.config.getoption(f"--crawlkit-{kind}"), indirect=True)
 
 
@@ -70,6 +69,24 @@ def crawlkit_taskdb(request: pytest.FixtureRequest) -> Iterator[Any]:
     store = connect_taskdb(_fresh(request))
     yield store
     store.close()
+
+
+@pytest.fixture
+def crawlkit_taskdbs(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
+    """Opens one more store on the same taskdb. One in memory has a method ``beside()`` for it."""
+    from crawlkit.database.registry import connect_taskdb
+
+    url = _fresh(request)
+    made: list[Any] = []
+
+    def connect() -> Any:
+        beside = getattr(made[0], "beside", None) if made else None
+        made.append(beside() if beside is not None else connect_taskdb(url))
+        return made[-1]
+
+    yield connect
+    for store in made:
+        store.close()
 
 
 @pytest.fixture

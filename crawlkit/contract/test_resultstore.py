@@ -37,6 +37,15 @@ class TestSave:
         assert texts(store, "b") == ["9"]
         assert store.count("p") == 3
 
+    def test_many_sets_in_one_call(self, store: ResultStore) -> None:
+        odd = ["", "NULL", "{}", '"', "\\", '\\"', "a,b", '{a,"b"}', "tab\tand\nline", "\u2028\U0001f600", "%s"]
+        store.save([results(f"t{n}", text, "and", policy="replace") for n, text in enumerate(odd)])
+        rows = [row for n in range(len(odd)) for row in store.get("p", f"t{n}") if row.result != "and"]
+        assert [row.result for row in rows] == odd
+        store.save([results(f"t{n}", text + text, run=2) for n, text in enumerate(odd)])
+        assert [texts(store, f"t{n}") for n in range(len(odd))] == [[text + text] for text in odd]
+        assert store.count("p") == len(odd)
+
     def test_the_same_run_never_becomes_visible_twice(self, store: ResultStore) -> None:
         store.save([results("a", "1")])
         store.save([results("a", "other", attempt=2)])

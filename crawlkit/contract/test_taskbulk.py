@@ -6,6 +6,7 @@ import pytest
 
 from crawlkit.contract.rows import attempt, lease, results, task, tick, waiting, writes
 from crawlkit.database.base import Queue, ResultStore, TaskStore
+from crawlkit.libs.errors import Overspent
 from crawlkit.libs.metrics import HOUR, MINUTE, MetricRow
 from crawlkit.libs.rows import TaskRow, Writes
 from crawlkit.libs.task import Status
@@ -134,6 +135,27 @@ def test_tasks_are_counted_by_host(store: TaskStore) -> None:
     assert store.counts("p", ["*", "b"]) == {}
     store.drop("q")
     assert store.counts("q", ["a:80"]) == {}
+
+
+def test_a_count_is_kept_under_its_limit_with_all_that_belongs_to_it(store: TaskStore) -> None:
+    store.commit(Writes(counts={("p", " pages"): 8}, most={("p", " pages"): 10}))
+    with pytest.raises(Overspent, match="project p: count 'pages' would pass 10"):
+        store.commit(Writes(counts={("p", " pages"): 3}, most={("p", " pages"): 10}, state={("p", "said"): "1"}))
+    assert store.state_of("p", "said") is None
+    store.commit(Writes(counts={("p", " pages"): 2}, most={("p", " pages"): 10}, state={("p", "said"): "2"}))
+    assert (store.counts("p", [" pages"]), store.state_of("p", "said")) == ({" pages": 10}, "2")
+    store.commit(Writes(counts={("p", " pages"): 1}))  # it does not say how many there may be
+
+
+def test_a_task_that_another_partition_has_by_now_is_not_inserted_with_all_that_belongs_to_it(store: TaskStore) -> None:
+    store.commit(writes(insert=[task("a", partition=1), task("b", partition=2)]))
+    second = [task("a", partition=2), task("c", partition=2)]
+    with pytest.raises(Overspent, match="project p: another scheduler took on task 'a'"):
+        store.commit(writes(insert=second, first=second, state={("p", "said"): "1"}))
+    assert (store.state_of("p", "said"), store.get("p", "c")) == (None, None)
+    store.commit(writes(insert=second[1:], first=second[1:]))
+    store.commit(writes(insert=[task("b", partition=2)], first=[task("b", partition=2)]))  # its own
+    assert {row.taskid: row.partition for row in store.select("p")} == {"a": 1, "b": 2, "c": 2}
 
 
 def test_what_is_finished_comes_in_the_order_of_its_changes(store: TaskStore) -> None:

@@ -93,6 +93,45 @@ class TestTasks:
         found = store.get_many(wanted + wanted[:10])
         assert found == {(row.project, row.taskid): row for row in rows[::2]}
 
+    def test_rows_of_one_commit_count_in_their_order_also_when_they_are_many(self, store: TaskStore) -> None:
+        """For a key that comes twice: the first insert, and the last of what overwrites."""
+        odd = ["", "NULL", "{}", '"', "\\", '\\"', "a,b", '{a,"b"}', "tab\tand\nline", "\u2028\U0001f600", "%s"]
+        rows = [waiting(f"t{n}", n, -0.1 * n, save=text, etag=None) for n, text in enumerate(odd)]
+        keys = [("p", row.taskid) for row in rows]
+        ended = [attempt(row.taskid, ok=n % 2 == 0, reason=odd[n]) for n, row in enumerate(rows)]
+        held = [lease(row.taskid, node=f"n{n}") for n, row in enumerate(rows)]
+        store.commit(
+            writes(
+                insert=[*rows, *(waiting(row.taskid, 99, save="second") for row in rows)],
+                lease=[*(lease(row.taskid, node="first") for row in rows), *held],
+                attempts=[*(attempt(row.taskid, reason="first") for row in rows), *ended],
+                ledger={("p", text, text): n for n, text in enumerate(odd)},
+                state={("p", f"s{text}"): text for text in odd},
+            )
+        )
+        assert store.get_many(keys) == {("p", row.taskid): row for row in rows}
+        assert sorted(store.leases(), key=lambda row: int(row.taskid[1:])) == held
+        assert [store.attempts("p", row.taskid) for row in rows] == [[row] for row in ended]
+        assert store.state() == {("p", f"s{text}"): text for text in odd}
+        changed = [progress(row, rank=n / 3, save=None, etag=odd[n]) for n, row in enumerate(rows)]
+        unknown = progress(waiting("unknown", 1))
+        store.commit(
+            writes(
+                progress=[*(progress(row, rank=-1.0) for row in rows), unknown, *changed],
+                unlease=[*keys[2:], *keys[2:], ("p", "unknown"), ("q", "t0")],
+                ledger={("p", text, text): 1 for text in odd},
+            )
+        )
+        for n, row in enumerate(rows):
+            row.rank, row.save, row.etag = n / 3, None, odd[n]
+        assert store.get_many([*keys, ("p", "unknown")]) == {("p", row.taskid): row for row in rows}
+        assert {row.taskid for row in store.leases()} == {"t0", "t1"}
+        assert store.ledger("p") == {("p", text, text): n + 1 for n, text in enumerate(odd)}
+        other = [waiting(row.taskid, 50 + n, url=f"http://other/{n}") for n, row in enumerate(rows)]
+        gone = writes(replace=[*rows, waiting("unknown", 1), *other], remove=[*keys[6:], *keys[6:]])
+        store.commit(gone)
+        assert store.get_many([*keys, ("p", "unknown")]) == {("p", row.taskid): row for row in other[:6]}
+
     def test_which_tasks_are_known(self, store: TaskStore) -> None:
         store.commit(writes(insert=[task(f"t{n:05}", project=f"p{n % 2}") for n in range(2000)]))
         asked = [f"t{n:05}" for n in range(0, 2000, 3)]
@@ -417,6 +456,8 @@ class TestBooks:
         assert store.projects() == ["q"]
         assert store.get("p", "a") is None
         assert store.window("p", Queue.READY, None, 1) == []
+        assert store.hosts("p", Queue.READY, None, 1) == []
+        assert store.window("p", Queue.READY, None, 1, store.get("q", "a").host) == []
         assert store.attempts("p", "a") == []
         assert store.ticks("p") == []
         assert store.ledger("p") == {}

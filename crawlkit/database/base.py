@@ -7,7 +7,7 @@ and calling it again does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from crawlkit.libs.metrics import MetricRow
@@ -18,6 +18,7 @@ from crawlkit.libs.rows import (
     KeptPage,
     Key,
     Lease,
+    Letter,
     LogFilter,
     LoginLinkRow,
     LogLine,
@@ -56,6 +57,7 @@ __all__ = [
     "KeptPage",
     "Key",
     "Lease",
+    "Letter",
     "LogFilter",
     "LogLine",
     "LogPage",
@@ -93,17 +95,43 @@ __all__ = [
 class TaskStore(Protocol):
     """The taskdb: tasks, leases, attempts, ticks, nodes, the ledger. Only a scheduler calls :meth:`commit`."""
 
-    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
-        """Makes this store the only one that may commit, for ``ttl`` seconds from now; again, to go on being it.
+    def own(self, node: str, ttl: float, over: Owner | None = None, partition: int = 0) -> Owner | None:
+        """Makes this store the only one that may commit to a partition, for ``ttl`` seconds from now; again, to go on.
 
         Returns ``None``, or who has it. Nobody else's time must be left, unless it is ``over`` to the last field: who
         has seen that nobody renews it may take it before. From then on a commit, a prune and a drop by whoever had it
-        raise :class:`NotOwner`, which is checked in their transaction. One that was lost does not come back.
-        ``node`` is what people are told. A store that never asks may do all that at any time.
+        raise :class:`NotOwner`, which is checked in their transaction. One that was lost does not come back before
+        :meth:`disown`, also when nobody has it any more: then the answer has no ``holder``. ``node`` is what people
+        are told. A store that has taken nothing may do all that at any time.
         """
 
-    def disown(self) -> None:
-        """Ends what :meth:`own` gave, if this store still has it; :meth:`close` does so, too."""
+    def renew(self, node: str, ttl: float) -> dict[int, Owner | None]:
+        """:meth:`own` for all partitions that this store took and did not give back, in one transaction.
+
+        Returns those that it has lost, with who has each now: ``None`` for nobody.
+        """
+
+    def disown(self, partition: int | None = None) -> None:
+        """Gives back one partition, or all of them; also ends the memory of having lost it.
+
+        Nothing may be committed to it any more: that is not checked from here on. :meth:`close` gives back all.
+        """
+
+    def owners(self) -> dict[int, Owner]:
+        """Who has which partition; also those whose time is over. Never those that nobody has."""
+
+    def announce(self, node: str, ttl: float) -> Owner:
+        """Says that this store takes part, for ``ttl`` seconds from now; returns its own entry of :meth:`members`."""
+
+    def members(self) -> list[Owner]:
+        """Those who announced themselves and did not close their store, by holder; also those whose time is over.
+
+        A holder has the same name here and in :meth:`owners`. Judge by whether an entry changes, not by its time:
+        clocks of hosts differ.
+        """
+
+    def dismiss(self, holder: str) -> bool:
+        """Removes a member that is dead; ``False``: there was none. What it owns is left to :meth:`own`."""
 
     def commit(self, writes: Writes) -> None:
         """Makes all of ``writes`` durable in one transaction (on disk when it returns).
@@ -111,6 +139,11 @@ class TaskStore(Protocol):
         The order within is: remove, insert, replace, progress, unlease, lease, the rest. An insert of a known key
         leaves the known row alone; replace and progress of an unknown one do nothing. After ``StoreUnavailable``
         commit the same object again: if it was kept after all, the second time does nothing (``writes.id`` tells).
+
+        Raises :class:`Overspent`, and keeps nothing, when a count would come to more than ``most`` says, or when a
+        task of ``first`` is known in another partition.
+        Raises :class:`NotOwner`, and keeps nothing, when another has any of the partitions that this store took and
+        did not give back.
         """
 
     def get(self, project: str, taskid: str) -> TaskRow | None: ...
@@ -125,11 +158,18 @@ class TaskStore(Protocol):
         """
 
     def window(
-        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+        self,
+        project: str,
+        queue: Queue,
+        after: tuple[float, int] | None,
+        limit: int,
+        host: str | None = None,
+        partitions: Collection[int] | None = None,
     ) -> list[TaskRow]:
         """The next ``limit`` rows of a queue, or of one host in it, in order of (rank, seq), behind ``after``.
 
-        Leased ones too. By index.
+        Leased ones too. Only those of ``partitions``; ``None``: of all, which costs one look-up more than naming them.
+        By index.
         """
 
     def hosts(self, project: str, queue: Queue, after: str | None, limit: int) -> list[str]:
@@ -148,7 +188,29 @@ class TaskStore(Protocol):
     def counts(self, project: str, hosts: Sequence[str]) -> dict[str, int]:
         """What :attr:`Writes.counts` added up to, of those hosts that have any. By key."""
 
-    def leases(self) -> list[Lease]: ...
+    def leases(self, partitions: Collection[int] | None = None) -> list[Lease]:
+        """All of them, or those whose task is in one of the partitions."""
+
+    def mail(self, partitions: Collection[int], limit: int) -> list[Letter]:
+        """The oldest ``limit`` letters for any of the partitions, oldest first. By index.
+
+        They stay until a commit names them in ``mail_taken``.
+        """
+
+    def mail_waiting(self, project: str) -> int:
+        """How many letters of kind ``task`` wait for a project, in all partitions. Reads an index."""
+
+    def draw(self, project: str, want: int, rate: float, burst: float) -> tuple[int, float]:
+        """Takes up to ``want`` tokens of a project, from the bucket that all stores on this database share.
+
+        Returns how many it got, and how many seconds later the next whole token is there if nobody else draws: 0 when
+        it is there now, infinite with a ``rate`` (tokens per second) of 0. A project's bucket begins full, with
+        ``burst`` tokens, and never holds more. So in ``t`` seconds by the database's clock all get at most
+        ``burst + rate * t``. Nobody is asked to own anything; it waits for no commit where the database locks rows.
+        """
+
+    def whole(self, project: str) -> tuple[dict[tuple[str, str, str], int], int]:
+        """The project's ledger, and how many letters of kind ``task`` wait for it: both of the same instant."""
 
     def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]: ...
 
@@ -228,13 +290,14 @@ class TaskStore(Protocol):
         """Why the last attempt of each task failed, in the words of :meth:`failures`; of those tasks that exist."""
 
     def drop(self, project: str) -> Books:
-        """Removes a project's tasks, leases, attempts, ticks, state and ledger; returns its last books."""
+        """Removes a project's tasks, leases, attempts, ticks, state, ledger and letters; returns its last books."""
 
     def drop_some(self, project: str, limit: int) -> int:
         """Removes about ``limit`` rows of what :meth:`drop` removes, in one transaction; 0 when there is none left.
 
         Ledger and rows balance after each call: what goes is entered as ``cleared`` and ``removed``, with the reason
-        ``drop``. State stays until the last call that removes anything, and its entry ``action`` for longer.
+        ``drop``. State stays until the last call that removes anything, and its entry ``action`` for longer. Letters
+        of kind ``task`` go first, others stay.
         """
 
     def close(self) -> None: ...

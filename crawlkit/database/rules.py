@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from crawlkit.database.base import KeptPage, ProjectRow, ResultSet, SettingRow, UserRow
 from crawlkit.libs.bounds import check_limits
 from crawlkit.libs.errors import InvalidAccount, InvalidProject
 from crawlkit.libs.roles import ROLES
+from crawlkit.libs.rows import Allowance, Owner, TaskRow, for_people
 from crawlkit.libs.task import PROJECT_STATUSES, check_project_name
+from crawlkit.libs.wildcard import Wildcard
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
 CHUNK = 256 * 1024  # bytes of a piece of a blob
@@ -24,6 +26,10 @@ NO_REASON = "unknown"  # a failure whose attempt is no longer kept
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _VERSION = re.compile(r"[0-9a-f]{32}")
 _SETTING = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Seconds that clocks of those who draw may differ; one that lies further back was set back.
+SKEW = 60.0
+_TOLERANCE = 1e-6  # tokens; sums of floats fall short of a whole number by less
+NOBODY = Owner("", "nobody", 0.0)  # has what was lost and given back again
 LAST_TEXT = "\U0010ffff" * 65  # behind every taskid
 
 
@@ -93,24 +99,8 @@ def url_matcher(pattern: str) -> Callable[[str], bool]:
 
     No regular expression: with many stars one would try for ever, and whoever may search may write the pattern.
     """
-    if "*" not in pattern:
-        return lambda url: pattern in url
-    first, *between, last = pattern.split("*")
-    middle = [part for part in between if part]
-
-    def matches(url: str) -> bool:
-        end = len(url) - len(last)
-        if len(first) > end or not url.startswith(first) or not url.endswith(last):
-            return False
-        at = len(first)
-        for part in middle:  # the leftmost place leaves the most for the rest
-            found = url.find(part, at, end)
-            if found < 0:
-                return False
-            at = found + len(part)
-        return True
-
-    return matches
+    wildcard = Wildcard(pattern)
+    return (lambda url: pattern in url) if wildcard.plain else wildcard.fits
 
 
 def pieces(chunks: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
@@ -136,3 +126,44 @@ def whole_set(parts: Iterable[ResultSet]) -> list[ResultSet] | None:
             return None
         due += len(part.results)
     return ordered if ordered and ordered[-1].last else None
+
+
+def not_owner(where: str, taken: Collection[int], partition: int, owner: Owner | None) -> str:
+    """What a store is told that lost one of the partitions it took; ``owner``: who has it, ``None``: nobody."""
+    who = "nobody" if owner is None else f"the scheduler {for_people(owner.node)}"
+    if set(taken) == {0}:
+        return f"{where}: {who} has it now; this scheduler stops and leaves everything to it"
+    return f"{where}: {who} has partition {partition} now; nothing of this was kept"
+
+
+def overspent(place: tuple[str, str], limit: int) -> str:
+    """What a commit is told that counts too far."""
+    return f"project {place[0]}: count {place[1].strip()!r} would pass {limit}, for others counted, too"
+
+
+def not_first(row: TaskRow) -> str:
+    """What a commit is told of a new task that another partition has by now."""
+    return f"project {row.project}: another scheduler took on task {row.taskid!r} with another host"
+
+
+def draw(
+    held: Allowance | None, now: float, want: int, rate: float, burst: float
+) -> tuple[Allowance | None, int, float]:
+    """What is left after up to ``want`` tokens were taken (``None``: as it was), how many, and seconds until the next.
+
+    ``held``: ``None`` for a bucket that nobody has drawn from. A reading of the clock that lies behind the last one
+    adds nothing and takes nothing back: of several clocks the one that is ahead counts.
+    """
+    if rate <= 0:
+        return None, 0, math.inf
+    tokens, at = (burst, now) if held is None else (held.tokens, held.at)
+    if now > at:
+        tokens, at = tokens + (now - at) * rate, now
+    elif now < at - SKEW:
+        at = now
+    tokens = min(tokens, burst)
+    granted = max(0, min(want, math.floor(tokens + _TOLERANCE)))
+    tokens -= granted  # a hair under 0 at times: a debt, so that what was tolerated never adds up
+    missing = 1 - tokens
+    wait = 0.0 if missing <= _TOLERANCE else missing / rate + max(0.0, at - now)
+    return Allowance(tokens, at), granted, wait

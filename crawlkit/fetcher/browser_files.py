@@ -9,9 +9,9 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
-from crawlkit.fetcher.curl import Headers
 from crawlkit.fetcher.limits import Body
 from crawlkit.fetcher.request import Sink
+from crawlkit.fetcher.response_head import Headers
 
 
 @dataclass

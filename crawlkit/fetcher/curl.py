@@ -6,10 +6,8 @@ Sends one hop at a time and reports what came. It follows nothing, retries nothi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import socket
-import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pycurl
@@ -18,22 +16,27 @@ from crawlkit.fetcher import hops
 from crawlkit.fetcher.content_coding import Chain, codings_of
 from crawlkit.fetcher.curl_errors import fetch_error
 from crawlkit.fetcher.curl_loop import MultiLoop
+from crawlkit.fetcher.curl_options import configure, default_ca_file
 from crawlkit.fetcher.limits import OVERHEAD, Body, Drip, Inflight
 from crawlkit.fetcher.redirects import is_redirect
-from crawlkit.fetcher.request import Plan, cookie_line, header_lines
+from crawlkit.fetcher.request import Plan
+from crawlkit.fetcher.response_head import Headers, parse_head
+from crawlkit.fetcher.server_lines import Server, ServerLines
 from crawlkit.fetcher.settings import FetcherSettings
+from crawlkit.fetcher.url import Url
 from crawlkit.libs import address_guard
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import FetchError
 
 REDIRECT_BODY = 256 * 1024  # read of a redirect's body so that its connection can be kept; never stored
 MAX_LENGTH_DIGITS = 18
+FEW_DIGITS = 6  # of a Content-Length that is read on without being compared with the limit first
+CRUMB = 64  # bytes; a body that comes in smaller pieces costs more time than bytes ...
+MAX_CRUMBS = 500_000  # ... so it ends there: after a second or so of work
 SWEEP = 0.5  # seconds between looks at slow transfers
-_PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
-_SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name for it
-_CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+NO_TIME = (0.5, 0.01)  # seconds, and part of its timeout, that a transfer may wait for its turn without losing them
+BARE = object()  # how a handle is dressed that has no options
 _DECISIVE = frozenset(map(len, ("content-encoding", "location", "content-length")))
-Headers = list[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -50,6 +53,9 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
+Done = Callable[["Answer | FetchError"], None]
+
+
 class Engine:
     """Handles, connections and limits that all fetches of a process share. Made inside the loop that it serves."""
 
@@ -62,34 +68,46 @@ class Engine:
         self.transfers: set[Transfer] = set()
         self._moved_in = self._moved_out = 0
         self.ca_file = settings.ca_file or default_ca_file()
-        self._idle: list[pycurl.Curl] = []
+        self._idle: list[Transfer] = []
         self._paused: list[Transfer] = []
+        self._lines: ServerLines[Transfer] = ServerLines(settings.host_connections)
         self._sweeper: asyncio.TimerHandle | None = None
         self._resumer: asyncio.Handle | None = None
 
     def session(self) -> Session:
         """For one task and all its hops; end it with :meth:`Session.close`."""
-        return Session(self, self._idle.pop() if self._idle else pycurl.Curl())
+        return Session(self, self.take())
 
-    def give_back(self, handle: pycurl.Curl) -> None:
-        """Takes a handle into the pool with nothing left on it: reset() alone would keep the cookies."""
+    def take(self) -> Transfer:
+        """A handle out of the pool; give it back."""
+        return self._idle.pop() if self._idle else Transfer(self)
+
+    def give_back(self, transfer: Transfer) -> None:
+        """Takes a handle into the pool, with nothing on it that is of one task alone."""
         if len(self._idle) >= self.settings.poolsize:
-            handle.close()
+            transfer.handle.close()
             return
-        handle.setopt(pycurl.COOKIELIST, "ALL")
-        handle.reset()
-        self._idle.append(handle)
+        transfer.clean()
+        self._idle.append(transfer)
 
     def begin(self, transfer: Transfer) -> None:
+        """Sends it, as soon as its server has a connection to spare."""
         self.transfers.add(transfer)
-        self.loop.add(transfer.handle, transfer.on_done)
-        if self._sweeper is None and self.settings.low_speed_limit:
+        if self._lines.enter(transfer):
+            self.loop.add(transfer.handle, transfer.on_done)
+        if self._sweeper is None and (self.settings.low_speed_limit or self._lines.waiting):
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
 
     def end(self, transfer: Transfer) -> None:
+        """It is over, or broken off."""
         self.transfers.discard(transfer)
-        self._moved_in += transfer.received()
-        self._moved_out += transfer.sent()
+        if not transfer.waits:
+            self._moved_in += transfer.received()
+            self._moved_out += transfer.sent()
+        following = self._lines.leave(transfer)
+        if following is not None:
+            following.called_up()
+            self.loop.add(following.handle, following.on_done)
         if self._paused or self.inflight.first is not None:
             self.inflight.leave(transfer)
             self.room_made()
@@ -119,11 +137,11 @@ class Engine:
         """Ends transfers that drip. libcurl's own low-speed limit would also count the wait for the first byte."""
         self._sweeper = None
         now = self.clock.monotonic()
-        for transfer in [one for one in self.transfers if not one.paused and one.drip.too_slow(now, one.received())]:
-            self.loop.remove(transfer.handle)
-            transfer.fail(FetchError("too_slow", f"under {self.settings.low_speed_limit:g} bytes per second for "
-                                                 f"{self.settings.low_speed_time:g} seconds"))  # fmt: skip
-        if self.transfers:
+        for transfer in list(self.transfers):
+            error = transfer.judge(now)
+            if error is not None:
+                transfer.fail(error)
+        if self.transfers and (self.settings.low_speed_limit or self._lines.waiting):
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
 
     def close(self) -> None:
@@ -131,103 +149,142 @@ class Engine:
             if waiting is not None:
                 waiting.cancel()
         self.loop.close()
-        for handle in self._idle:
-            handle.close()
+        for transfer in self._idle:
+            transfer.handle.close()
         self._idle.clear()
 
 
 class Session:
     """A handle in the hands of one task: cookies live on it from hop to hop, and nothing else does."""
 
-    def __init__(self, engine: Engine, handle: pycurl.Curl) -> None:
+    def __init__(self, engine: Engine, transfer: Transfer) -> None:
         self._engine = engine
-        self._handle = handle
-        self._clean = True  # as it came from the pool
-        self._cookies_came = False
+        self._transfer = transfer
 
     async def send(self, plan: Plan) -> Answer:
         """Raises :class:`FetchError`. When cancelled the transfer is broken off."""
-        transfer = Transfer(self._engine, self._handle, plan)
-        if not self._clean:
-            self._handle.reset()  # only cookies that servers set live through it
-        self._clean = False
-        configure(self._handle, plan, self._engine)
-        transfer.attach()
+        transfer = self._transfer
+        future: asyncio.Future[Answer | FetchError] = asyncio.get_running_loop().create_future()
+        transfer.start(plan, plan.url, lambda end: None if future.done() else future.set_result(end))
         hop = hops.new_hop(plan.method, plan.url.full, plan.body)
         if hop is not None:
-            hops.watch(self._handle, hop)
+            hops.watch(transfer.handle, hop)
             hop.received = transfer.received
-        self._engine.begin(transfer)
         try:
-            answer = await transfer.future
+            end = await future
         finally:
-            self._engine.end(transfer)
-            self._engine.loop.remove(self._handle)
-            transfer.release()
+            transfer.cancel()
             if hop is not None:
                 hop.received = None
-                hops.measure(self._handle, hop, transfer.elapsed())
+                hops.measure(transfer.handle, hop, transfer.elapsed())
+        if not isinstance(end, Answer):
+            raise end
         if hop is not None:
-            hop.status, hop.headers = answer.status, answer.headers
-        if not self._cookies_came:
-            self._cookies_came = any(len(name) == 10 and name.lower() == "set-cookie" for name, _ in answer.headers)
-        return answer
+            hop.status, hop.headers = end.status, end.headers
+        return end
 
     def plant(self, cookies: list[str]) -> None:
         """Puts these cookies (lines of :mod:`cookie_jar`, already checked) on the handle, before the first hop."""
-        self._cookies_came = True
-        for line in cookies:
-            self._handle.setopt(pycurl.COOKIELIST, line.encode("latin-1"))
+        self._transfer.plant(cookies)
 
     def cookies(self) -> list[str]:
         """All cookies that are on the handle: set by servers on this task's way, or planted."""
-        if not self._cookies_came:
-            return []
-        return [line.decode("latin-1") for line in self._handle.getinfo_raw(pycurl.INFO_COOKIELIST)]
+        return self._transfer.cookies()
 
     def close(self) -> None:
-        self._engine.give_back(self._handle)
+        self._engine.give_back(self._transfer)
 
 
 class Transfer:
-    """One hop on its way: curl's callbacks, and the future that they fulfil."""
+    """A handle, and one hop after the other on its way: curl's callbacks, and who is told the end.
 
-    __slots__ = ("_body", "_chain", "_engine", "_failure", "_lines", "_parsed", "_plan", "_raw", "_refused",
-                 "_skipping", "_started", "_stopped", "drip", "future", "handle", "paused")  # fmt: skip
+    ``dress``: what decided its options. Tasks that differ in nothing but their URL have the same one, and then only the
+    URL is set. Whatever else a task may leave on a handle, cookies above all, makes it be reset wholly.
+    """
 
-    def __init__(self, engine: Engine, handle: pycurl.Curl, plan: Plan) -> None:
-        settings = engine.settings
+    __slots__ = ("_body", "_chain", "_crumbs", "_done", "_dress", "_drip", "_engine", "_failure", "_lines", "_parsed",
+                 "_plan", "_raw", "_refused", "_skipping", "_soiled", "_started", "_stopped", "_url", "handle",
+                 "paused", "server", "waits")  # fmt: skip
+
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._plan = plan
+        self.handle = pycurl.Curl()
+        self._dress: object = BARE
+        self._soiled = False  # cookies may be on the handle
         self._lines: list[bytes] = []
+        self._done: Done | None = None  # while it is on its way
+        self.server: Server | None = None  # in whose line it stands or stood
+        self.waits = False
+        self.paused = False
+        self._raw = 0
+
+    def start(self, plan: Plan, url: Url, done: Done, dress: object = None) -> None:
+        """Sends ``plan`` to ``url``; ``done`` is told the end, once, and never from within this call.
+
+        ``dress``: ``None``, or what is the same for all plans that differ in nothing. Raises :class:`FetchError`.
+        """
+        self._plan = plan
+        self._url = url
+        if dress is not None and dress is self._dress:
+            self.handle.setopt(pycurl.URL, url.wire)
+        else:
+            self._put_on(plan, url)
+            self._dress = dress
+        self._lines.clear()
         self._parsed: tuple[int, str, Headers] | None = None
-        self._body = Body(plan.max_body, engine.inflight)
+        self._body = Body(plan.max_body, self._engine.inflight)
         self._chain: Chain | None = None
         self._failure: FetchError | None = None
         self._refused: str | None = None
         self._skipping = False  # a redirect's body
         self._stopped = False  # on purpose, and the answer is good
         self._raw = 0
-        self.paused = False
-        self._started = engine.clock.monotonic()
-        self.handle = handle
-        self.drip = Drip(settings.low_speed_limit, settings.low_speed_time)
-        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._crumbs = 0
+        self._drip: Drip | None = None
+        self._started = self._engine.clock.monotonic()
+        # http alone: over TLS one connection may serve many at once
+        self.server = (url.host, url.port) if url.scheme == "http" and plan.proxy is None else None
+        self._done = done
+        self._engine.begin(self)
 
-    def attach(self) -> None:
-        """Hangs the callbacks on the handle."""
-        self.handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
-        self.handle.setopt(pycurl.WRITEFUNCTION, self._on_write)
-        proxy = self._plan.proxy
+    def _put_on(self, plan: Plan, url: Url) -> None:
+        handle = self.handle
+        if self._dress is not BARE:
+            handle.reset()  # only cookies that servers set live through it
+        self._dress = None
+        configure(handle, plan, url, self._engine)
+        handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        handle.setopt(pycurl.WRITEFUNCTION, self._on_write)
+        proxy = plan.proxy
         if self._engine.guarded:
             if proxy is not None:
-                reason = address_guard.host_refusal(self._plan.url.host)
+                reason = address_guard.host_refusal(url.host)
                 if reason is None and not proxy.trusted:  # the name too: a connection to it may be open already
                     reason = address_guard.host_refusal(proxy.host)
                 if reason is not None:
                     raise FetchError("address", reason)
             if proxy is None or not proxy.trusted:
-                self.handle.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
+                handle.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
+
+    def clean(self) -> None:
+        """Leaves nothing on the handle that is of one task alone: reset() alone would keep the cookies."""
+        if self._dress is None or self._soiled:
+            self.handle.setopt(pycurl.COOKIELIST, "ALL")
+            self.handle.reset()
+            self._dress = BARE
+            self._soiled = False
+
+    def plant(self, cookies: list[str]) -> None:
+        """Puts cookies on the handle."""
+        self._soiled = True
+        for line in cookies:
+            self.handle.setopt(pycurl.COOKIELIST, line.encode("latin-1"))
+
+    def cookies(self) -> list[str]:
+        """Those on the handle."""
+        if not self._soiled:
+            return []
+        return [line.decode("latin-1") for line in self.handle.getinfo_raw(pycurl.INFO_COOKIELIST)]
 
     def received(self) -> int:
         """Bytes that came so far, as on the wire."""
@@ -235,27 +292,60 @@ class Transfer:
 
     def sent(self) -> int:
         """Bytes of the request that were sent, when it is over."""
-        return int(self.handle.getinfo(pycurl.REQUEST_SIZE) + self.handle.getinfo(pycurl.SIZE_UPLOAD_T))
+        sent: int = self.handle.getinfo(pycurl.REQUEST_SIZE)
+        return sent if self._plan.body is None else sent + int(self.handle.getinfo(pycurl.SIZE_UPLOAD_T))
 
     def elapsed(self) -> float:
         """Seconds since it was asked for."""
         return self._engine.clock.monotonic() - self._started
 
-    def release(self) -> None:
-        """Gives back what a transfer without an answer still holds."""
-        future = self.future
-        if not future.done() or future.cancelled() or future.exception() is not None:
-            self._body.drop()
+    def called_up(self) -> None:
+        """Its server has a connection for it: the time that is left runs on."""
+        waited = self.elapsed()
+        if waited > min(NO_TIME[0], NO_TIME[1] * self._plan.timeout):
+            self.handle.setopt(pycurl.TIMEOUT_MS, max(1, int((self._plan.timeout - waited) * 1000)))
+            self._dress = None
+
+    def judge(self, now: float) -> FetchError | None:
+        """Why it cannot go on: it waited too long for its turn, or drips."""
+        if self.waits:
+            late = now - self._started >= self._plan.timeout
+            return FetchError("timeout", f"waited {self._plan.timeout:g} seconds for others") if late else None
+        limit, time = self._engine.settings.low_speed_limit, self._engine.settings.low_speed_time
+        if self.paused or not limit:
+            return None
+        if self._drip is None:
+            self._drip = Drip(limit, time)
+        if self._drip.too_slow(now, self.received()):
+            return FetchError("too_slow", f"under {limit:g} bytes per second for {time:g} seconds")
+        return None
 
     def unpause(self) -> None:
         """Goes on after a pause. curl may call back from within."""
         self.paused = False
-        self.drip = Drip(self._engine.settings.low_speed_limit, self._engine.settings.low_speed_time)
+        self._drip = None
         self.handle.pause(pycurl.PAUSE_CONT)
 
     def fail(self, error: FetchError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        """Breaks it off, with ``error`` for its end."""
+        done = self._done
+        self.cancel()
+        if done is not None:
+            done(error)
+
+    def cancel(self) -> None:
+        """Breaks it off; nobody is told. Harmless when it is over."""
+        if self._done is None:
+            return
+        self._done = None
+        self._engine.loop.remove(self.handle)
+        self._give_up()
+        self._engine.end(self)
+
+    def _give_up(self) -> None:
+        """There is no answer: its room is free, and nobody knows what is left on the handle."""
+        self._body.drop()
+        self._soiled = True
 
     def _on_open_socket(self, purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
         family, kind, protocol, where = address
@@ -269,7 +359,7 @@ class Transfer:
     def _on_write(self, chunk: bytes) -> int | None:
         """An exception must not leave through curl, which would print and forget it."""
         try:
-            if not self._raw:
+            if self._parsed is None:
                 self._begin_body()
             if self._body.full or self._engine.inflight.must_wait(self, self._body.size, len(chunk)):
                 self.paused = True
@@ -277,6 +367,8 @@ class Transfer:
                 pause: int = pycurl.WRITEFUNC_PAUSE  # curl keeps the chunk and brings it again
                 return pause
             self._raw += len(chunk)
+            if len(chunk) < CRUMB:
+                self._count_crumb()
             if self._skipping:
                 self._stopped = self._raw > REDIRECT_BODY
                 return 0 if self._stopped else None
@@ -293,10 +385,16 @@ class Transfer:
             return 0
         return None
 
+    def _count_crumb(self) -> None:
+        self._crumbs += 1
+        if self._crumbs > MAX_CRUMBS:
+            raise FetchError("protocol", f"a body in more than {MAX_CRUMBS} pieces of under {CRUMB} bytes")
+
     def _begin_body(self) -> None:
         """The head is whole: says what becomes of the body."""
         status, _, headers = self._head()
         location = None
+        length = 0
         codings = []
         for name, value in headers:
             if len(name) in _DECISIVE:  # of few lengths only, and most headers are none of them
@@ -305,41 +403,57 @@ class Transfer:
                     codings.append(value)
                 elif lower == "location":
                     location = value
-                elif lower == "content-length" and len(value) > MAX_LENGTH_DIGITS:
-                    raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
+                elif lower == "content-length" and len(value) > FEW_DIGITS:
+                    length = _length(value)
         if self._plan.follow and is_redirect(status, location):
             self._skipping = True
             return
+        if length > self._body.limit and not self._plan.cut and self._plan.sink is None:
+            self._refuse(length, codings)
         if self._plan.sink is not None:
-            self._body = self._plan.sink.begin(self._plan.url.full, status, headers) or self._body
+            self._body = self._plan.sink.begin(self._url.full, status, headers) or self._body
         if codings and not self._body.raw:
             names = codings_of(codings)
             if names:
                 self._chain = Chain(names, self._body.write, self._body.limit + OVERHEAD)
 
+    def _refuse(self, length: int, codings: list[str]) -> None:
+        """Not a byte is read of what says itself that it is too large. What is packed may be a little larger."""
+        if length > self._body.limit + (OVERHEAD if codings else 0):
+            raise FetchError("too_large", f"a body of {length} bytes, over {self._body.limit}")
+
     def _head(self) -> tuple[int, str, Headers]:
         if self._parsed is None:
-            size = sum(map(len, self._lines))
-            if size > self._engine.settings.max_headers:
-                raise FetchError("headers_too_big", f"{size} bytes of headers")
-            self._parsed = parse_head(self._lines)
+            head = b"".join(self._lines)
+            if len(head) > self._engine.settings.max_headers:
+                raise FetchError("headers_too_big", f"{len(head)} bytes of headers")
+            self._parsed = parse_head(head)
         return self._parsed
 
     def on_done(self, code: int, text: str) -> None:
         """libcurl has finished with this handle."""
-        if self.future.done():
+        done = self._done
+        if done is None:
             return
+        self._done = None
+        end: Answer | FetchError
         try:
             if code and not self._stopped:
                 raise self._failure or self._curl_error(code, text)
             status, reason, headers = self._head()
             if self._chain is not None and not self._stopped:
                 self._chain.finish()
-            self.future.set_result(Answer(status, reason, headers, self._body))
+            end = Answer(status, reason, headers, self._body)
+            # also those of interim answers and trailers, which are no headers of the answer
+            self._soiled = self._soiled or self._stopped or b"set-cookie" in b"".join(self._lines).lower()
         except FetchError as error:
-            self.future.set_exception(error)
+            end = error
+            self._give_up()
         except Exception as error:  # a bug here must not leave the task without an answer
-            self.future.set_exception(FetchError("internal", f"{type(error).__name__}: {error}"))
+            end = FetchError("internal", f"{type(error).__name__}: {error}")
+            self._give_up()
+        self._engine.end(self)
+        done(end)
 
     def _curl_error(self, code: int, text: str) -> FetchError:
         if self.paused and code == pycurl.E_OPERATION_TIMEDOUT:
@@ -356,92 +470,9 @@ class Transfer:
         )
 
 
-def configure(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
-    """Sets a handle up for one hop; it must be new or have been reset."""
-    option = handle.setopt
-    option(pycurl.URL, plan.url.wire)
-    option(pycurl.HTTPHEADER, header_lines(plan))
-    option(pycurl.COOKIEFILE, "")
-    option(pycurl.NOSIGNAL, 1)
-    option(pycurl.PATH_AS_IS, 1)
-    option(pycurl.HTTP_CONTENT_DECODING, 0)
-    option(pycurl.PROTOCOLS, _PROTOCOLS)
-    option(pycurl.TIMEOUT_MS, max(1, int(plan.timeout * 1000)))
-    option(pycurl.CONNECTTIMEOUT_MS, max(1, int(plan.connect_timeout * 1000)))
-    cookies = cookie_line(plan)
-    if cookies is not None:
-        option(pycurl.COOKIE, cookies.encode())
-    if plan.url.scheme == "https":
-        _configure_tls(handle, plan, engine)
-    _configure_proxy(handle, plan, engine)
-    if plan.method == "HEAD":
-        option(pycurl.NOBODY, 1)
-    elif plan.body is not None:
-        option(pycurl.POST, 1)
-        option(pycurl.POSTFIELDS, plan.body)
-        if plan.method != "POST":
-            option(pycurl.CUSTOMREQUEST, plan.method)
-    elif plan.method != "GET":
-        option(pycurl.CUSTOMREQUEST, plan.method)
-
-
-def _configure_tls(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
-    version = pycurl.CURL_HTTP_VERSION_2TLS if engine.settings.http2 else pycurl.CURL_HTTP_VERSION_1_1
-    handle.setopt(pycurl.HTTP_VERSION, version)
-    if engine.ca_file is not None:
-        handle.setopt(pycurl.CAINFO, engine.ca_file)
-    if not plan.validate_cert:
-        handle.setopt(pycurl.SSL_VERIFYPEER, 0)
-        handle.setopt(pycurl.SSL_VERIFYHOST, 0)
-
-
-def _configure_proxy(handle: pycurl.Curl, plan: Plan, engine: Engine) -> None:
-    """Also without a proxy: libcurl would look for one in the environment."""
-    proxy = plan.proxy
-    if proxy is None:
-        handle.setopt(pycurl.PROXY, "")
-        return
-    handle.setopt(pycurl.PROXY, proxy.address)
-    handle.setopt(pycurl.NOPROXY, "")
-    handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
-    if proxy.username is not None:
-        handle.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
-        handle.setopt(pycurl.PROXYPASSWORD, (proxy.password or "").encode())
-    if proxy.scheme == "https" and engine.ca_file is not None:
-        handle.setopt(pycurl.PROXY_CAINFO, engine.ca_file)
-    if proxy.scheme in ("http", "https"):
-        handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
-        if plan.proxy_authorization is not None:
-            handle.setopt(pycurl.PROXYHEADER, [b"Proxy-Authorization: " + plan.proxy_authorization.encode()])
-
-
-def parse_head(lines: list[bytes]) -> tuple[int, str, Headers]:
-    """(status, reason, headers) of the last header block; earlier ones are 1xx answers, later lines are trailers."""
-    if not lines:
-        raise FetchError("protocol", "an answer without a header")
-    texts = b"".join(lines).decode("latin-1").split("\n")
-    start = 0
-    for number, text in enumerate(texts):
-        if text.startswith("HTTP/"):
-            start = number
-    parts = texts[start].split(None, 2)
-    if len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit():
-        raise FetchError("protocol", "an answer without a status of three digits")
-    headers = []
-    for text in texts[start + 1 :]:
-        name, colon, value = text.partition(":")
-        if colon:
-            headers.append((name.strip(), value.strip()))
-        elif not text.strip():
-            break
-    return int(parts[1]), parts[2].strip() if len(parts) > 2 else "", headers
-
-
-def default_ca_file() -> str | None:
-    """The machine's certificates; the wheel's OpenSSL would look where its builder kept them."""
-    paths = [*_CA_FILES, ssl.get_default_verify_paths().cafile or ""]
-    for path in paths:
-        with contextlib.suppress(OSError):
-            if path and os.path.getsize(path):
-                return path
-    return None
+def _length(value: str) -> int:
+    """A Content-Length; curl takes only what begins with a number."""
+    digits = value.partition(",")[0].strip()
+    if len(digits) > MAX_LENGTH_DIGITS:
+        raise FetchError("protocol", "a Content-Length beyond all measure")  # curl would read on for ever
+    return int(digits) if digits.isdecimal() else 0

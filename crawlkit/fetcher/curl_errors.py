@@ -43,6 +43,15 @@ KINDS: dict[int, str] = {
     100: "headers_too_big",  # CURLE_TOO_LARGE
 }
 
+_OF_HEADERS = ("Too large response headers", "Too many response headers", "header too large", "Header too large")
+
+WORDS: dict[int, str] = {  # where libcurl says nothing but its number
+    pycurl.E_PARTIAL_FILE: "the connection ended in the middle of the answer",
+    pycurl.E_HTTP2: "the connection ended, or broke the rules of HTTP/2",
+    pycurl.E_OUT_OF_MEMORY: "libcurl has no memory left",
+    100: "a header line over 100 KB",
+}
+
 
 def fetch_error(
     code: int, text: str, *, elapsed: float, timeout: float, connect_code: int, answered: bool
@@ -56,11 +65,11 @@ def fetch_error(
     kind = KINDS.get(code, "internal")
     if code == pycurl.E_OPERATION_TIMEDOUT and elapsed < timeout - 0.05:
         kind = "connect_timeout"
-    elif connect_code >= 400 and not answered:
+    elif (connect_code >= 300 or "CONNECT aborted" in text) and not answered:
         kind = "proxy"
         text = text or f"the proxy answered {connect_code} to CONNECT"
-    elif code == pycurl.E_RECV_ERROR and "chunk" in text:
-        kind = "protocol"
-    elif "Too large response headers" in text or "header too large" in text.lower():
+    elif any(words in text for words in _OF_HEADERS):
         kind = "headers_too_big"
-    return FetchError(kind, text or f"libcurl error {code}")
+    elif code == pycurl.E_RECV_ERROR and ("chunk" in text or "nghttp2" in text):
+        kind = "protocol"
+    return FetchError(kind, text or WORDS.get(code) or f"libcurl error {code}")

@@ -18,18 +18,29 @@ Done = Callable[[int, str], None]  # libcurl's code (0: fine) and its text
 
 
 class _Epoll:
-    """curl's own set of sockets: the loop watches this one descriptor and curl's changes cost one system call."""
+    """curl's own set of sockets: the loop watches this one descriptor and curl's changes cost one system call.
+
+    A connection that rests between two requests stays in the set, for it is wanted again soon; it leaves when it has
+    something to say to nobody, and by itself when it is closed.
+    """
 
     def __init__(self) -> None:
+        come, go = select.EPOLLIN, select.EPOLLOUT
+        self._in = come
+        self._masks = {
+            pycurl.POLL_NONE: 0, pycurl.POLL_IN: come, pycurl.POLL_OUT: go, pycurl.POLL_INOUT: come | go
+        }  # fmt: skip
         self._epoll = select.epoll()
         self._known: set[int] = set()
+        self._resting: set[int] = set()
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
     def watch(self, descriptor: int, what: int) -> None:
-        mask = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
+        mask = self._masks[what]
         if descriptor in self._known:
+            self._resting.discard(descriptor)
             try:
                 self._epoll.modify(descriptor, mask)
                 return
@@ -39,21 +50,31 @@ class _Epoll:
         self._epoll.register(descriptor, mask)
 
     def forget(self, descriptor: int) -> None:
+        if descriptor in self._known:
+            self._resting.add(descriptor)
+
+    def _drop(self, descriptor: int) -> None:
         self._known.discard(descriptor)
+        self._resting.discard(descriptor)
         with contextlib.suppress(OSError):  # curl may have closed it already
             self._epoll.unregister(descriptor)
 
     def ready(self) -> list[tuple[int, int]]:
         found = []
         for descriptor, mask in self._epoll.poll(0):
-            action = 0
-            if mask & ~select.EPOLLOUT:
-                action |= pycurl.CSELECT_IN
-            if mask & ~select.EPOLLIN:
-                action |= pycurl.CSELECT_OUT
-            if mask & select.EPOLLERR:
-                action |= pycurl.CSELECT_ERR
-            found.append((descriptor, action))
+            if descriptor in self._resting:
+                self._drop(descriptor)
+            elif mask == self._in:  # nearly all of them
+                found.append((descriptor, pycurl.CSELECT_IN))
+            else:
+                action = 0
+                if mask & ~select.EPOLLOUT:
+                    action |= pycurl.CSELECT_IN
+                if mask & ~select.EPOLLIN:
+                    action |= pycurl.CSELECT_OUT
+                if mask & select.EPOLLERR:
+                    action |= pycurl.CSELECT_ERR
+                found.append((descriptor, action))
         return found
 
     def close(self) -> None:

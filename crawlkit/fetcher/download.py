@@ -14,10 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from crawlkit.fetcher import attachments, browser_client
 from crawlkit.fetcher import download_rules as rules
-from crawlkit.fetcher.curl import Answer, Engine, Headers
+from crawlkit.fetcher.curl import Answer, Engine
 from crawlkit.fetcher.download_rules import Action
 from crawlkit.fetcher.file_transfer import Send, Wish, Work, file_error
 from crawlkit.fetcher.request import Plan
+from crawlkit.fetcher.response_head import Headers
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.files.base import Area, Lock, PartFile
 from crawlkit.files.book import Entry

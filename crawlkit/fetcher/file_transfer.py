@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crawlkit.fetcher import download_rules as rules
-from crawlkit.fetcher.curl import Answer, Engine, Headers
+from crawlkit.fetcher.curl import Answer, Engine
 from crawlkit.fetcher.download_rules import Action, Have
 from crawlkit.fetcher.limits import Body
 from crawlkit.fetcher.request import Plan
+from crawlkit.fetcher.response_head import Headers
 from crawlkit.fetcher.settings import MIB
 from crawlkit.files.base import PartFile
 from crawlkit.files.book import Entry

@@ -73,6 +73,11 @@ def watching() -> Iterator[list[Hop]]:
         _watched.reset(token)
 
 
+def watched() -> bool:
+    """Whether anybody watches what begins in this context."""
+    return _watched.get() is not None
+
+
 def new_hop(method: str, url: str, body: bytes | None) -> Hop | None:
     """A hop to be filled in; ``None`` when nobody watches."""
     hops = _watched.get()

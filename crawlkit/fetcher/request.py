@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
@@ -75,30 +75,28 @@ class Plan:
     sink: Sink | None = None
 
 
-def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgetter(0)) -> Plan:
-    """Raises :class:`FetchError` of kind ``bad_url`` or ``bad_request`` [H42-H52].
+NOWHERE = Url("", "", "", "", 0, None)
 
-    ``choose`` takes one of the proxies when the task has a list of them.
+
+def template_of(fetch: Fetch, settings: FetcherSettings) -> Plan:
+    """The plan of all tasks with these options, still without a URL, and without a choice among several proxies.
+
+    Raises :class:`FetchError` of kind ``bad_request`` [H42-H52].
     """
-    fetch = task.fetch
     method = _method(fetch)
     headers, special = _headers(fetch, settings)
-    url = urls.parse(task.url)
-    if url.authorization is not None and "authorization" not in special:
-        headers.append(("Authorization", url.authorization))
-    headers += _validators(task, special)
     cookies = fetch.cookies or NO_COOKIES
     for pair in cookies.items():
         _check_clean("cookies", pair)
     pool = _proxies(fetch, settings)
     return Plan(
-        url=url,
+        url=NOWHERE,
         method=method,
         headers=headers,
         body=fetch.data if fetch.data is not None else (b"" if method in WITH_BODY else None),
         cookie_header=special.get("cookie"),
         cookies=dict(cookies),
-        proxy=(choose(pool) if len(pool) > 1 else pool[0]) if pool else None,
+        proxy=pool[0] if len(pool) == 1 else None,
         proxy_pool=pool if len(pool) > 1 else (),
         proxy_authorization=special.get("proxy-authorization"),
         timeout=_seconds("timeout", fetch.timeout, settings.timeout, settings.max_timeout),
@@ -115,6 +113,33 @@ def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgett
     )  # fmt: skip
 
 
+def filled_in(template: Plan, url: Url, task: Dispatch, choose: Choose = itemgetter(0)) -> Plan:
+    """The plan of one task. Raises :class:`FetchError` of kind ``bad_request``.
+
+    ``choose`` takes one of the proxies when the task has a list of them.
+    """
+    headers = template.headers
+    if url.authorization is not None or is_conditional(task):
+        named = {name.lower() for name, _ in headers}
+        headers = list(headers)
+        if url.authorization is not None and "authorization" not in named:
+            headers.append(("Authorization", url.authorization))
+        headers += _validators(task, named)
+    proxy = choose(template.proxy_pool) if template.proxy_pool else template.proxy
+    return replace(template, url=url, headers=headers, proxy=proxy)
+
+
+def plan_of(task: Dispatch, settings: FetcherSettings, choose: Choose = itemgetter(0)) -> Plan:
+    """Raises :class:`FetchError` of kind ``bad_url`` or ``bad_request``; ``choose``: see :func:`filled_in`."""
+    return filled_in(template_of(task.fetch, settings), urls.parse(task.url), task, choose)
+
+
+def is_conditional(task: Dispatch) -> bool:
+    """Whether it may say what the last good run saved."""
+    fetch = task.fetch
+    return bool(task.etag or task.last_modified or fetch.etag or fetch.last_modified)
+
+
 def _method(fetch: Fetch) -> str:
     if fetch.method is None:
         return "GET" if fetch.data is None else "POST"
@@ -126,6 +151,8 @@ def _method(fetch: Fetch) -> str:
 
 def _headers(fetch: Fetch, settings: FetcherSettings) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """The headers to send, and by lower-case name those that decide something here."""
+    if not fetch.headers and not fetch.user_agent and fetch.use_gzip is not False:
+        return list(_usual_headers(settings.user_agent)), {"user-agent": settings.user_agent}
     headers: list[tuple[str, str]] = []
     special: dict[str, str] = {}
     for name, value in (fetch.headers or NO_COOKIES).items():
@@ -145,7 +172,14 @@ def _headers(fetch: Fetch, settings: FetcherSettings) -> tuple[list[tuple[str, s
     return headers, special
 
 
-def _validators(task: Dispatch, special: dict[str, str]) -> Iterable[tuple[str, str]]:
+@lru_cache(maxsize=8)
+def _usual_headers(agent: str) -> tuple[tuple[str, str], ...]:
+    """Those of a task that says nothing of headers."""
+    _check_clean("user_agent", (agent,))
+    return ("User-Agent", agent), ("Accept-Encoding", ACCEPT_ENCODING)
+
+
+def _validators(task: Dispatch, named: Container[str]) -> Iterable[tuple[str, str]]:
     """Conditional GET [H49]. The task's own headers win; None and True mean: what the last good run saved."""
     fetch = task.fetch
     for name, wish, saved in (
@@ -153,7 +187,7 @@ def _validators(task: Dispatch, special: dict[str, str]) -> Iterable[tuple[str, 
         ("If-Modified-Since", fetch.last_modified, task.last_modified),
     ):
         value = wish if isinstance(wish, str) else (saved if wish is not False else None)
-        if value and name.lower() not in special:
+        if value and name.lower() not in named:
             _check_clean(name, (value,))
             yield name, value
 

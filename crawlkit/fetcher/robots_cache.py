@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from crawlkit.fetcher.proxy_turns import FAILURES
 from crawlkit.fetcher.request import Plan
+from crawlkit.fetcher.url import Url
 from crawlkit.libs.errors import FetchError
 from crawlkit.libs.robots import Rules, rules_of
 
@@ -52,12 +53,23 @@ class RobotsCache:
             named = "" if line is None else f", line {line[0]}: {line[1][:MAX_LINE]}"
             raise FetchError("robots", f"Disallowed by robots.txt{named}", 403)
 
-    async def _rules(self, plan: Plan) -> Rules:
-        key = (plan.url.origin, plan.proxy_pool or plan.proxy, plan.validate_cert)
+    def known(self, plan: Plan, url: Url) -> Rules | None:
+        """Those for ``url``, asked as ``plan`` says, if they are at hand and quick to look at."""
+        rules = self._look_up(_key(plan, url))
+        return rules if rules is not None and rules.size < LARGE else None
+
+    def _look_up(self, key: Hashable) -> Rules | None:
         found = self._known.get(key)
-        if found is not None and self._now() < found[0]:
-            self._known.move_to_end(key)
-            return found[1]
+        if found is None or self._now() >= found[0]:
+            return None
+        self._known.move_to_end(key)
+        return found[1]
+
+    async def _rules(self, plan: Plan) -> Rules:
+        key = _key(plan, plan.url)
+        rules = self._look_up(key)
+        if rules is not None:
+            return rules
         task = self._coming.get(key)
         if task is None:
             task = self._coming[key] = asyncio.create_task(self._fetch(key, plan))
@@ -98,3 +110,7 @@ class RobotsCache:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _key(plan: Plan, url: Url) -> Hashable:
+    return url.origin, plan.proxy_pool or plan.proxy, plan.validate_cert

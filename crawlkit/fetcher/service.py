@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 import msgspec
 
 from crawlkit.database.base import BlobStore
 from crawlkit.fetcher.fetch import IN_LINE, Fetcher
+from crawlkit.fetcher.flight import Flight
 from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
@@ -21,7 +23,10 @@ from crawlkit.libs.errors import BadMessage, OtherVersion, QueueError, UsageErro
 from crawlkit.libs.messages import NIL, Dispatch, Fetched, FetchEnded, decode, encode
 from crawlkit.libs.task import NO_FETCH, host_of
 from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.message_queue.gathering import ENOUGH, Rest
+from crawlkit.message_queue.outbox import StatusOutboxes
 from crawlkit.message_queue.presence import Presence
+from crawlkit.message_queue.status_queues import StatusQueues
 
 __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
 
@@ -30,11 +35,11 @@ log = logging.getLogger("crawlkit.fetcher")
 TAKE_WAIT = 1.0  # seconds a take waits for work before it looks whether to stop
 BACK_OFF = (0.1, 0.5, 1.0, 2.0)  # seconds between tries when a broker or a store does not answer
 FOREIGN = 10  # messages of another version in a row after which it is no accident
-MAX_ENDED = 10_000  # FetchEnded that wait for the status queue; they are advice, so the oldest go first
+MAX_ENDED = 10_000  # FetchEnded that wait for a status queue; they are advice, so the oldest go first
 
 
 class FetcherService:
-    """Takes from ``inqueue`` (Dispatch), puts to ``outqueue`` (Fetched) and ``status_queue`` (FetchEnded, Heartbeat).
+    """Takes from ``inqueue`` (Dispatch), puts to ``outqueue`` (Fetched) and ``status_queues`` (FetchEnded, Heartbeat).
 
     ``node`` is unique per process. A body over ``MAX_INLINE_BODY`` goes to ``blobs`` when there are any.
     """
@@ -44,7 +49,7 @@ class FetcherService:
         *,
         inqueue: MessageQueue,
         outqueue: MessageQueue,
-        status_queue: MessageQueue,
+        status_queues: StatusQueues,
         settings: FetcherSettings,
         clock: Clock,
         node: str,
@@ -52,25 +57,29 @@ class FetcherService:
     ) -> None:
         self._inqueue = inqueue
         self._outqueue = outqueue
-        self._status_queue = status_queue
+        self._status_queues = status_queues
         self._settings = settings
         self._clock = clock
         self._node = node
         self._fetcher = Fetcher(settings, clock, node, blobs)
         self._presence = Presence(
-            status_queue, clock, node, "fetcher", every=settings.heartbeat, limits=settings.limits, held=self._attempts,
-            stats=self._counts, moved=self._fetcher.moved, inflight=self._inflight_bytes, turned=self._turned,
+            status_queues, clock, node, "fetcher", every=settings.heartbeat, limits=settings.limits,
+            held=self._attempts, stats=self._counts, moved=self._fetcher.moved, inflight=self._inflight_bytes,
+            turned=self._turned,
         )  # fmt: skip
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Task[None] | Flight] = {}
         self._held: dict[int, Dispatch] = {}  # from the take to the acknowledgement
         self._out: list[tuple[int, bytes]] = []
         self._forwarding = 0  # answers on their way into the outqueue
         self._rejects: list[tuple[int, str]] = []
-        self._ended: list[bytes] = []
+        self._ended: StatusOutboxes[None] = StatusOutboxes(status_queues, MAX_ENDED, MAX_ENDED * 1000, lambda _: None)
+        few = max(1, settings.poolsize // 4)
+        self._enough = min(ENOUGH, few)  # answers
+        self._refill = settings.poolsize - few  # with so many running it is time to take more
+        self._put_rest, self._take_rest = Rest(), Rest()
         self._room_made = asyncio.Event()
         self._fetcher.line.on_waiting = self._room_made.set
         self._out_ready = asyncio.Event()
-        self._ended_ready = asyncio.Event()
         self._taking: asyncio.Future[list[Delivery]] | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -101,7 +110,7 @@ class FetcherService:
     async def run(self) -> None:
         """Works until :meth:`stop`."""
         self._stopped.clear()
-        pumps = [asyncio.create_task(work()) for work in (self._forward, self._tell, self._presence.run)]
+        pumps = [asyncio.create_task(work()) for work in (self._forward, self._ended.run, self._presence.run)]
         try:
             await self._take()
         finally:
@@ -119,6 +128,8 @@ class FetcherService:
         """Takes nothing more, lets what runs finish within ``stop_grace`` seconds, gives the rest back."""
         self._stopping = True
         self._room_made.set()
+        self._take_rest.end()
+        self._put_rest.end()
         if self._taking is not None:
             self._taking.cancel()
         await self._stopped.wait()
@@ -154,6 +165,8 @@ class FetcherService:
                 self._start(delivery)
             if self._foreign >= FOREIGN:
                 await self._refuse()
+            if len(self._running) > self._refill or len(deliveries) < room:
+                await self._take_rest.after(len(deliveries))
 
     async def _next(self, room: int) -> list[Delivery]:
         """The next tasks; none when the stop comes first."""
@@ -177,9 +190,17 @@ class FetcherService:
             self._rejects.append((delivery.id, str(error)))
             return
         self._foreign = 0
-        self._held[delivery.id] = task
+        number = delivery.id
+        self._held[number] = task
         self._presence.took()
-        self._running[delivery.id] = asyncio.create_task(self._work(delivery.id, task))
+        try:
+            begun = self._fetcher.begin(task, lambda fetched: self._landed(number, fetched))
+        except Exception as error:  # a task must never be lost, whatever we did wrong
+            begun = self._internal(task, error)
+        if isinstance(begun, Fetched):
+            self._hand_on(number, begun)
+        else:
+            self._running[number] = begun or asyncio.create_task(self._work(number, task))
 
     async def _refuse(self) -> None:
         """A scheduler of another version has taken over: what it sends is put aside, and this fetcher ends."""
@@ -200,23 +221,47 @@ class FetcherService:
         try:
             try:
                 fetched = await self._fetcher.fetch(task)
-                body = encode(fetched)
             except Exception as error:  # a task must never be lost, whatever we did wrong
-                log.exception("fetch of %s failed", task.taskid)
                 fetched = self._internal(task, error)
-                try:
-                    body = encode(fetched)
-                except BadMessage:  # the request alone nearly fills a message: the answer goes without it
-                    fetched.task = msgspec.structs.replace(task, fetch=NO_FETCH, save=NIL, jar=[])
-                    body = encode(fetched)
-            self._out.append((number, body))
-            self._note_end(fetched)
-            self._out_ready.set()
+            self._hand_on(number, fetched)
         finally:
-            del self._running[number]
-            self._room_made.set()
+            self._ended_one(number)
+
+    def _landed(self, number: int, fetched: Fetched) -> None:
+        """The same, of a flight."""
+        self._hand_on(number, fetched)
+        self._ended_one(number)
+
+    def _ended_one(self, number: int) -> None:
+        """Its slot is free."""
+        running = self._running
+        del running[number]
+        if len(running) == self._refill:
+            self._take_rest.end()
+        self._room_made.set()
+
+    def _hand_on(self, number: int, fetched: Fetched) -> None:
+        """Puts an answer into the batch of answers."""
+        try:
+            body = encode(fetched)
+        except Exception as error:
+            task = fetched.task
+            fetched = self._internal(task, error)
+            try:
+                body = encode(fetched)
+            except BadMessage:  # the request alone nearly fills a message: the answer goes without it
+                fetched.task = msgspec.structs.replace(task, fetch=NO_FETCH, save=NIL, jar=[])
+                body = encode(fetched)
+        out = self._out
+        out.append((number, body))
+        self._note_end(fetched)
+        if len(out) == 1:
+            self._out_ready.set()
+        elif len(out) >= self._enough:
+            self._put_rest.end()
 
     def _internal(self, task: Dispatch, error: Exception) -> Fetched:
+        log.error("fetch of %s failed", task.taskid, exc_info=error)
         kind = "too_large" if isinstance(error, BadMessage) else "internal"
         return Fetched(
             task=task, status_code=599, url=task.url, orig_url=task.url, headers=[], cookies={}, time=0.0,
@@ -235,12 +280,12 @@ class FetcherService:
         ended = FetchEnded(
             task.project, task.taskid, task.run, task.attempt, host_of(fetched.url or task.url),
             fetched.status_code, fetched.error_kind, fetched.time, retry_after, fetched.crawl_delay,
+            task.partition,
         )  # fmt: skip
-        if len(self._ended) >= MAX_ENDED:
+        box = self._ended.of(task.partition)
+        if len(box) >= MAX_ENDED and box.drop_oldest():
             self.stats["status_dropped"] += 1
-            del self._ended[0]
-        self._ended.append(encode(ended))
-        self._ended_ready.set()
+        box.add(encode(ended), None)
 
     # Handing on
 
@@ -266,21 +311,8 @@ class FetcherService:
                 self._held.pop(number, None)
             self._forwarding = 0
             self._room_made.set()
-
-    async def _tell(self) -> None:
-        """FetchEnded into the status queue, by the batch."""
-        misses = 0
-        while True:
-            await self._ended_ready.wait()
-            self._ended_ready.clear()
-            batch, self._ended = self._ended, []
-            try:
-                await self._status_queue.put_many(batch)
-                misses = 0
-            except QueueError as error:
-                self._ended = (batch + self._ended)[-MAX_ENDED:]
-                misses = await self._back_off(misses, f"{self._status_queue.name}: {error}")
-                self._ended_ready.set()
+            if len(self._out) < self._enough and not self._stopping:
+                await self._put_rest.after(len(batch))
 
     async def _back_off(self, misses: int, trouble: str) -> int:
         """Says it once, waits longer from time to time, returns the new number of misses."""
@@ -295,13 +327,18 @@ class FetcherService:
         """Gives what runs ``stop_grace`` seconds in all, then breaks it off."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.stop_grace
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=self._settings.stop_grace)
+        await self._until(lambda: not self._running, deadline)
         late = list(self._running.values())
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        while (self._out or self._forwarding) and loop.time() < deadline:
+        for one in late:
+            one.cancel()
+        await asyncio.gather(*[one for one in late if isinstance(one, asyncio.Task)], return_exceptions=True)
+        self._running.clear()
+        await self._until(lambda: not self._out and not self._forwarding, deadline)
+
+    async def _until(self, over: Callable[[], bool], deadline: float) -> None:
+        """Returns when it is so, or at the deadline."""
+        loop = asyncio.get_running_loop()
+        while not over() and loop.time() < deadline:
             self._room_made.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(deadline - loop.time(), 0.0)):
@@ -313,4 +350,9 @@ class FetcherService:
             if self._held:
                 await self._inqueue.nack(list(self._held))
             self._held.clear()
-            await self._status_queue.put_many([*self._ended, self._presence.heartbeat(stopping=True)], 0.5)
+        await asyncio.gather(*(self._tell(*left) for left in self._ended.left().items() if left[1]))
+        await self._presence.beat(stopping=True, timeout=0.5)
+
+    async def _tell(self, partition: int, bodies: list[bytes]) -> None:
+        with contextlib.suppress(QueueError):  # they are advice
+            await self._status_queues.of(partition).put_many(bodies, 0.5)

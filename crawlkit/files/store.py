@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from crawlkit.libs.errors import StoreUnavailable, UsageError
+from crawlkit.libs.extras import install_command
 from crawlkit.libs.url_masking import hidden, masked
 
 READ = 4 * 2**20  # bytes at a time
 #: What a store that joins by itself (S3's multipart copy) asks of its pieces: bytes of each but the last, and how many.
 MERGE_MIN, MERGE_MAX = 5 * 2**20, 10_000
-EXTRA = "crawlkit-framework[fsspec]"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 P = ParamSpec("P")
@@ -37,7 +37,7 @@ def check_url(url: str) -> None:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{masked(url)}: files at a URL need fsspec: pip install '{EXTRA}'") from None
+        raise UsageError(f"{masked(url)}: files at a URL need fsspec: {install_command('fsspec')}") from None
     protocol = url.partition("://")[0]
     try:
         fsspec.get_filesystem_class(protocol)

@@ -20,6 +20,8 @@ MAX_PATTERNS, MAX_PATTERN = 100, 1_000  # of a list; characters of one
 MOST = 2**53
 UNLIMITED = "unlimited"
 KEEP = "keep_tasks"  # seconds that finished tasks are kept; only a limit of the project's row
+WEIGHT = "weight"  # of its turns among other projects; only a limit of the row, too
+MOST_WEIGHT = 100
 
 
 class Bounds(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -37,9 +39,10 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 NO_BOUNDS = Bounds()
 _NUMBERS = ("max_depth", "max_url_length", "max_repeats", "max_tasks", "max_tasks_per_host")
 _PATTERNS = ("include", "exclude")
-LIMITS = (*_NUMBERS, *_PATTERNS, KEEP)  # what `crawlkit project set --limit` may say
+LIMITS = (*_NUMBERS, *_PATTERNS, KEEP, WEIGHT)  # what `crawlkit project set --limit` may say
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)\Z")
+_TIME = "use a time with its unit, like 90d (days), 12h or 3600s (seconds), or unlimited"
 
 
 def bounds_of(config: Mapping[str, Any]) -> Bounds:
@@ -96,11 +99,15 @@ def check_limits(text: str | None) -> None:
 def _check(name: str, value: Any) -> None:
     if name not in LIMITS:
         raise InvalidProject(f"limit {name!r}: there are {', '.join(LIMITS)}")
-    if value == UNLIMITED:
+    if value == UNLIMITED and name != WEIGHT:
         return
     if name == KEEP:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
-            raise InvalidProject(f"limit {name}: use a time like 90d, 12h or 3600 (seconds), or unlimited")
+            raise InvalidProject(f"limit {name}: {_TIME}")
+        return
+    if name == WEIGHT:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_WEIGHT:
+            raise InvalidProject(f"limit {name}: use a whole number from 1 to {MOST_WEIGHT}; without it it is 1")
         return
     try:
         bounds_of({CONFIG: {name: value}})
@@ -120,16 +127,19 @@ def with_limit(limits: Mapping[str, Any], said: str) -> JSONDict:
     changed = dict(limits)
     if text == "default":
         if name not in LIMITS:
-            _check(name, UNLIMITED)
+            _check(name, None)
         changed.pop(name, None)
         return changed
     value: Any = text
-    if text != UNLIMITED and name in _NUMBERS:
+    if text != UNLIMITED and (name in _NUMBERS or name == WEIGHT):
         if not text.isdecimal():
-            raise InvalidProject(f"limit {name}={text}: use a whole number, unlimited or default")
+            words = " from 1 to 100" if name == WEIGHT else ", unlimited"
+            raise InvalidProject(f"limit {name}={text}: use a whole number{words} or default")
         value = int(text)
     elif text != UNLIMITED and name in _PATTERNS:
         value = text.split()
+        if not value:
+            raise InvalidProject(f"limit {name}: say a pattern, like {name}=*/calendar/*, or unlimited for none")
     elif text != UNLIMITED and name == KEEP:
         value = seconds_of(text)
     _check(name, value)
@@ -138,11 +148,14 @@ def with_limit(limits: Mapping[str, Any], said: str) -> JSONDict:
 
 
 def seconds_of(text: str) -> float:
-    """``90d``, ``12h``, ``30m``, ``3600``; raises :class:`InvalidProject`."""
+    """``90d``, ``12h``, ``30m``, ``3600s``; raises :class:`InvalidProject`, also for a number without a unit."""
     found = _SPAN.match(text.strip())
     if found is None:
-        raise InvalidProject(f"{text!r} is no time: use one like 90d, 12h or 3600 (seconds), or unlimited")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+        raise InvalidProject(f"limit {KEEP}: {text!r} is no time: {_TIME}")
+    if not found[2]:
+        number = found[1]
+        raise InvalidProject(f"limit {KEEP}={number}: say which, {number}d ({number} days) or {number}s (seconds)")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def joined(bounds: Bounds, limits: Mapping[str, Any]) -> Bounds:
@@ -160,6 +173,11 @@ def kept_for(limits: Mapping[str, Any], default: float | None) -> float | None:
     if value is None:
         return default
     return None if value == UNLIMITED else float(value)
+
+
+def weight_of(limits: Mapping[str, Any]) -> int:
+    """How many turns the project has while one of weight 1 has one."""
+    return int(limits.get(WEIGHT, 1))
 
 
 def shown(limits: Mapping[str, Any]) -> str:

@@ -259,15 +259,21 @@ def _texts(path: str, value: Any) -> list[tuple[str, str]]:
     return made
 
 
-def _screenshot(path: str, value: Any) -> dict[str, Any]:
-    if value is False or value == {} or value == "":
+def _options(path: str, value: Any, main: str, usual: str, words: str) -> Mapping[Any, Any]:
+    """A dict as it is, empty for nothing; True is the ``usual`` value of the option ``main``, a text another one."""
+    if value is False or value == "":
         return {}
-    if value is True:
-        value = {"of": "page"}
-    elif isinstance(value, str):
-        value = {"of": value}
+    if value is True or isinstance(value, str):
+        return {main: usual if value is True else value}
     if not isinstance(value, Mapping):
-        raise InvalidTask(path, f"{value!r:.80}: use True (what the window shows), 'full' or a CSS selector")
+        raise InvalidTask(path, f"{value!r:.80}: use {words}")
+    return value
+
+
+def _screenshot(path: str, value: Any) -> dict[str, Any]:
+    value = _options(path, value, "of", "page", "True (what the window shows), 'full' or a CSS selector")
+    if not value:
+        return {}
     _extra(path, value, "", ("of", "type", "quality"))
     of = value.get("of", "page")
     kind = {"jpg": "jpeg"}.get(str(value.get("type")).lower(), value.get("type") or "png")
@@ -283,14 +289,9 @@ def _screenshot(path: str, value: Any) -> dict[str, Any]:
 
 
 def _pdf(path: str, value: Any) -> dict[str, Any]:
-    if value is False or value == {} or value == "":
+    value = _options(path, value, "format", "A4", "True, a format such as 'A4', or a dict")
+    if not value:
         return {}
-    if value is True:
-        value = {"format": "A4"}
-    elif isinstance(value, str):
-        value = {"format": value}
-    if not isinstance(value, Mapping):
-        raise InvalidTask(path, f"{value!r:.80}: use True, a format such as 'A4', or a dict")
     _extra(path, value, "", ("format", "landscape", "background"))
     said = value.get("format", "A4")
     sheet = next((each for each in FORMATS if isinstance(said, str) and each.lower() == said.lower()), None)

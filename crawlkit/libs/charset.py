@@ -55,6 +55,7 @@ def from_bom(content: bytes) -> str | None:
     return None
 
 
+@lru_cache(maxsize=512)
 def from_content_type(content_type: str | None) -> str | None:
     """The codec of a ``Content-Type`` header, if it names one that exists."""
     if not content_type:
@@ -65,13 +66,22 @@ def from_content_type(content_type: str | None) -> str | None:
 
 def from_declaration(content: bytes) -> str | None:
     """The codec of an XML prolog or a ``<meta>`` in the first bytes."""
-    head = content[:DECLARED_WITHIN]
+    # Pages of a site begin alike. Neither kind of declaration goes on behind a ">", so nothing that comes later can
+    # stand before one that was found.
+    until = content.find(b">", content.find(b"charset", 0, DECLARED_WITHIN) + 1, DECLARED_WITHIN) + 1
+    return _declared(content[:until]) or _declared_in(content[:DECLARED_WITHIN])
+
+
+def _declared_in(head: bytes) -> str | None:
     found = _PROLOG.search(head) or _META.search(head)
     if found is None:
         return None
     name = codec_name(found[1].decode("ascii"))
     # It was read as ASCII, so it cannot be UTF-16 whatever it says.
     return "utf-8" if name and name.startswith(("utf-16", "utf-32")) else name
+
+
+_declared = lru_cache(maxsize=64)(_declared_in)
 
 
 def sniff(content: bytes) -> str:

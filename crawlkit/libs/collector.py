@@ -132,6 +132,10 @@ class Collector:
         if self._bytes and self._bytes + size > PART_BYTES:
             self.flush()
 
+    def let_go(self) -> None:
+        """There is nobody to hand on to any more: whoever that was can be forgotten, and what it held with it."""
+        self._hand_on = None
+
     def flush(self) -> None:
         """Hands on what is gathered; without somebody to hand to, it is kept."""
         if self._hand_on is None:

@@ -121,11 +121,14 @@ class Counters:
         """Overwrites the number of ``all``, as known from the rows of the store."""
         self._project(project).totals[event] = n
 
-    def observe(self, project: str, name: str, value: float, now: float) -> None:
-        """Takes one measured value, such as a ``fetch_time`` in seconds, into the 5-minute average."""
+    def observe(self, project: str, name: str, value: float, now: float, number: int = 1) -> None:
+        """Takes a measured value, such as a ``fetch_time`` in seconds, into the 5-minute average.
+
+        With ``number`` it is the sum of so many.
+        """
         sums, numbers = self._project(project).average(name)
         sums.add(value, now)
-        numbers.add(1, now)
+        numbers.add(number, now)
 
     def sum(self, window: str, now: float) -> dict[str, dict[str, int]]:
         """project -> event -> number in ``window`` (5m, 1h, 1d or all); ``ValueError`` for another window."""

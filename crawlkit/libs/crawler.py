@@ -12,8 +12,8 @@ from crawlkit.libs import crawl_args
 from crawlkit.libs.collector import Collector
 from crawlkit.libs.crawl_args import SCHEDULE_FIELDS, curl_args, is_curl
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.task import MAX_TASKID, MAX_URL, Task, taskid_of
-from crawlkit.libs.url import Joiner, begins_with_host, has_scheme, task_url, with_params
+from crawlkit.libs.task import MAX_TASKID, MAX_URL, Task, md5, taskid_of
+from crawlkit.libs.url import Joiner, begins_with_host, has_scheme, is_plain, task_url, with_params
 
 if TYPE_CHECKING:
     from crawlkit.libs.base_handler import BaseHandler
@@ -42,15 +42,18 @@ class Fetches(Protocol):
 class _Plan:
     """What ``self.crawl(url, callback=x)`` comes to when nothing else is said; made once per callback."""
 
-    __slots__ = ("_fetch", "_process", "_schedule", "fetch", "plain", "process", "schedule", "simple")
+    __slots__ = ("_fetch", "_process", "_schedule", "fetch", "plain", "process", "quick", "schedule", "simple")
 
-    def __init__(self, args: Mapping[str, Any]) -> None:
+    def __init__(self, args: Mapping[str, Any], own_taskid: bool = False) -> None:
+        """``own_taskid``: the handler leaves ``get_taskid`` as it is."""
         self.schedule, self.fetch, self.process = crawl_args.parts_of(args)
         self.plain = crawl_args.is_plain(self.schedule)
         self.simple = not args.get("params") and not args.get("taskid")
         fetch = self.fetch
         if fetch is not None and (fetch.data is not None or fetch.method not in (None, "GET") or fetch.download):
             self.simple = False
+        self.quick = self.simple and own_taskid
+        """Whether the URL alone makes the taskid."""
         parts = crawl_args.as_dict(self.schedule, self.fetch, self.process)
         self._schedule, self._fetch, self._process = parts["schedule"], parts["fetch"], parts["process"]
 
@@ -123,6 +126,10 @@ class Crawler:
 
     def crawl(self, url: str, callback: Callback, kwargs: dict[str, Any]) -> TaskDict | list[TaskDict]:
         """One follow-up, or those of a curl command; raises as :meth:`BaseHandler.crawl` says."""
+        if not kwargs:
+            quick = self._plans.get(callback)
+            if quick is not None and quick.quick and is_plain(url) and len(url) <= MAX_URL:
+                return self._take_plain(url, quick)
         if url[:1] in _MAYBE_CURL and is_curl(url):
             urls, said = curl_args(url)
             asked = [self._said(each, callback, crawl_args.joined(said, kwargs)) for each in urls]
@@ -171,7 +178,7 @@ class Crawler:
         return self.fetches.fetch(Task(self._project, taskid_of(url, method, body), url, schedule, fetch))
 
     def _plan_for(self, callback: Callback) -> _Plan:
-        plan = _Plan(self._joined_args(callback, {}))
+        plan = _Plan(self._joined_args(callback, {}), self._own_taskid)
         if len(self._plans) < _MAX_PLANS:
             self._plans[callback] = plan
         return plan
@@ -220,6 +227,26 @@ class Crawler:
             taskid = shown["taskid"] = checked_taskid(taskid)
         collector.follow(taskid, Task(project, taskid, url, plan.schedule, plan.fetch, plan.process), plan.plain)
         return shown
+
+    def _take_plain(self, url: str, plan: _Plan) -> TaskDict:
+        """What :meth:`_take` comes to for an absolute URL in its form and a plan of which nothing is left to ask.
+
+        Most links of most pages come here: nothing is called that can be said in place.
+        """
+        collector = self.collector
+        if collector is None:
+            raise RuntimeError(OUTSIDE)
+        project = self._project
+        taskid: str = md5(url.encode()).hexdigest()
+        collector.follow(taskid, Task(project, taskid, url, plan.schedule, plan.fetch, plan.process), plan.plain)
+        return {
+            "project": project,
+            "taskid": taskid,
+            "url": url,
+            "schedule": plan._schedule.copy(),
+            "fetch": plan._fetch.copy(),
+            "process": plan._process.copy(),
+        }
 
     def _resolved(self, url: str) -> str:
         """A relative ``url`` against the page at hand; when there is none, a host's name gets ``http://``."""

@@ -171,8 +171,11 @@ def parse(command: str) -> CurlRequest:
     if not words or words[0] != "curl":
         raise CurlError("a curl command begins with the word curl")
     reader = _Reader()
-    reader.read(words[1:])
-    return reader.finish()
+    try:
+        reader.read(words[1:])
+        return reader.finish()
+    except UnicodeEncodeError as error:
+        raise CurlError(f"{error.object[error.start]!r} is half a character, which cannot be sent") from None
 
 
 class _Reader:
@@ -287,7 +290,7 @@ class _Reader:
         self.request.form.append((name, content.strip('"'), said.get("filename"), said.get("type")))
 
     def user(self, value: str) -> None:
-        token = base64.b64encode(value.encode()).decode()
+        token = base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()
         self.request.headers["Authorization"] = f"Basic {token}"
 
     def number(self, name: str, value: str) -> float:

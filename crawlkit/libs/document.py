@@ -14,10 +14,13 @@ import lxml.html
 from pyquery import PyQuery
 from pyquery.cssselectpatch import JQueryTranslator
 
+from crawlkit.libs import crowded_tags
+from crawlkit.libs.crowded_tags import LARGE, has_crowd
 from crawlkit.libs.url import Joiner
 
 MAX_LINK = 65_536
 _EMPTY = b"<html><body></body></html>"
+_WIDE = ("utf-16", "utf-32")
 _HTTP = ("http://", "https://")
 _LINKS = {
     "a": "href",
@@ -55,12 +58,18 @@ def parse_html(content: bytes, encoding: str) -> lxml.html.HtmlElement:
         encoding, content = "utf-8", content[3:]
     if not _known_to_libxml2(encoding):
         content, encoding = content.decode(encoding, "replace").encode("utf-8", "replace"), "utf-8"
+    if len(content) > LARGE and encoding.startswith(_WIDE):
+        content, encoding = content.decode(encoding, "replace").encode("utf-8", "replace"), "utf-8"
     if b"\0" in content and not encoding.startswith("utf-16"):
         content = content.replace(b"\0", b"")  # libxml2 would stop at it
     root = None
     if content:
         try:
-            root = lxml.etree.fromstring(content, _parser(encoding))
+            parser = _parser(encoding)
+            if len(content) > LARGE and has_crowd(content):
+                root = crowded_tags.parse(content, encoding, parser)
+            else:
+                root = lxml.etree.fromstring(content, parser)
         except (lxml.etree.ParserError, lxml.etree.XMLSyntaxError, ValueError):
             root = None
     if root is None or not isinstance(root.tag, str):
@@ -128,7 +137,8 @@ _translate = lru_cache(maxsize=2048)(JQueryTranslator(xhtml=False).css_to_xpath)
 
 @lru_cache(maxsize=2048)
 def _compiled(selector: str) -> Any:
-    return lxml.etree.XPath(_translate(selector.replace("[@", "["), "descendant-or-self::"), smart_strings=False)
+    xpath = _translate(selector.replace("[@", "["), "descendant-or-self::")
+    return lxml.etree.XPath(xpath, regexp=False, smart_strings=False)
 
 
 class Doc(PyQuery):  # type: ignore[misc]

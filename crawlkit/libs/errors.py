@@ -65,6 +65,10 @@ class StoreMismatch(StoreError, UsageError):
     """The store was written by another version or is not a crawlkit store: refuse to start, exit code 2."""
 
 
+class Overspent(StoreUnavailable):
+    """A counter would pass its limit, for others counted too: nothing was kept; read it again, and do less."""
+
+
 class NotOwner(StoreError, UsageError):
     """Another scheduler has this taskdb: stop, and leave everything to it; exit code 2."""
 

@@ -21,6 +21,7 @@ MAX_PATTERNS = 1_000  # hosts and patterns together
 MAX_STARS = 100  # patterns with *: each new host is held against all of them
 MAX_DELAY = 60.0  # seconds of a Crawl-delay that are followed where it only says True
 _HOST = re.compile(r"[a-z0-9_.*:\[\]-]{1,260}\Z")
+_DEFAULT_PORT = re.compile(r":0*(?:80|443)\Z")  # no part of a host's name, see libs.task.host_of
 _LOOPBACK = re.compile(r"((?:[^:]*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\])\.?(:\d+)?\Z")
 
 
@@ -154,7 +155,7 @@ def _exactness(pattern: str) -> tuple[bool, int]:
 def _host(name: Any, path: str) -> str:
     if not isinstance(name, str) or "://" in name or "/" in name:
         raise InvalidTask(path, f"{name!r:.80}: write a host (example.org) or a pattern (*.example.org), not a URL")
-    host = name.strip().lower()
+    host = _DEFAULT_PORT.sub("", name.strip().lower()).removesuffix(".")
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")

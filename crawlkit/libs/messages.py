@@ -6,14 +6,15 @@ anything else raises :data:`VERSION`.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from crawlkit.libs.auto import Auto, Said
 from crawlkit.libs.errors import BadMessage, OtherVersion
-from crawlkit.libs.task import Fetch, Schedule
+from crawlkit.libs.task import MAX_PARTITIONS, Fetch, Schedule
 
 VERSION = 1
 MAX_MESSAGE = 8 * 2**20  # bytes; an outcome part is at most 4 MiB, a body over 1 MiB travels as a blob
@@ -28,6 +29,30 @@ SCHEDULER2FETCHER = "scheduler2fetcher"
 FETCHER2PROCESSOR = "fetcher2processor"
 PROCESSOR2RESULT = "processor2result"
 QUEUE_NAMES = (NEWTASK_QUEUE, STATUS_QUEUE, SCHEDULER2FETCHER, FETCHER2PROCESSOR, PROCESSOR2RESULT)
+
+
+def status_queue_name(partition: int) -> str:
+    """The queue of the answers for a partition: that of the first has pyspider's name, the others its number too."""
+    return f"{STATUS_QUEUE}_{partition}" if partition else STATUS_QUEUE
+
+
+def status_partition(name: str) -> int | None:
+    """Whose status queue it is; ``None``: it is another queue."""
+    if name == STATUS_QUEUE:
+        return 0
+    number = name.removeprefix(f"{STATUS_QUEUE}_")
+    found = int(number) if number != name and number.isascii() and number.isdigit() and len(number) < 6 else 0
+    return found if found and status_queue_name(found) == name else None
+
+
+def queue_names(used: Iterable[str] = ()) -> list[str]:
+    """The queues of the ring, and of ``used`` the status queues of further partitions, in the order of these."""
+    more = {number: name for name in used if (number := status_partition(name))}
+    return [*QUEUE_NAMES, *(more[number] for number in sorted(more))]
+
+
+#: Whose answer it is: the partition of the task, which says the status queue. An older peer says none, so 0.
+Partition = Annotated[int, Meta(ge=0, lt=MAX_PARTITIONS)]
 
 NIL = Raw(b"\xc0")  # nothing, where a field is carried undecoded
 
@@ -63,10 +88,11 @@ class Dispatch(Struct, array_like=True, tag=False):
     last_modified: str | None = None
     jar: list[str] = []  # cookies of fetch.session, as the fetcher wrote them last
     auto: Auto | None = None  # of fetch_type auto: what to do this time
+    partition: Partition = 0
 
 
 class DispatchHead(Struct, array_like=True):
-    """The first fields of a :class:`Dispatch`: what routing needs, cheap to decode."""
+    """A :class:`Dispatch` as far as routing needs it, cheap to decode: the rest stays undecoded."""
 
     project: str
     taskid: str
@@ -77,6 +103,16 @@ class DispatchHead(Struct, array_like=True):
     callback: str | None
     time_limit: float
     kind: int
+    schedule: Raw = NIL
+    fetch: Raw = NIL
+    save: Raw = NIL
+    lastcrawltime: float = 0
+    group: Raw = NIL
+    etag: Raw = NIL
+    last_modified: Raw = NIL
+    jar: Raw = NIL
+    auto: Raw = NIL
+    partition: Partition = 0
 
 
 class Fetched(Struct, array_like=True):
@@ -110,7 +146,7 @@ class FetchedHead(Struct, array_like=True):
     task: DispatchHead
 
 
-class Follow(Struct, array_like=True):
+class Follow(Struct, array_like=True, gc=False):
     """A follow-up. ``plain``: nothing in it could make a known task run again, so a known taskid ends the matter."""
 
     taskid: str
@@ -208,15 +244,51 @@ class Outcome(Struct, array_like=True, tag="outcome"):
     known: int = 0  # results that were not kept, because their key was known; from the result worker
     behind: int = 0  # policy stop: follow-ups that the result worker took out, behind a result with a known key
     auto: Said | None = None  # of fetch_type auto: how the page was judged
+    partition: Partition = 0
 
 
 class OutcomeHead(Struct, array_like=True, tag="outcome"):
-    """The first fields of an :class:`Outcome`: whose it is."""
+    """An :class:`Outcome` as far as it says whose it is, cheap to decode: the rest stays undecoded."""
 
     project: str
     taskid: str
     run: int
     attempt: int
+    kind: int
+    part: int
+    last: bool
+    results: Raw
+    first_result: int
+    url: Raw
+    node: Raw
+    ok: bool
+    follows: Raw
+    messages: Raw
+    not_modified: bool = False
+    send_status: bool = True
+    fetch: Raw = NIL
+    process: Raw = NIL
+    save: Raw = NIL
+    etag: Raw = NIL
+    last_modified: Raw = NIL
+    info: Raw = NIL
+    result_count: int = 0
+    lastcrawltime: float = 0
+    discarded: int = 0
+    awaits: Raw = EMPTY
+    record: Raw = NIL
+    answer: Raw = NIL
+    drop: Raw = NIL
+    session: Raw = NIL
+    jar: Raw = NIL
+    prepared: Raw = NIL
+    keys: Raw = EMPTY
+    key_policy: str = ""
+    key_places: Raw = EMPTY
+    known: int = 0
+    behind: int = 0
+    auto: Raw = NIL
+    partition: Partition = 0
 
 
 class OutcomeForStore(Struct, array_like=True, tag="outcome"):
@@ -260,9 +332,10 @@ class OutcomeForStore(Struct, array_like=True, tag="outcome"):
     known: int = 0
     behind: int = 0
     auto: Raw = NIL
+    partition: Partition = 0
 
 
-class FetchEnded(Struct, array_like=True, tag="fetch_ended"):
+class FetchEnded(Struct, array_like=True, tag="fetch_ended", gc=False):
     """fetcher -> scheduler, at once: what politeness needs to know."""
 
     project: str
@@ -275,6 +348,7 @@ class FetchEnded(Struct, array_like=True, tag="fetch_ended"):
     time: float
     retry_after: float | None  # seconds from now
     crawl_delay: float | None = None  # seconds, of the robots.txt of the task's host; 0: none there; None: not read
+    partition: Partition = 0
 
 
 class Heartbeat(Struct, array_like=True, tag="heartbeat"):
@@ -337,6 +411,11 @@ def encode(message: Struct) -> bytes:
     return data
 
 
+def encode_part(value: Any) -> bytes:
+    """``value`` as it stands inside a message; raises ``TypeError`` or ``ValueError`` for what fits into none."""
+    return _encoder.encode(value)
+
+
 def pack(value: Any) -> Raw:
     """``value`` as msgpack, to be carried inside a message."""
     return Raw(_encoder.encode(value))
@@ -344,23 +423,28 @@ def pack(value: Any) -> Raw:
 
 def decode(data: bytes | memoryview, kind: type[T] | Any) -> T:
     """The message in ``data``; raises :class:`BadMessage` with the reason, whatever the bytes are."""
+    result: T = _decoded(data, kind, kind)
+    return result
+
+
+def _decoded(data: bytes | memoryview, kind: Any, key: Any) -> Any:
+    """``key``: under which the decoder of ``kind`` is kept."""
     if len(data) > MAX_MESSAGE:
         raise BadMessage(f"message of {len(data)} bytes is over the limit of {MAX_MESSAGE}")
     if not data:
         raise BadMessage("an empty message")
     if data[0] != VERSION:
         raise OtherVersion(f"message version {data[0]}, this is version {VERSION}: run the same crawlkit everywhere")
-    decoder = _decoders.get(kind)
+    decoder = _decoders.get(key)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+        decoder = _decoders[key] = msgspec.msgpack.Decoder(kind)
     try:
-        result: T = decoder.decode(memoryview(data)[1:])
+        return decoder.decode(memoryview(data)[1:])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadMessage(f"not a {getattr(kind, '__name__', 'status message')}: {error}") from None
-    return result
 
 
 def decode_status(data: bytes) -> StatusMessage:
     """A message of the status queue."""
-    message: StatusMessage = decode(data, StatusMessage)
+    message: StatusMessage = _decoded(data, StatusMessage, "status")  # the hash of a union takes its time
     return message

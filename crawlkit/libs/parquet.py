@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlkit.libs.errors import UsageError
 from crawlkit.libs.export import MAX_COLUMNS, REST, Fields, Rows, rest_apart
+from crawlkit.libs.extras import install_command
 from crawlkit.libs.result_values import fields_of, text_of
 from crawlkit.libs.rows import ResultRow
 
@@ -38,9 +39,7 @@ def parquet_chunks(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow: pip install 'crawlkit-framework[parquet]', or take another format"
-        ) from None
+        raise UsageError(f"Parquet needs pyarrow: {install_command('parquet')}; or take another format") from None
     return _file(rows, fields, compression, lists, pa, pq)
 
 

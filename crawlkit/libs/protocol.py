@@ -15,8 +15,15 @@ from crawlkit.libs.rows import NodeRow
 
 PROTOCOL = ("", "protocol")  # in the state of the taskdb: JSON {"version": of messages, "crawlkit": of the package}
 SECRET = ("", "secret")  # fingerprint of the secret key of the scheduler's host
+PARTITIONS = ("", "partitions")  # into how many the taskdb is divided; without a word it is one
+DIVIDING = ("", "dividing")  # into how many, while its rows are changed
 DRAINED = ("", "drained")  # "1": nothing is to be done in any project that runs
 RECENT = 60.0  # seconds for which a node that was heard may still be there
+
+
+def partitions_in(said: str | None) -> int:
+    """What a taskdb says in its entry PARTITIONS."""
+    return max(1, int(said)) if said else 1
 
 
 def check_component(said: str | None, name: str) -> None:

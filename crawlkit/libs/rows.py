@@ -115,11 +115,37 @@ class TickRow(Struct):
 
 
 class Owner(Struct, frozen=True):
-    """Who alone may commit to a taskdb."""
+    """Who alone may commit to a partition of a taskdb; or, among the members, who takes part."""
 
     holder: str  # made up anew for each opening of the store
-    node: str  # for people
+    node: str  # "HOST pid PID", and which system counts the pids
     until: float  # Unix time, by the clock of the database
+
+
+def for_people(node: str) -> str:
+    """Where an :class:`Owner` is: "on HOST, pid PID"."""
+    host, pid, rest = node.partition(" pid ")
+    return f"on {host}, pid {rest.partition(' ')[0]}" if pid else f"on {host}"
+
+
+TASK_LETTER = "task"  # kind of a letter that stores count: a submission
+
+
+class Letter(Struct):
+    """Something for the owner of a partition, from another scheduler: only the owner inserts there."""
+
+    partition: int
+    project: str
+    kind: str  # TASK_LETTER, or another word of scheduler.mail
+    text: str  # JSON
+    id: int = 0  # given by the store; grows in the order of becoming visible, and is never given twice
+
+
+class Allowance(Struct, frozen=True):
+    """The tokens that all schedulers of a project share."""
+
+    tokens: float
+    at: float  # Unix time of that, by the clock of the database
 
 
 class NodeRow(Struct):
@@ -141,6 +167,8 @@ class Writes:
     """One transaction on the taskdb: all of it is kept, or nothing."""
 
     insert: list[TaskRow] = dataclasses.field(default_factory=list)
+    first: list[TaskRow] = dataclasses.field(default_factory=list)
+    """Of insert: those of which another partition may get the same task meanwhile; then nothing of this is kept."""
     replace: list[TaskRow] = dataclasses.field(default_factory=list)  # whole rows that exist
     progress: list[Progress] = dataclasses.field(default_factory=list)
     remove: list[Key] = dataclasses.field(default_factory=list)
@@ -155,11 +183,17 @@ class Writes:
     )  # (project or "", name) = text; None removes
     metrics: list[MetricRow] = dataclasses.field(default_factory=list)  # insert or overwrite
     counts: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)  # (project, host) += n
+    most: dict[tuple[str, str], int] = dataclasses.field(
+        default_factory=dict
+    )  # of those counts: what they may come to; more, and nothing of this is kept
+    mail: list[Letter] = dataclasses.field(default_factory=list)  # new ones; their ids are not looked at
+    mail_taken: list[int] = dataclasses.field(default_factory=list)  # ids of letters that this commit has dealt with
     id: str = ""  # given by the first commit, so that committing the same object again does nothing if it was kept
 
     def __bool__(self) -> bool:
         return any((self.insert, self.replace, self.progress, self.remove, self.lease, self.unlease, self.attempts,
-                    self.ticks, self.nodes, self.ledger, self.state, self.metrics, self.counts))  # fmt: skip
+                    self.ticks, self.nodes, self.ledger, self.state, self.metrics, self.counts, self.mail,
+                    self.mail_taken))  # fmt: skip
 
     def count(self, project: str, event: str, reason: str = "", n: int = 1) -> None:
         """Adds ``n`` to a counter of the ledger."""

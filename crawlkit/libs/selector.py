@@ -26,7 +26,7 @@ def compiled_css(query: str) -> lxml.etree.XPath:
 
 @lru_cache(maxsize=2048)
 def compiled_xpath(query: str) -> lxml.etree.XPath:
-    return lxml.etree.XPath(query, smart_strings=False)
+    return lxml.etree.XPath(query, regexp=False, smart_strings=False)
 
 
 class PageSelector(Selector):

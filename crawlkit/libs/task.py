@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,7 +21,9 @@ from crawlkit.libs.errors import InvalidProject, InvalidTask
 try:  # the interpreter's own md5: half the price of OpenSSL's for a text as short as a URL
     from _md5 import md5 as _md5  # type: ignore[import-not-found]
 except ImportError:
-    _md5 = hashlib.md5
+    _md5 = partial(hashlib.md5, usedforsecurity=False)
+md5 = _md5
+
 
 MAX_URL = 65_536
 MAX_TASK = 2 * 2**20  # bytes with the body it sends and its save
@@ -108,7 +111,13 @@ NO_FETCH = Fetch()
 NO_PROCESS = Process()
 
 MAX_HOST = 255  # characters
-_PLAIN_HOST = re.compile(r"[a-z0-9.:-]+\Z")  # nothing in it that urlsplit would have to look at
+MAX_PARTITIONS = 256  # of a taskdb: each has a queue of its own
+# A host in its one spelling: a name whose last label is no number, or four numbers; without a default port.
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_is_plain = re.compile(
+    rf"https?://((?:(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|{_BYTE}(?:\.{_BYTE}){{3}})(?::(?!80\b|443\b)[1-9][0-9]{{0,4}})?)"
+    r"(?=[/?#]|\Z)"
+).match
 _NAME = re.compile(r"\w{1,64}\Z")
 PROJECT_STATUSES = ("TODO", "STOP", "CHECKING", "DEBUG", "RUNNING")
 ACTIVE_STATUSES = frozenset({"DEBUG", "RUNNING"})
@@ -204,7 +213,7 @@ def _is_clean(text: str) -> bool:
 def taskid_of(url: str, method: str | None = None, data: bytes | None = None) -> str:
     """The identity of a request: md5 of the URL for a GET without a body, else of (URL, method, body)."""
     if data is None and (method is None or method == "GET"):
-        taskid: str = _md5(url.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+        taskid: str = md5(url.encode("utf-8", "surrogatepass")).hexdigest()
         return taskid
     whole = hashlib.md5(usedforsecurity=False)
     for piece in (url.encode("utf-8", "surrogatepass"), (method or "GET").encode(), data or b""):
@@ -214,22 +223,38 @@ def taskid_of(url: str, method: str | None = None, data: bytes | None = None) ->
 
 
 def host_of(url: str) -> str:
-    """What politeness counts by: ``host`` or ``host:port`` in lower case, ``""`` for a URL without one (``data:``).
+    """What politeness counts by: ``host`` or ``host:port``, ``""`` for a URL without one (``data:``).
 
-    Cut to 255 characters: no longer one is anybody's, and an index must hold it.
+    One spelling for one server, as the fetcher asks it: in lower case and IDNA, percent-decoded, an address in its
+    usual form, without a default port, without a dot at the end. What is no URL keeps the spelling that it has. Cut
+    to 255 characters: no longer one is anybody's, and an index must hold it.
     """
-    if url.startswith("data:"):
-        return ""
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme in ("http", "https"):
-        host = rest.partition("/")[0]
-        if _PLAIN_HOST.match(host):
-            return host[:MAX_HOST]
+    plain = _is_plain(url)
+    if plain is None:
+        if url.startswith("data:"):
+            return ""
+        plain = _is_plain(url.lower()) if url.isascii() else None
+    return (_spelled(url) if plain is None else plain[1])[:MAX_HOST]
+
+
+def _spelled(url: str) -> str:
+    import ada_url  # few URLs need it, and every command would load it
+
+    try:
+        parts = ada_url.URL(url)
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        return _as_it_is(url)
+    name = name.removesuffix(".") or name
+    return f"{name}:{port}" if port else name
+
+
+def _as_it_is(url: str) -> str:
     try:
         host = urlsplit(url).netloc
     except ValueError:
         return ""
-    return host.rpartition("@")[2].lower()[:MAX_HOST]
+    return host.rpartition("@")[2].lower()
 
 
 def partition_of(host: str, partitions: int) -> int:
@@ -240,3 +265,8 @@ def partition_of(host: str, partitions: int) -> int:
         int.from_bytes(hashlib.blake2b(host.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
         % partitions
     )
+
+
+def home_of(project: str, partitions: int, host: str = "") -> int:
+    """The partition of a task of that host, or, without one, of what a project has once: its crons, its questions."""
+    return partition_of(host or project, partitions)

@@ -15,7 +15,8 @@ import ada_url
 
 # Already in pyspider's form: a lower-case scheme, a plain host, a path, printable ASCII without blanks at the end.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]+)?/[!-\"$->@-~]*(?:\?[!-\"$-~]+)?(?:#[!-~]+)?\Z")
-_is_plain = _PLAIN.match
+is_plain = _PLAIN.match
+"""Whether a URL is sure to be what :func:`task_url` would make of it; told cheaply."""
 _HTTP = re.compile(r"https?:", re.IGNORECASE)
 # A dotted name or an IPv4 number where a file's name would be one with an extension of the web.
 _HOST_FIRST = re.compile(
@@ -34,11 +35,15 @@ _is_plain_relative = re.compile(
 ).match
 _is_plain_query = re.compile(rf"(?=\?){_TAIL}").match
 _is_plain_fragment = re.compile(r"#[!#-;=?-_a-~]*\Z").match
+# Of these again the plainest, told by one look at each character: where no segment starts with a dot either.
+_is_plainest = re.compile(r"/?[A-Za-z0-9_\-][A-Za-z0-9_\-/.]*\Z").match
+_is_plainest_path = re.compile(r"/[A-Za-z0-9_\-][A-Za-z0-9_\-/.]*\Z").match
 # The last label starts with a letter, so it is no IPv4 number in disguise; without a double hyphen it is no IDNA.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _LABEL = "[a-z0-9]*(?:-[a-z0-9]+)*"
 _HOST = rf"(?:(?:[a-z0-9]{_LABEL}\.)*[a-z]{_LABEL}|{_BYTE}(?:\.{_BYTE}){{3}})"
-_AUTHORITY = rf"(?:http://{_HOST}(?::(?!80/)[1-9][0-9]{{0,3}})?|https://{_HOST}(?::(?!443/)[1-9][0-9]{{0,3}})?)"
+_PORT = r"(?:[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]|[1-9][0-9]{0,3})"
+_AUTHORITY = rf"(?:http://{_HOST}(?::(?!80/){_PORT})?|https://{_HOST}(?::(?!443/){_PORT})?)"
 _is_plain_absolute = re.compile(rf"{_AUTHORITY}/{_SEGMENT}(?:/{_SEGMENT})*{_TAIL}").match
 _plain_directory = re.compile(rf"({_AUTHORITY})(?:/{_SEGMENT})*/\Z").match
 
@@ -49,7 +54,7 @@ def task_url(url: str) -> str:
     Stripped; host in IDNA; an empty path is ``/``; other than ASCII is percent-encoded as UTF-8; blanks inside and the
     fragment stay. A host that IDNA refuses stays as it is: the fetcher tells what is wrong with it.
     """
-    if _is_plain(url):
+    if is_plain(url):
         return url
     url = url.strip()
     if _HTTP.match(url):
@@ -108,6 +113,11 @@ def with_params(url: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] 
     return f"{head}{joint}{encoded}{mark}{fragment}"
 
 
+def is_url(text: str) -> bool:
+    """Whether ``text`` is an absolute URL by the standard, as it stands or with its blanks taken away."""
+    return bool(ada_url.check_url(_scalar(text)))
+
+
 def has_scheme(url: str) -> bool:
     """Whether ``url`` is absolute: ``http://x``, ``data:,x``; not ``x.html``, not ``//host/x``."""
     return _SCHEME.match(url) is not None
@@ -134,10 +144,10 @@ class Joiner:
         self.base = base
         self._usable = True
         self._origin: str | None = None
-        self._directory = base[: base.rfind("/") + 1]
-        self._document = base.partition("#")[0]
-        name = base[len(self._directory) :]
-        if not name or _is_plain_relative(name):
+        self._document: str | None = None  # the base without its fragment, once somebody asks for it
+        name_at = base.rfind("/") + 1
+        self._directory = base[:name_at]
+        if name_at == len(base) or _is_plain_relative(base, name_at):
             self._origin = _origin_of(self._directory)
         if self._origin is None:
             self._parse(base)
@@ -154,22 +164,31 @@ class Joiner:
             self._directory = parsed.origin + path[: path.rindex("/") + 1]
             self._document = parsed.href.partition("#")[0]
 
+    def _without_fragment(self) -> str:
+        if self._document is None:
+            self._document = self.base.partition("#")[0]
+        return self._document
+
     def join(self, reference: str) -> str | None:
         """The absolute URL, or ``None`` when the two make none."""
         origin = self._origin
         if origin is not None:
-            if reference.startswith("/"):
-                if _is_plain_path(reference):
-                    return origin + reference
-            elif reference.startswith(origin):
+            if reference.startswith(origin):
+                if "/." not in reference and _is_plainest_path(reference, len(origin)):
+                    return reference
                 if _is_plain_path(reference, len(origin)):
                     return reference
+            elif _is_plainest(reference) and "/." not in reference:
+                return origin + reference if reference[0] == "/" else self._directory + reference
+            elif reference.startswith("/"):
+                if _is_plain_path(reference):
+                    return origin + reference
             elif _is_plain_relative(reference):
                 return self._directory + reference
             elif _is_plain_fragment(reference):
-                return self._document + reference
+                return self._without_fragment() + reference
             elif _is_plain_query(reference):
-                return self._document.partition("?")[0] + reference
+                return self._without_fragment().partition("?")[0] + reference
         if _is_plain_absolute(reference):
             return reference
         try:

@@ -6,6 +6,7 @@ A URL that is not written as it should be is no reason to show a password: rathe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -60,6 +61,21 @@ def masked_text(text: str) -> str:
     In a time that grows with the length of the text alone, whatever somebody else wrote into it.
     """
     return _OPTION.sub(_masked_word, _USERINFO.sub(rf"\g<begin>:{MASK}@", text))
+
+
+def masked_words(words: Iterable[str]) -> list[str]:
+    """A command line without the values of options that are secrets, and without the passwords of URLs."""
+    shown, follows = [], False  # whether the next word is the value of a secret
+    for word in words:
+        if follows:
+            shown.append(MASK)
+            follows = False
+            continue
+        name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        is_secret = any(each in name.lower() for each in SECRET_WORDS)
+        follows = is_secret and not equals
+        shown.append(name + equals + (MASK if is_secret and equals else masked(value) if "://" in value else value))
+    return shown
 
 
 def _masked_word(found: re.Match[str]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 
 from crawlkit.libs.errors import QueueUnavailable, UsageError
-from crawlkit.libs.messages import QUEUE_NAMES
+from crawlkit.libs.messages import queue_names
 from crawlkit.message_queue.amqp_link import AmqpChannel, AmqpLink, until
 from crawlkit.message_queue.amqp_news import News, Report
 from crawlkit.message_queue.amqp_put import Publisher, stamp
@@ -98,17 +99,18 @@ class AmqpBroker:
 
     async def sizes(self) -> dict[str, QueueSize]:
         """What the queues of the ring hold, as far as it is known here."""
-        return {name: await self.queue(name).size() for name in QUEUE_NAMES}
+        return {name: await self.queue(name).size() for name in queue_names(self._queues)}
 
     async def flows(self) -> dict[str, QueueFlow]:
-        """What the queues of the ring hold and may hold. What other connections hold and put is what they said of it
+        """What the queues of the ring hold and may hold, with the status queues of all partitions that this or another
+        connection uses. What other connections hold and put is what they said of it
         in the last seconds; ``put`` counts from the first call on."""
         try:
             await self._news.listen()
         except LostError as error:
             raise QueueUnavailable(error.trouble.words) from None
         found = {}
-        for name in QUEUE_NAMES:
+        for name in queue_names([*self._queues, *self._news.others()]):
             queue = self.queue(name)
             size, dead = await queue.size(), await queue.dead_count()
             told, ledger = self._news.others().get(name, Report()), queue.ledger
@@ -130,6 +132,24 @@ class AmqpBroker:
         for queue in self._queues.values():
             queue.close()
         await asyncio.gather(self._take_link.close(), self._put_link.close())
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Takes away the queues of these names under the prefix, with their dead letters, and what stands beside them.
+
+        Nobody may use them any more. Raises ``QueueUnavailable``, :class:`UsageError`.
+        """
+        link = AmqpLink(self.address, self.name, "removes")
+        await link.connect(self.patience)
+        try:
+            channel = await link.channel()
+            for name in (*names, EPOCH):
+                for full_name in (f"{self.address.prefix}.{name}", f"{self.address.prefix}.{name}.dead"):
+                    await channel.ask(channel.raw.queue_delete, queue=full_name)
+            await channel.ask(channel.raw.exchange_delete, exchange=self._news.exchange)
+        except LostError as error:
+            raise QueueUnavailable(error.trouble.words) from None
+        finally:
+            await link.close()
 
     async def _ask_epoch(self) -> str:
         """Raises ``QueueUnavailable`` after ``ANSWER`` seconds, :class:`LostError` when somebody has to mend something

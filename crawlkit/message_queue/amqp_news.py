@@ -48,7 +48,7 @@ class News:
     ) -> None:
         self._put_link = put_link
         self._take_link = take_link
-        self._exchange = exchange
+        self.exchange = exchange
         self._now = now
         self._me = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class News:
             channel.raw.queue_declare, queue="", exclusive=True, arguments={"x-max-length": WAITING_REPORTS}
         )
         queue = frame.method.queue
-        await channel.ask(channel.raw.queue_bind, queue=queue, exchange=self._exchange)
+        await channel.ask(channel.raw.queue_bind, queue=queue, exchange=self.exchange)
         await channel.ask(channel.raw.basic_consume, queue=queue, auto_ack=True, on_message_callback=self._heard)
         self._listening = channel
 
@@ -93,7 +93,7 @@ class News:
 
     async def _opened(self, link: AmqpLink) -> AmqpChannel:
         channel = await link.channel()
-        await channel.ask(channel.raw.exchange_declare, exchange=self._exchange, exchange_type="fanout")
+        await channel.ask(channel.raw.exchange_declare, exchange=self.exchange, exchange_type="fanout")
         return channel
 
     async def _tell(self) -> None:
@@ -113,7 +113,7 @@ class News:
                     self._telling = await self._opened(self._put_link)
                 channel = self._telling
                 body = msgspec.msgpack.encode(_Says(self._me, now))
-                channel.tell(channel.raw.basic_publish, exchange=self._exchange, routing_key="", body=body)
+                channel.tell(channel.raw.basic_publish, exchange=self.exchange, routing_key="", body=body)
             except LostError as error:
                 log.debug("nobody is told what happens here: %s", error)
 

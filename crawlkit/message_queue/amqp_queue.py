@@ -114,8 +114,10 @@ class AmqpQueue:
         if self._take_link.connected:
             try:
                 await self._consumer.nack(ids)
+                return
             except LostError as error:
                 log.debug("%s: a lost connection gave them back: %s", self.name, error)
+        self._consumer.forget(ids)
 
     async def reject(self, ids: Sequence[int], reason: str) -> None:
         """The dead letter is confirmed before the message is acknowledged."""

@@ -134,6 +134,14 @@ class Consumer:
         if back:
             await self._whole(lambda: self._give_back(back, False))
 
+    def forget(self, ids: Sequence[int]) -> None:
+        """The broker gives these out again, and they are nobody's here when they come."""
+        for id_ in ids:
+            taken = self._held.pop(id_, None)
+            if taken is not None:
+                self._orphans.pop(taken.name, None)
+                self._ledger.ended(len(taken.body))
+
     def bodies(self, ids: Sequence[int]) -> list[tuple[int, bytes]]:
         """What is held under these ids."""
         return [(id_, self._held[id_].body) for id_ in ids if id_ in self._held]

@@ -61,6 +61,7 @@ class QueueClient:
         self._epoch = ""
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._orphans: dict[int, str] = {}  # gets that nobody waits for any more -> queue
+        self._late: dict[int, wire.Deliveries] = {}  # came after the cancel and before whoever waited could abandon it
         self._rids = count(1)
         self._up = asyncio.Event()
         self._down = asyncio.Event()
@@ -162,7 +163,10 @@ class QueueClient:
 
     def abandon(self, rid: int, queue: str) -> None:
         """Nobody waits for the answer any more; messages that it may bring go back."""
-        if self._pending.pop(rid, None) is not None:
+        late = self._late.pop(rid, None)
+        if late is not None:
+            self.send([wire.frame(wire.Nack(queue, late.ids))])
+        elif self._pending.pop(rid, None) is not None:
             self._orphans[rid] = queue
             self.send([wire.frame(wire.Cancel(rid))])
 
@@ -311,6 +315,9 @@ class QueueClient:
         if future is not None and not future.done():
             future.set_result(message)
             return
+        if future is not None and future.cancelled() and isinstance(message, wire.Deliveries) and message.ids:
+            self._late[message.rid] = message  # who waited is about to be told that, and then abandons it
+            return
         queue = self._orphans.pop(message.rid, None)
         if queue is not None and isinstance(message, wire.Deliveries) and message.ids:
             self.send([wire.frame(wire.Nack(queue, message.ids))])
@@ -320,6 +327,7 @@ class QueueClient:
         self._up.clear()
         self._down.set()
         self._orphans.clear()
+        self._late.clear()
         if not self.closed:
             log.warning("lost the queue server at %s (%s): connecting again", self.where, reason)
         pending, self._pending = self._pending, {}

@@ -22,7 +22,7 @@ import kombu.messaging
 from kombu.exceptions import OperationalError
 
 from crawlkit.libs.errors import BadMessage, QueueFull, QueueUnavailable, UsageError
-from crawlkit.libs.messages import QUEUE_NAMES
+from crawlkit.libs.messages import queue_names
 from crawlkit.libs.url_masking import hidden, masked
 from crawlkit.message_queue.amqp_ledger import Ledger
 from crawlkit.message_queue.base import DeadLetter, Delivery, QueueFlow, QueueSize
@@ -106,9 +106,10 @@ class KombuBroker:
         return "kombu"
 
     async def flows(self) -> dict[str, QueueFlow]:
-        """What the queues of the ring hold; ``put`` counts what was put by this connection."""
+        """What the queues of the ring hold, and the status queues of further partitions that this connection used;
+        ``put`` counts what was put by it."""
         found = {}
-        for name in QUEUE_NAMES:
+        for name in queue_names(self._queues):
             queue = self.queue(name)
             size, dead = await queue.size(), await queue.dead_count()
             found[name] = QueueFlow(*size, queue.ledger.put, dead, self.max_messages, self.max_bytes)
@@ -121,6 +122,24 @@ class KombuBroker:
             queue.wake()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Takes away the queues of these names under the prefix, with their dead letters, as far as the transport can.
+
+        Raises ``QueueUnavailable``.
+        """
+
+        def remove(channel: Any) -> None:
+            for name in names:
+                for full_name in (f"{self.prefix}.{name}", f"{self.prefix}.{name}.dead"):
+                    channel.queue_declare(queue=full_name, durable=True, auto_delete=False)
+                    channel.queue_purge(full_name)  # where deleting forgets the name only
+                    channel.queue_delete(full_name)
+
+        try:
+            await self.ask(remove, 0)
+        finally:
+            await self.close()
 
     # For the queues.
 

@@ -1,14 +1,15 @@
 """How a process says that it takes part: its heartbeats, what it uses, and whether it takes work now.
 
-A thin shell: measures, asks the gate, and puts the heartbeat into the status queue.
+A thin shell: measures, asks the gate, and puts the heartbeat into the status queues of all whose work it ever got.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from crawlkit import __version__
 from crawlkit.libs.clock import Clock
@@ -18,6 +19,7 @@ from crawlkit.libs.messages import Heartbeat, encode
 from crawlkit.libs.pulse import Pulse
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import MessageQueue
+from crawlkit.message_queue.status_queues import StatusQueues
 
 log = logging.getLogger("crawlkit")
 
@@ -36,7 +38,7 @@ class Presence:
 
     def __init__(
         self,
-        queue: MessageQueue,
+        queues: StatusQueues,
         clock: Clock,
         node: str,
         role: str,
@@ -50,7 +52,7 @@ class Presence:
         inflight: Callable[[], int] = int,
         turned: Callable[[], None] = bool,  # type: ignore[assignment]
     ) -> None:
-        self._queue = queue
+        self._queues = queues
         self._clock = clock
         self._node, self._role = node, role
         self._limits = limits or Limits()
@@ -83,11 +85,8 @@ class Presence:
 
     async def beat(self, *, stopping: bool = False, timeout: float | None = None) -> None:
         """One heartbeat; one that does not get through is followed by the next, which says the same."""
-        said = self.heartbeat(stopping=stopping)
-        try:
-            await self._queue.put_many([said], self._every if timeout is None else timeout)
-        except QueueError as error:
-            log.debug("no heartbeat: %s", error)
+        said, wait = self.heartbeat(stopping=stopping), self._every if timeout is None else timeout
+        await tell_all(self._queues, [said], wait)
 
     def heartbeat(self, *, stopping: bool = False) -> bytes:
         """What it says of itself now, for the status queue."""
@@ -118,3 +117,15 @@ class Presence:
         self._looked, self._before = now, moved
         rates = [round(n / passed, 1) if passed > 0 else 0.0 for n in more]
         return {"net_in": rates[0], "net_out": rates[1]}
+
+
+async def tell_all(queues: StatusQueues, bodies: Sequence[bytes], timeout: float) -> None:
+    """Puts these into the status queue of each partition of which there is work here; what is full is left out."""
+
+    async def tell(queue: MessageQueue) -> None:
+        try:
+            await queue.put_many(bodies, timeout)
+        except QueueError as error:
+            log.debug("no heartbeat: %s", error)
+
+    await asyncio.gather(*(tell(queues.of(partition)) for partition in queues.partitions))

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -148,6 +149,24 @@ class RedisBroker:
         self._up.set()  # who waits for the connection finds it closed
         for queue in self._queues.values():
             queue.wake_all()
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Takes away all that stands under the prefix, of which nobody makes use any more, on a connection of its own.
+
+        ``names``: queues that there may be beside those that are known. Raises ``QueueUnavailable``, ``UsageError``.
+        """
+        try:
+            connection = await open_connection(self.url, self._tls, "crawlkit-remove", ())
+        except OSError as error:
+            raise QueueUnavailable(f"no Redis answers at {self.where} ({error})") from None
+        try:
+            known = [name.decode() for name in await connection.ask("SMEMBERS", f"{self._space}:queues")]
+            of_queues = [f"{name}:{key}" for name in {*names, *known} for key in scripts.OF_A_QUEUE]
+            await connection.ask("UNLINK", *(f"{self._space}:{key}" for key in (*of_queues, *scripts.OF_ALL)))
+        except (LostError, ReplyError) as error:
+            raise self.refusal(error) from None
+        finally:
+            connection.abort("done")
 
     # For the queues.
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.extras import install_command
 
 try:
     import hiredis
 except ImportError:  # the module is imported only when a URL asks for Redis
     raise UsageError(
-        "message queues in Redis need a package that is not installed: pip install crawlkit-framework[redis]"
+        f"message queues in Redis need a package that is not installed: {install_command('redis')}"
     ) from None
 
 ReplyError = hiredis.ReplyError
@@ -42,7 +43,7 @@ class Script:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.sha = hashlib.sha1(text.encode()).hexdigest()
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisConnection(asyncio.BufferedProtocol):

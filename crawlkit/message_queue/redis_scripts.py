@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from crawlkit.message_queue.memory import MAX_DEAD, MAX_DEAD_BYTES, MAX_DEATHS, SUSPECT
 
+OF_ALL = ("epoch", "consumers", "beats", "judge", "queues")  # keys
+OF_A_QUEUE = ("stream", "count", "takers", "putters", "deaths", "dead")
 GROUP = "crawlkit"  # of consumers, on every stream
 GONE_AFTER = 2_000  # ms without a beat after which a consumer without a connection is dead
 SILENT_AFTER = 10_000  # ms without a beat after which one with a connection is

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from crawlkit.libs import plugins
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.extras import install_command
 from crawlkit.libs.url_masking import hidden, masked
 from crawlkit.message_queue.base import Broker
 from crawlkit.message_queue.memory import MAX_BYTES, MAX_MESSAGES
@@ -81,6 +82,5 @@ def _brought(scheme: str, url: str, **options: Any) -> Broker:
 
 def _extra(scheme: str, extra: str, error: ImportError) -> UsageError:
     return UsageError(
-        f"message queue {scheme}:// needs a package that is not installed ({error.name}): "
-        f"pip install 'crawlkit-framework[{extra}]'"
+        f"message queue {scheme}:// needs a package that is not installed ({error.name}): " + install_command(extra)
     )

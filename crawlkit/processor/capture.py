@@ -12,8 +12,7 @@ import os
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, MutableSequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, MutableSequence
 from contextvars import ContextVar
 from typing import Any, overload
 
@@ -32,7 +31,7 @@ class Capture:
     def __init__(self, limit: int = MAX_LOGS, mask: Callable[[str], str] | None = None) -> None:
         self._limit = limit
         self._mask = mask
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[Piece] | None = None  # made by the first write: most callbacks say nothing
         self._size = 0
         self.cut = False
 
@@ -46,28 +45,31 @@ class Capture:
         if size > self._limit:
             text, self.cut = text[-self._limit :], True
             size = self._limit
-        self._pieces.append(Piece(text, level, SystemClock.time(), source))
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = deque()
+        pieces.append(Piece(text, level, SystemClock.time(), source))
         self._size += size
-        while self._size - len(self._pieces[0].text) >= self._limit:
-            self._size -= len(self._pieces.popleft().text)
+        while self._size - len(pieces[0].text) >= self._limit:
+            self._size -= len(pieces.popleft().text)
             self.cut = True
 
     def pieces(self) -> list[str]:
         """What was written, as it came."""
-        return [piece.text for piece in self._pieces]
+        return [piece.text for piece in self._pieces or ()]
 
     def lines(self) -> list[Said]:
         """What was written, line by line and record by record."""
         if self._mask is not None and self._mask(whole := "".join(self.pieces())) != whole:
             return from_text(self.text(), True, SystemClock.time())  # a secret came in several pieces
-        lines = lines_of(self._pieces)
+        lines = lines_of(self._pieces or ())
         if self.cut and lines:
             lines.insert(0, Said(lines[0].time, logging.INFO, PRINTED, "... (its beginning is gone)"))
         return lines
 
     def replace(self, pieces: Iterable[Any]) -> None:
         """Keeps ``pieces`` in place of what was written."""
-        self._pieces, self._size, self.cut = deque(), 0, False
+        self._pieces, self._size, self.cut = None, 0, False
         for piece in pieces:
             self.write(str(piece))
 
@@ -90,14 +92,20 @@ def current() -> Capture | None:
     return _current.get()
 
 
-@contextmanager
-def capturing(capture: Capture) -> Iterator[Capture]:
-    """What this context writes goes to ``capture``."""
-    token = _current.set(capture)
-    try:
-        yield capture
-    finally:
-        _current.reset(token)
+class capturing:
+    """What this context writes goes to ``capture``: ``with capturing(capture): ...``."""
+
+    __slots__ = ("_capture", "_token")
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+
+    def __enter__(self) -> Capture:
+        self._token = _current.set(self._capture)
+        return self._capture
+
+    def __exit__(self, *raised: object) -> None:
+        _current.reset(self._token)
 
 
 class LogBuffer(MutableSequence[str]):

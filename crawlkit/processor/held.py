@@ -41,9 +41,10 @@ def key_of(head: DispatchHead) -> HeldKey:
 
 
 def is_of(held: Held, payload: bytes) -> bool:
-    """Whether the outcome that came from a worker is of the task that the worker was given."""
+    """Whether the outcome that came from a worker is of the task that the worker was given, and goes where it shall."""
     try:
         found: OutcomeHead = decode(payload, OutcomeHead)
     except BadMessage:
         return False
-    return (found.project, found.taskid, found.run, found.attempt) == held.key[:4]
+    whose = (found.project, found.taskid, found.run, found.attempt)
+    return whose == held.key[:4] and found.partition == held.head.partition

@@ -106,6 +106,7 @@ def ended(fetched: Fetched, *, node: str) -> Outcome:
         ok=True,
         follows=[],
         messages=[],
+        partition=task.partition,
     )
     keep_jar(outcome, fetched)
     return outcome

@@ -27,7 +27,7 @@ from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.slots import Give, Limits, Open, Retire, Slot, depth_of, place
 from crawlkit.processor.watch import Look, Order, judge
 from crawlkit.processor.worker_handle import SOCKET_BUFFER, WorkerHandle
-from crawlkit.processor.zygote_client import ZygoteClient, clean_environment
+from crawlkit.processor.zygote_client import ForkedZygote, ZygoteClient, clean_environment
 
 WATCH = 0.1  # seconds between looks at running callbacks
 MAX_MOVES = 5  # workers that died before they did anything, for one task
@@ -93,8 +93,9 @@ class Pool:
         environ: Mapping[str, str],
         *,
         log_lines: bool = False,
+        zygote: ForkedZygote | None = None,
     ) -> None:
-        """``log_lines``: workers send what callbacks log line by line, too."""
+        """``log_lines``: workers send what callbacks log line by line, too. ``zygote``: one that is there already."""
         self._events = events
         self._settings = settings
         self._clock = clock
@@ -110,6 +111,7 @@ class Pool:
             )
         )
         self._environment = clean_environment(environ, settings.environment)
+        self._forked = zygote  # the first zygote, until it is in use
         self._zygote: ZygoteClient | None = None
         self._workers: dict[int, WorkerHandle] = {}
         self._by_slot: dict[int, WorkerHandle] = {}  # id of a slot -> its worker, the living ones
@@ -129,7 +131,8 @@ class Pool:
 
     async def start(self) -> None:
         """Starts the zygote; raises :class:`CrawlkitError` when that fails."""
-        zygote = ZygoteClient(self, self._environment)
+        forked, self._forked = self._forked, None
+        zygote = ZygoteClient(self, self._environment, forked)
         await zygote.start()
         self._zygote = zygote
 

@@ -147,7 +147,9 @@ class Runner:
         self.capture = run.capture
         with capturing(run.capture):
             run.execute()
-        self._emit(emit, run.outcome())
+        outcome = run.outcome()
+        run.collector.let_go()
+        self._emit(emit, outcome)
 
     def close(self) -> None:
         """Ends the private event loop, if a callback needed one."""
@@ -430,6 +432,7 @@ class _Run:
             messages,
             self.not_modified,
             self.send_status,
+            partition=task.partition,
         )
 
     def outcome(self) -> Outcome:

@@ -64,14 +64,14 @@ class Sanity:
     def __init__(self) -> None:
         getsignal = _signal.getsignal  # without the signal module's enums, ten times as fast
         self._signals = [int(getattr(signal, name)) for name in _SIGNALS]
-        self._names = [(module, name, getattr(module, name)) for module, name in _NAMES]
+        self._names = [(module, vars(module), name, getattr(module, name)) for module, name in _NAMES]
         self._modules = [(module.__name__, module) for module in _MODULES]
         self._threads = _thread._count()
         self._environ = dict(_raw_environ())
         self._fds = _lowest_fd() + FDS_LEFT_OPEN
         self._checks: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("the signal handlers", lambda: [getsignal(number) for number in self._signals]),
-            ("the signal mask", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+            ("the signal mask", lambda: _signal.pthread_sigmask(_signal.SIG_BLOCK, ())),
             ("the working directory", os.getcwd),
             ("the locale", lambda: _locale.setlocale(_locale.LC_ALL)),
             ("the umask", _umask),
@@ -96,8 +96,8 @@ class Sanity:
                 return f"a callback changed {what}: {error}"
             if now != before:
                 return f"a callback changed {what}"
-        for module, name, value in self._names:
-            if getattr(module, name, None) is not value:
+        for module, names, name, value in self._names:
+            if names.get(name) is not value:
                 return f"a callback replaced {module.__name__}.{name}"
         modules = sys.modules
         for name, module in self._modules:

@@ -19,19 +19,21 @@ from crawlkit.libs.journal import Journal
 from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, decode, encode
 from crawlkit.libs.rows import LogLine
 from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.message_queue.outbox import Outbox, StatusOutboxes
 from crawlkit.message_queue.presence import Presence
+from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.processor import bodies, frames, records
 from crawlkit.processor.grants import LOOK, Grants, Unseal, no_key
 from crawlkit.processor.held import Held, HeldKey, blobs_of, is_of, key_of
 from crawlkit.processor.keeper import Keeper
 from crawlkit.processor.orders import MAX_SCRIPT
-from crawlkit.processor.outbox import Outbox
 from crawlkit.processor.outcome import answer, failure
 from crawlkit.processor.pool import Pool
 from crawlkit.processor.said import Said, from_text
 from crawlkit.processor.scripts import Scripts
 from crawlkit.processor.settings import ProcessorSettings
 from crawlkit.processor.worker_handle import WorkerHandle
+from crawlkit.processor.zygote_client import ForkedZygote
 
 STARTS = ("on_start", "on_finished")  # what a command of a person runs
 RETRY = 1.0  # seconds between attempts to reach the broker
@@ -50,7 +52,7 @@ class ProcessorService:
         *,
         inqueue: MessageQueue,
         result_queue: MessageQueue,
-        status_queue: MessageQueue,
+        status_queues: StatusQueues,
         projectdb: ProjectStore,
         settings: ProcessorSettings,
         clock: Clock,
@@ -59,10 +61,10 @@ class ProcessorService:
         environ: Mapping[str, str] | None = None,
         unseal: Unseal = no_key,
         journal: Journal | None = None,
+        zygote: ForkedZygote | None = None,
     ) -> None:
-        """``journal`` gets what callbacks log, line by line."""
+        """``journal`` gets what callbacks log, line by line. ``zygote``: one that is there already."""
         self._inqueue = inqueue
-        self._status_queue = status_queue
         self._settings = settings
         self._clock = clock
         self._node = node
@@ -71,9 +73,13 @@ class ProcessorService:
         self._grants = Grants(projectdb, unseal)
         self._journal = journal
         environ = os.environ if environ is None else environ
-        self._pool = Pool(self, settings, clock, node, environ, log_lines=journal is not None)
-        self._to_result = Outbox(result_queue, settings.out_messages, settings.out_bytes, self._forwarded)
-        self._to_status = Outbox(status_queue, settings.out_messages, settings.out_bytes, self._forwarded)
+        self._pool = Pool(self, settings, clock, node, environ, log_lines=journal is not None, zygote=zygote)
+        bounds = settings.out_messages, settings.out_bytes
+        self._to_result: Outbox[Held] = Outbox(result_queue, *bounds, self._forwarded)
+        self._to_status: StatusOutboxes[Held] = StatusOutboxes(
+            status_queues, *bounds, self._forwarded, self._look_ahead
+        )
+        self._set_aside: dict[int, list[Held]] = {}  # partition -> tasks that wait until its status queue goes on
         keep = settings.keep_pages if blobs is not None else 0
         self._keeper = Keeper(blobs, keep, clock) if keep and blobs is not None else None
         self._held: dict[HeldKey, Held] = {}
@@ -88,7 +94,7 @@ class ProcessorService:
         self._taking: asyncio.Future[list[Delivery]] | None = None
         self._taken_bytes = 0
         self._presence = Presence(
-            status_queue, clock, node, "processor", every=settings.heartbeat, limits=settings.limits,
+            status_queues, clock, node, "processor", every=settings.heartbeat, limits=settings.limits,
             held=lambda: [key[:4] for key in self._held], stats=self._stats, pids=self._pool.pids, moved=self._moved,
             inflight=lambda: self._held_bytes, turned=self._turned,
         )  # fmt: skip
@@ -191,6 +197,13 @@ class ProcessorService:
         self._held_bytes += len(delivery.body)
         self._taken_bytes += len(delivery.body)
         self._presence.took()
+        if self._to_status.blocked(head.partition):
+            self._set_aside.setdefault(head.partition, []).append(held)
+            return
+        self._begin(held)
+
+    def _begin(self, held: Held) -> None:
+        head = held.head
         if head.kind == AWAIT:
             self._spawn(self._answer_await(held))
             return
@@ -406,9 +419,9 @@ class ProcessorService:
     # Forwarding and acknowledging.
 
     def _forward(self, payload: bytes, held: Held, last: bool) -> None:
-        box = self._to_result if held.by_result_queue else self._to_status
+        box = self._to_result if held.by_result_queue else self._to_status.of(held.head.partition)
         box.add(payload, held if last else None)
-        if box.full and not self._paused:
+        if not self._paused and (self._to_result.full or self._to_status.full):
             self._paused = True
             self._pool.pause()
 
@@ -417,6 +430,14 @@ class ProcessorService:
         if ended:
             self._to_ack += ended
             self._ack_wake.set()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """There may be room in the queues ahead, or one of them is in nobody's way any more."""
+        free = [partition for partition in self._set_aside if not self._to_status.blocked(partition)]
+        for held in [held for partition in free for held in self._set_aside.pop(partition)]:
+            if held.key in self._held:
+                self._begin(held)
         if self._paused and self._to_result.half_empty and self._to_status.half_empty:
             self._paused = False
             self._pool.resume()
@@ -474,9 +495,11 @@ class ProcessorService:
         """The graceful end: gives back what does not run, waits for what does, sends what is ready."""
         deadline = self._clock.monotonic() + self._settings.stop_within
         waiting = [held for line in self._looking_up.values() for held in line]
-        await self._give_back([*waiting, *self._pool.drain()])
+        aside = [held for line in self._set_aside.values() for held in line]
+        self._set_aside.clear()
+        await self._give_back([*waiting, *aside, *self._pool.drain()])
         while self._clock.monotonic() < deadline and not (
-            not self._pool.running() and self._to_result.empty and self._to_status.empty and not self._to_ack
+            not self._pool.running() and self._to_result.empty and self._to_status.settled and not self._to_ack
         ):
             self._room.clear()
             with contextlib.suppress(TimeoutError):

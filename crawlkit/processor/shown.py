@@ -40,9 +40,9 @@ def task_dict(dispatch: Dispatch) -> TaskDict:
 
 
 def _fetch_dict(fetch: Fetch) -> dict[str, Any]:
-    said = {name: value for name in fetch.__struct_fields__ if (value := getattr(fetch, name)) is not None}
-    if "data" in said:
-        said["data"] = shown_body(said["data"])
-    if "browser" in said:
-        said["browser"] = msgspec.to_builtins(said["browser"])
+    said: dict[str, Any] = msgspec.to_builtins(fetch, builtin_types=(bytes,))
+    if fetch.data is not None:
+        said["data"] = shown_body(fetch.data)
+    if fetch.save is not None:
+        said["save"] = fetch.save
     return said

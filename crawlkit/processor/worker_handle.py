@@ -48,6 +48,7 @@ class WorkerHandle:
         self._done = 0  # tasks ended, and seconds busy, when last looked at
         self._busy = 0.0
         self._sock = sock
+        self._fd = sock.fileno()  # the loop would describe a socket in words each time it looks for one
         self._reader = frames.FrameReader()
         self._out: deque[bytes | memoryview] = deque()
         self._writing = False
@@ -71,14 +72,14 @@ class WorkerHandle:
         self._paused = True
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
 
     def resume(self) -> None:
         """Reads again."""
         self._paused = False
         if not self._reading and not self.hung_up:
             self._reading = True
-            self._loop.add_reader(self._sock, self._readable)
+            self._loop.add_reader(self._fd, self._readable)
 
     def send(self, kind: int, number: int, payload: bytes) -> None:
         """Queues a frame; :meth:`flush` writes what is queued."""
@@ -160,7 +161,7 @@ class WorkerHandle:
         nap = min(LONGEST_NAP, len(self.held) * self.slot.took / 3)
         if nap > SHORTEST_NAP and len(self.held) > MANY and self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
             self._loop.call_later(nap, self._wake_up)
 
     def _wake_up(self) -> None:
@@ -196,7 +197,7 @@ class WorkerHandle:
             except BlockingIOError:
                 if not self._writing and not self.hung_up:
                     self._writing = True
-                    self._loop.add_writer(self._sock, self._write)
+                    self._loop.add_writer(self._fd, self._write)
                 return
             except OSError:
                 out.clear()  # the worker is dead: its end is seen by the reader
@@ -210,7 +211,7 @@ class WorkerHandle:
                 out.popleft()
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fd)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
@@ -222,7 +223,7 @@ class WorkerHandle:
         self._out.clear()
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fd)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 

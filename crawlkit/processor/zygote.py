@@ -1,7 +1,8 @@
 """The process that workers are forked from: one thread, the libraries loaded, nothing of anybody's data.
 
-Runs as ``python -m crawlkit.processor.zygote FD``. Forks on request, collects what dies and says how. It runs no
-handler code and opens nothing; when the service's end of the socket closes, it kills every worker and goes.
+Runs as ``python -m crawlkit.processor.zygote FD``, or is forked with its processor. Forks on request, collects what
+dies and says how. It runs no handler code and opens nothing; when the service's end of the socket closes, it kills
+every worker and goes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,25 @@ import socket
 import struct
 import sys
 
+import msgspec
+
+from crawlkit.process_title import renew_environment
+
 REPORT = struct.Struct("<BQqq")  # kind, worker id, pid, wait status
 READY, FORKED, EXITED, NO_FORK = range(4)
 REQUEST_MAX = 65_536
+SIZE = struct.Struct("<I")  # what goes before the surroundings: their length
 SWEEP = 2.0  # seconds between looks for orphans while there are workers
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+class Surroundings(msgspec.Struct):
+    """What a zygote that was forked is told."""
+
+    environment: dict[str, str]
+    path: list[str]  # sys.path
 
 
 def prctl(option: int, value: int) -> None:
@@ -183,12 +196,48 @@ def _kill_group(pid: int) -> None:
 def main(argv: list[str]) -> int:
     """Entry point: ``argv[1]`` is the file descriptor of the socket to the service."""
     control = socket.socket(fileno=int(argv[1]))
-    control.setblocking(True)
     os.set_inheritable(control.fileno(), False)
+    return _live(control)
+
+
+def load() -> None:
+    """What workers need is loaded once, before they are forked."""
+    from crawlkit.processor.preloading import load_pyquery
+
+    load_pyquery()
+    import crawlkit.processor.worker_process  # noqa: F401
+
+
+def main_forked(control: socket.socket) -> int:
+    """The same in a process that was forked, which has to be told what an interpreter finds when it starts."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)  # as one that is started anew has it
+    os.close(null)
+    surroundings = _receive(control)
+    if surroundings is None:
+        return 0
+    renew_environment(surroundings.environment)
+    sys.path[:] = surroundings.path
+    return _live(control)
+
+
+def _receive(control: socket.socket) -> Surroundings | None:
+    """The service's first words; ``None``: it hung up."""
+    with contextlib.suppress(ConnectionError):
+        head = control.recv(SIZE.size, socket.MSG_WAITALL)
+        if len(head) == SIZE.size:
+            (size,) = SIZE.unpack(head)
+            body = control.recv(size, socket.MSG_WAITALL)
+            if len(body) == size:
+                return msgspec.msgpack.decode(body, type=Surroundings)
+    return None
+
+
+def _live(control: socket.socket) -> int:
+    control.setblocking(True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the service decides when this ends; its end of the socket says so
-    import crawlkit.processor.worker_process  # noqa: F401 - what workers need is loaded once, here
-
+    load()
     gc.collect()
     gc.freeze()  # so that collections in the workers leave these pages shared
     zygote = Zygote(control)

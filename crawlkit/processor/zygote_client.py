@@ -8,13 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from crawlkit.libs.errors import CrawlkitError
+from crawlkit.libs.malloc import MALLOC
 from crawlkit.processor import zygote
 
 START_TIMEOUT = 30.0  # seconds to import the libraries on a busy machine
@@ -39,18 +45,32 @@ def clean_environment(source: Mapping[str, str], extra: Mapping[str, str]) -> di
     """The environment of the workers: no database URL, no key, nothing that was not asked for."""
     environment = {name: source[name] for name in PASSED_ON if name in source}
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    environment["MALLOC_ARENA_MAX"] = "2"  # glibc reserves 64 MiB of address space for each further arena
+    environment.update(MALLOC)
     environment.update(extra)
     return environment
 
 
-class ZygoteClient:
-    """One zygote process. After :meth:`ZygoteEvents.zygote_gone` a new one is needed."""
+@dataclass(frozen=True)
+class ForkedZygote:
+    """A zygote that was forked with this process, before it knew anything; it waits for its surroundings."""
 
-    def __init__(self, events: ZygoteEvents, environment: Mapping[str, str]) -> None:
+    control: socket.socket
+    pid: int
+
+
+class ZygoteClient:
+    """One zygote process. After :meth:`ZygoteEvents.zygote_gone` a new one is needed.
+
+    ``forked``: one that is there already.
+    """
+
+    def __init__(
+        self, events: ZygoteEvents, environment: Mapping[str, str], forked: ForkedZygote | None = None
+    ) -> None:
         self._events = events
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forked = forked
+        self._process: subprocess.Popen[bytes] | _Child | None = None
         self._control: socket.socket | None = None
         self._rest = b""
         self._ready: asyncio.Future[None] | None = None
@@ -62,20 +82,8 @@ class ZygoteClient:
 
     async def start(self) -> None:
         """Starts the process and waits until it can fork; raises :class:`CrawlkitError` when it does not come up."""
-        ours, theirs = socket.socketpair()
+        ours = self._take_forked() if self._forked is not None else self._start_anew()
         ours.setblocking(False)
-        command = [sys.executable, "-P", "-m", "crawlkit.processor.zygote", str(theirs.fileno())]
-        try:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond, once
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=dict(self._environment),
-                start_new_session=True,  # a Ctrl-C in the terminal is for the service
-            )
-        finally:
-            theirs.close()
         self._control = ours
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
@@ -86,6 +94,34 @@ class ZygoteClient:
         except TimeoutError:
             self._lost()
             raise CrawlkitError(f"the zygote did not start within {START_TIMEOUT:.0f} s") from None
+
+    def _start_anew(self) -> socket.socket:
+        """Starts a process; the socket to it."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", "crawlkit.processor.zygote", str(theirs.fileno())]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=dict(self._environment),
+                start_new_session=True,  # a Ctrl-C in the terminal is for the service
+            )
+        finally:
+            theirs.close()
+        return ours
+
+    def _take_forked(self) -> socket.socket:
+        """Tells the zygote that is there where it is; the socket to it."""
+        assert self._forked is not None
+        ours = self._forked.control
+        self._process = _Child(self._forked.pid)
+        path = dict.fromkeys([*self._environment["PYTHONPATH"].split(os.pathsep), *sys.path])
+        surroundings = msgspec.msgpack.encode(zygote.Surroundings(dict(self._environment), list(path)))
+        with contextlib.suppress(OSError):  # it is gone: the next read says so
+            ours.sendall(zygote.SIZE.pack(len(surroundings)) + surroundings)
+        return ours
 
     def fork(self, worker: int, config: bytes, fds: list[int]) -> bool:
         """Asks for a worker with the given number; the answer comes as an event. ``False``: there is no zygote."""
@@ -157,3 +193,27 @@ class ZygoteClient:
             self._ready.set_exception(CrawlkitError("the zygote died while it started; its last words are on stderr"))
             return
         self._events.zygote_gone()
+
+
+class _Child:
+    """A process that was forked, as :class:`subprocess.Popen` has it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+        self._over = False
+
+    def wait(self, timeout: float | None = None) -> int:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        if not self._over:
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired("zygote", timeout or 0)
+            os.waitpid(self.pid, 0)
+            os.close(self._descriptor)
+            self._over = True
+        return 0
+
+    def kill(self) -> None:
+        if not self._over:
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)

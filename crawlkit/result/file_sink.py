@@ -13,6 +13,7 @@ from typing import Any
 from crawlkit.files.publish import Place, place_of
 from crawlkit.libs.errors import UsageError
 from crawlkit.libs.export import csv_chunks, jsonl_chunks
+from crawlkit.libs.extras import install_command
 from crawlkit.libs.parquet import parquet_chunks
 from crawlkit.libs.result_values import fields_of
 from crawlkit.libs.rows import ResultRow
@@ -86,4 +87,4 @@ def _squeezed(chunks: Iterator[bytes], machine: Any) -> Iterator[bytes]:
 
 def _need_pyarrow(url: SinkURL) -> None:
     if importlib.util.find_spec("pyarrow") is None:  # loaded when it is used: it is large
-        raise UsageError(f"sink {url.shown}: Parquet needs pyarrow: pip install 'crawlkit-framework[parquet]'")
+        raise UsageError(f"sink {url.shown}: Parquet needs pyarrow: {install_command('parquet')}")

@@ -26,6 +26,9 @@ from crawlkit.libs.result_key import STOP
 from crawlkit.libs.rows import ResultSet
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
+from crawlkit.message_queue.outbox import StatusOutboxes
+from crawlkit.message_queue.presence import tell_all
+from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.result.late import AttemptKey, Late
 from crawlkit.result.worker import ResultWorker
 
@@ -35,7 +38,11 @@ log = logging.getLogger(__name__)
 BEAT = 2.0  # seconds between heartbeats
 FIRST_DELAY = 0.5  # seconds before the first repetition; doubles up to
 LAST_DELAY = 2.0
+FEW = 8  # outcomes: with fewer nobody is kept waiting for others
+NAPS = 4.0  # times what a batch took, until the next one is taken
+LONGEST_NAP = 0.03  # seconds
 MAX_LATE = 1_000  # outcomes held because on_result raised; with so many no new ones are taken
+WAITING = (2_000, 64 * 2**20)  # outcomes, and their bytes, that wait for status queues; with so many likewise
 
 
 @dataclass(slots=True)
@@ -74,7 +81,7 @@ class ResultService:
         self,
         *,
         inqueue: MessageQueue,
-        status_queue: MessageQueue,
+        status_queues: StatusQueues,
         resultdb: ResultStore | None,
         clock: Clock,
         node: str,
@@ -82,7 +89,7 @@ class ResultService:
         batch: int = 200,
     ) -> None:
         self.inqueue = inqueue
-        self.status_queue = status_queue
+        self.status_queues = status_queues
         self.resultdb = resultdb
         self.clock = clock
         self.node = node
@@ -95,6 +102,10 @@ class ResultService:
         self._late: Late[_Item] = Late(FIRST_DELAY, LAST_DELAY)
         self._met_known: set[AttemptKey] = set()  # a part met a known key under the policy stop, the last is to come
         self._dropped: dict[AttemptKey, int] = {}  # results of earlier parts that were not kept
+        self._out: StatusOutboxes[_Item] = StatusOutboxes(status_queues, *WAITING, self._forwarded, self._moved)
+        self._done: list[_Item] = []  # passed on, to be acknowledged
+        self._went_on = asyncio.Event()
+        self._to_ack = asyncio.Event()
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
@@ -104,16 +115,16 @@ class ResultService:
     async def run(self) -> None:
         """Works until :meth:`stop`; an error that nobody foresaw comes out here."""
         self._main = main = asyncio.create_task(self._work())
-        beat = asyncio.create_task(self._beat())
+        tasks = [main, *(asyncio.create_task(work) for work in (self._beat(), self._out.run(), self._ack_for_ever()))]
         try:
-            await asyncio.wait({main, beat}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (main, beat):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 if task.done() and not task.cancelled():
                     task.result()
         finally:
-            main.cancel()
-            beat.cancel()
-            await asyncio.gather(main, beat, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._leave()
             self._stopped.set()
 
@@ -137,7 +148,11 @@ class ResultService:
             if not items:
                 items = await self._decode(await self._take())
             if items:
+                began = self.clock.monotonic()
                 await self._handle(items)
+                nap = nap_after(len(items), self.clock.monotonic() - began, self.batch)
+                if nap:
+                    await self._pause(nap)
 
     async def _take(self) -> list[Delivery]:
         """The next deliveries; ``[]`` when something held is due, and at the stop."""
@@ -225,10 +240,14 @@ class ResultService:
         storable = [item for item in items if _is_stored(item)]
         pending = [self._set_of(item) for item in storable]
         delay = FIRST_DELAY
+
+        def save() -> list[int]:
+            self._stop_behind_known(resultdb, items)
+            return resultdb.save(pending)
+
         while pending:
             try:
-                await self._in_thread(lambda: self._stop_behind_known(resultdb, items))
-                known = await self._in_thread(lambda: resultdb.save(pending))
+                known = await self._in_thread(save)
                 break
             except StoreUnavailable as error:
                 self.counts.store_down = 1
@@ -299,18 +318,33 @@ class ResultService:
         )
 
     async def _forward(self, items: list[_Item]) -> None:
-        bodies = [messages.encode(self._stored(item)) for item in items]
-        done = 0
-        while done < len(bodies):
-            try:
-                await self.status_queue.put_many(bodies[done:])
-                done = len(bodies)
-            except QueueUnavailable as error:
-                self._say("status", "the queue %s does not answer: %s; trying again", self.status_queue.name, error)
-                await self._pause(1.0)
-                if self._stop.is_set():
-                    return
-        self._over("status")
+        """Passes on, each to its partition, and waits until that is done, but not for a queue that is stuck."""
+        for item in items:
+            self._out.of(item.outcome.partition).add(messages.encode(self._stored(item)), item)
+        while not self._out.settled or len(self._out) >= WAITING[0] or self._out.size >= WAITING[1]:
+            self._went_on.clear()
+            await self._went_on.wait()
+        await self._acknowledge()
+
+    def _moved(self) -> None:
+        self._went_on.set()
+
+    def _forwarded(self, items: list[_Item]) -> None:
+        self._done += items
+        self._to_ack.set()
+        self._went_on.set()
+
+    async def _ack_for_ever(self) -> None:
+        """For what goes on while the loop waits for other work."""
+        while True:
+            await self._to_ack.wait()
+            await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        self._to_ack.clear()
+        items, self._done = self._done, []
+        if not items:
+            return
         try:
             await self.inqueue.ack([item.id for item in items])
         except QueueUnavailable as error:
@@ -382,13 +416,11 @@ class ResultService:
             stats={**{name: float(value) for name, value in asdict(self.counts).items()}, **self._vitals.look()},
             stopping=stopping,
         )
-        try:
-            await self.status_queue.put_many([messages.encode(beat)], BEAT)
-        except QueueError as error:  # full or gone: the next one tells the same
-            log.debug("no heartbeat: %s", error)
+        await tell_all(self.status_queues, [messages.encode(beat)], BEAT)
 
     async def _leave(self) -> None:
         """Gives back what is held and says good-bye."""
+        await self._acknowledge()
         held = list(self._held)
         self._held.clear()
         try:
@@ -399,6 +431,14 @@ class ResultService:
         except (QueueError, TimeoutError) as error:
             log.debug("the queues do not answer at the end: %s", error)
         self._thread.shutdown(wait=False)
+
+
+def nap_after(count: int, took: float, most: int) -> float:
+    """Seconds in which the next batch may come together, after one of ``count`` outcomes, ``most`` at most.
+
+    A commit costs about the same for ten as for a hundred. With few there is no load, and with many no need.
+    """
+    return min(LONGEST_NAP, NAPS * took) if FEW <= count < most // 2 else 0.0
 
 
 def _is_stored(item: _Item) -> bool:

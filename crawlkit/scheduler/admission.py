@@ -201,6 +201,7 @@ def again_row(known: TaskRow, *, now: float, seq: int) -> TaskRow:
     queue, rank = place(known.schedule, now, 0.0)
     return msgspec.structs.replace(
         known,
+        host=host_of(known.url),
         status=Status.ACTIVE,
         queue=queue,
         rank=rank,
@@ -258,9 +259,10 @@ def _with_parts(known: TaskRow, task: Task, host: str | None, partition: int | N
         changes["fetch"] = task.fetch
     if task.process is not None:
         changes["process"] = task.process
+    changes["host"] = host_of(task.url) if host is None else host  # the stored one may have an older spelling
     if task.url != known.url:
         # the validators are of another page now: sent along they could make it look unchanged
-        changes.update(url=task.url, host=host_of(task.url) if host is None else host, etag=None, last_modified=None)
+        changes.update(url=task.url, etag=None, last_modified=None)
         if partition is not None:
             changes["partition"] = partition
     return msgspec.structs.replace(known, **changes)

@@ -11,7 +11,7 @@ from crawlkit.libs.rows import Key, Lease
 from crawlkit.scheduler import awaits, politeness
 from crawlkit.scheduler.auto_order import Pair, Pattern, keep, pair_of
 from crawlkit.scheduler.learned import FINE, NEEDS
-from crawlkit.scheduler.sending import dispatch_out
+from crawlkit.scheduler.sending import dispatch_out, owe
 from crawlkit.scheduler.state import Out, State
 from crawlkit.scheduler.turn import Turn
 
@@ -98,9 +98,7 @@ def _go(state: State, turn: Turn, key: Key, out: Out, auto: Auto) -> None:
     turn.writes.lease.append(
         Lease(key[0], key[1], out.row.run, out.attempt, "", turn.now + state.settings.lease, out.since)
     )
-    if project.bucket.rate:
-        project.bucket.owe(turn.mono)
-        turn.writes.state[key[0], "bucket"] = project.bucket.dump(turn.mono, turn.now)
+    owe(state, turn, project)
     politeness.sent(state, turn, out)
     dispatch_out(state, turn, project, out)
 

@@ -99,6 +99,8 @@ def keep(turn: Turn, pair: Pair) -> None:
 def load(state: State, project: str, text: str) -> None:
     """Reads what :func:`keep` wrote, after a start."""
     host, callback, stored = msgspec.json.decode(text, type=tuple[str, str, str])
+    if not state.has(project, host):
+        return
     state.auto[project, host, callback] = Pair(project, host, callback, learned.load(stored))
 
 

@@ -15,12 +15,13 @@ from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import AWAIT_CALLBACK, RESUME, Await, Fetched, Outcome
 from crawlkit.libs.rows import Key, Lease, TaskRow
 from crawlkit.libs.task import NO_SCHEDULE, Process, Task, check_task
+from crawlkit.scheduler import mail
 from crawlkit.scheduler.sending import dispatch_of
 from crawlkit.scheduler.state import Out, Parked, State
 from crawlkit.scheduler.turn import Submission, Turn
 
 _task_decoder = msgspec.msgpack.Decoder(Task)
-ENTRY = "parked:"
+ENTRY, ASKED = "parked:", "asked:"
 
 
 def park(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -> None:
@@ -39,7 +40,7 @@ def park(state: State, turn: Turn, key: Key, out: Out, outcome: Outcome) -> None
             continue
         parked.children[one.number] = task.taskid
         state.awaited[key[0], task.taskid] = (key, one.number)
-        turn.submissions.append(Submission(task, "await"))
+        turn.submissions.append(Submission(task, "await", asked=out.row.host or key[0] if state.shared else ""))
     keep(turn, key, parked)
     _resume_if_answered(state, turn, key)
 
@@ -61,10 +62,25 @@ def _child(turn: Turn, parent: Key, row: TaskRow, one: Await) -> Task | None:
     return task
 
 
+def note_asker(state: State, turn: Turn, row: TaskRow, route: str) -> None:
+    """A request was taken on for a callback, of which ``route`` tells the partition: there goes the answer."""
+    if state.partition(row.project, route) != state.partition(row.project, row.host):
+        state.asked[row.project, row.taskid] = route
+        turn.writes.state[row.project, ASKED + row.taskid] = route
+
+
 def answered(state: State, turn: Turn, child: Key, blob: str) -> None:
     """A request that a callback waits for has ended, well or not; ``""``: nothing came of it."""
+    route = state.asked.pop(child, "")
+    if route:
+        turn.writes.state[child[0], ASKED + child[1]] = None
     waiting = state.awaited.pop(child, None)
     if waiting is None:
+        partition = state.partition(child[0], route) if route else 0
+        if route and state.mine is not None and partition not in state.mine:
+            mail.send_answer(state, turn, child, blob, partition)
+        elif route and blob:
+            turn.outbox.blobs.append(blob)  # nobody waits for it any more
         return
     parent, number = waiting
     parked = state.parked.get(parent)

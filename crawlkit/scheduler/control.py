@@ -95,6 +95,14 @@ class ControlServer:
             json.dump({"url": self.url, "token": self.token, "pid": os.getpid(), "version": __version__}, stream)
         draft.replace(target)
 
+    def is_published(self, data_path: Path) -> bool:
+        """Whether what :meth:`publish` wrote is still there."""
+        try:
+            found = json.loads((data_path / FILE).read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(found.get("token") == self.token and found.get("pid") == os.getpid())
+
     @staticmethod
     def withdraw(data_path: Path) -> None:
         """Removes what :meth:`publish` wrote."""

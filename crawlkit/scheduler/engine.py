@@ -7,23 +7,21 @@ worthless and is read again from the stores at the next turn: nothing was sent t
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Any
 
-import msgspec
-
 from crawlkit.database.base import ProjectStore, TaskStore
-from crawlkit.libs.errors import StoreUnavailable
+from crawlkit.libs.errors import CrawlkitError, StoreUnavailable
 from crawlkit.libs.messages import Outcome
-from crawlkit.libs.rows import ProjectRow, TaskRow, Writes
-from crawlkit.libs.task import Task
+from crawlkit.libs.rows import Key, Letter, ProjectRow, Writes
 from crawlkit.scheduler import (
     actions,
-    auto,
-    auto_order,
     awaits,
     cron,
     intake,
     kinds,
+    loading,
+    mail,
     metrics,
     nodes,
     notices,
@@ -34,11 +32,13 @@ from crawlkit.scheduler import (
     retire,
     sending,
     ticks,
+    totals,
+    waking,
     why,
 )
-from crawlkit.scheduler.pause import PauseState
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.state import Out, ProjectState, State
+from crawlkit.scheduler.state import State
+from crawlkit.scheduler.summary import Summary
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
 
 HOUSEKEEPING = 60.0  # seconds between dumps of the counters and prunings
@@ -46,7 +46,6 @@ PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 100  # old attempts removed a time, and times 
 CLOCK_JUMP = 10.0  # seconds the wall clock may go back before waiting retries are moved along
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
 DROP_AT_ONCE = 4  # chunks of a removed project that do not wait for a turn
-LOOK_AGAIN = 5.0  # seconds after which onlookers hear anew of projects to which nothing happened
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
 
 
@@ -67,21 +66,41 @@ class Engine:
         self.epoch: str | None = None  # of the broker; leases of another one come back at once
         self.node = ""  # what its own heartbeats call it
         self.projects_changed = False  # set from outside: look at the projectdb at the next turn
-        self.snapshot: dict[str, Any] = {"projects": {}, "leased": 0, "drained": False}
+        self.snapshot: dict[str, Any] = {"projects": {}, "leased": 0, "idle": False, "drained": False}
         self._drop_results = drop_results
+        #: The partitions that are this scheduler's; ``None``: there is only one, and so only one scheduler.
+        self.mine: frozenset[int] | None = None if self.settings.partitions <= 1 else frozenset()
         self._state: State | None = None
         self._sent = 0
-        self._stored_epoch: str | None = None
+        self._stored_epochs: dict[int, str | None] = {}
+        self._mail_page = mail.PAGE  # letters that a turn takes
+        self._spoilt: list[Letter] = []  # those with which a turn failed
         self._last_now = self._last_mono = 0.0
         self._overdue_checked = self._house_kept = self._names_checked = self._polled = self._snapped = 0.0
-        self._looked = 0.0
-        self._seen: dict[str, dict[str, Any]] = {}  # what was told to onlookers of projects that nothing happened to
+        self._summary = Summary(0.0)
 
     @property
     def state(self) -> State:
         if self._state is None:
             raise RuntimeError("the engine has not been loaded: call turn() first")
         return self._state
+
+    def own(self, mine: frozenset[int]) -> None:
+        """From now on these partitions are this scheduler's: what it knows is read again. Between two turns only."""
+        if mine != self.mine:
+            self.mine = mine
+            self.forget()
+
+    def forget(self) -> None:
+        """The next turn reads everything again. Between two turns only."""
+        if self._state is not None:
+            self._sent = self._state.sent
+        self._state = None
+
+    @property
+    def leased(self) -> int:
+        """Tasks out, as of the last turn."""
+        return 0 if self._state is None else len(self._state.leases) - self._state.parked_out
 
     def turn(self, now: float, inbox: Inbox, mono: float | None = None) -> Outbox:
         """Applies what arrived, decides, commits, and returns what to send now that it is durable.
@@ -90,11 +109,37 @@ class Engine:
         """
         try:
             return self._turn(now, inbox, now if mono is None else mono)
-        except BaseException:
-            if self._state is not None:
-                self._sent = self._state.sent
-            self._state = None
+        except CrawlkitError:
+            self.forget()
             raise
+        except BaseException as error:
+            taken = self._state.letters if self._state is not None else []
+            self.forget()
+            if not taken or not isinstance(error, Exception):
+                raise
+            self._spoilt = taken
+        return self._without_mail(now, inbox, now if mono is None else mono)
+
+    def _without_mail(self, now: float, inbox: Inbox, mono: float) -> Outbox:
+        """A turn failed in which letters were taken: if it goes without them, one of them was the reason.
+
+        They are taken one by one from then on; the one that fails alone is dropped, and counted.
+        """
+        self._mail_page = 0
+        try:
+            outbox = self._turn(now, inbox, mono)
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            self._mail_page = 1
+        if len(self._spoilt) == 1:
+            letter, self._mail_page = self._spoilt[0], mail.PAGE
+            log_lost = Writes(mail_taken=[letter.id])
+            log_lost.count(letter.project, "refused", "malformed")
+            self.taskdb.commit(log_lost)
+        outbox.wake = 0.0
+        return outbox
 
     def _turn(self, now: float, inbox: Inbox, mono: float) -> Outbox:
         turn = Turn(now, mono, inbox)
@@ -108,27 +153,29 @@ class Engine:
         self._last_now, self._last_mono = now, mono
         metrics.keep(state, turn)
         self._look_at_projects(turn, fresh)
+        if not fresh:
+            totals.refresh(state, turn)
         state.stir_due(now)
         for project in state.lively.values():
             if project.loaded:
                 projects.refill(state, project)
         projects.bound(state)
         if fresh:
-            for name, _ in state.leases:
-                if name in state.projects:
-                    state.projects[name].leased += 1
-        if fresh or self.epoch != self._stored_epoch:
+            loading.count_leases(state)
+        if fresh or any(self.epoch != stored for stored in self._stored_epochs.values()):
             self._check_epoch(turn)
         actions.take_orders(state, turn)
         actions.step(state, turn)
         self._drop_some(turn)
+        if state.shared:
+            self._take_mail(turn)
         outcomes.take_status(state, turn)
         if mono - self._overdue_checked >= 1.0:
             self._overdue_checked = mono
             outcomes.end_overdue(state, turn)
         self._stir_touched(turn)
         ticks.end(state, turn)
-        for name in turn.answered:
+        for name in filter(state.has, turn.answered):
             ticks.plan(state, turn, state.projects[name])
         ticks.run_due(state, turn)
         sending.wake_due(state, turn)
@@ -141,7 +188,7 @@ class Engine:
         sending.send(state, turn)
         nodes.write(state, turn)
         politeness.write(state, turn)
-        notices.tell(state, turn, self.snapshot["drained"])
+        notices.tell(state, turn, self.snapshot["idle"])
         self._keep_house(turn)
         retire.some(state, turn)
         writes = turn.finish()
@@ -149,15 +196,15 @@ class Engine:
             self.taskdb.commit(writes)
             for (name, event), n in turn.events.items():
                 state.counters.add(name, event, n, now)
+            for (name, what), (total, number) in turn.observed.items():
+                state.counters.observe(name, what, total, now, int(number))
             for (name, event, reason), n in writes.ledger.items():
                 if name in state.projects:
-                    totals = state.projects[name].totals
-                    totals[event] = totals.get(event, 0) + n
-                    _note_reason(state.projects[name], event, reason, n)
-        turn.outbox.wake = self._wake(turn)
+                    totals.add(state.projects[name], event, reason, n)
+        turn.outbox.wake = waking.wake(state, turn)
         if fresh or mono - self._snapped >= SNAPSHOT or not state.leases:
             self._snapped = mono
-            self.snapshot = self._look(turn)
+            self.snapshot = self._summary.look(state, turn)
         return turn.outbox
 
     def _stir_touched(self, turn: Turn) -> None:
@@ -170,101 +217,87 @@ class Engine:
                 state.stir(message.project)
         for order in turn.inbox.orders:
             state.stir(order.project)
-        for name in state.actions:
+        for name, _ in state.actions:
             state.stir(name)
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
     def _load(self, turn: Turn, only: Container[str] | None = None) -> None:
-        state = State(self.taskdb, self.projectdb, self.settings)
-        self._state = state
+        state = self._state = State(self.taskdb, self.projectdb, self.settings, mine=self.mine)
         state.sent = self._sent
         state.node = self.node
         self._overdue_checked = self._house_kept = self._names_checked = turn.mono
-        self._polled = self._snapped = self._looked = turn.mono
-        self._seen = {}
-        stored = self.taskdb.state()
-        state.seq = self.taskdb.max_seq()
-        state.last_ticks = self.taskdb.last_ticks()
-        self._load_leases(turn, state)
-        nodes.load(state, turn, self.taskdb.nodes())
-        notices.load(state, turn, stored)
-        if ("", retire.ENTRY) in stored:
-            retire.load(state, stored["", retire.ENTRY])
-        for (name, entry), text in stored.items():
-            if entry == actions.ENTRY:
-                actions.load(state, name, text)
-        for row in self.projectdb.all():
-            state.projects_seen = max(state.projects_seen, row.updatetime)
-            if not state.dropping(row.name) and (only is None or row.name in only):
-                projects.apply_row(state, turn, row)
-        actions.note_clearing(state)
-        for (name, event, reason), n in self.taskdb.ledger().items():
-            _enter(state.projects.get(name), event, reason, n)
-        for (name, entry), text in stored.items():
-            self._load_entry(state, turn, name, entry, text)
-        politeness.load(state, turn, stored)
-        if ("", "counters") in stored:
-            state.counters.load(stored["", "counters"], turn.now)
-        self._stored_epoch = stored.get(("", "epoch"))
-
-    def _load_leases(self, turn: Turn, state: State) -> None:
-        leases = self.taskdb.leases()
-        keys = [(lease.project, lease.taskid) for lease in leases]
-        rows = self.taskdb.get_many(keys) if keys else {}
-        for lease, key in zip(leases, keys, strict=True):
-            row = rows.get(key)
-            if row is None:
-                turn.writes.unlease.append(key)
-                continue
-            # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
-            until = turn.mono + self.settings.lease
-            out = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
-            state.leases[key] = out
-
-    def _load_entry(self, state: State, turn: Turn, name: str, entry: str, text: str) -> None:
-        project = state.projects.get(name)
-        if entry == "finished_at" and project is not None:
-            project.finished_at = int(text)
-        elif entry == "bucket" and project is not None:
-            project.bucket.load(text, turn.mono, turn.now)
-        elif entry == "pause" and project is not None:
-            limits = self.settings
-            project.pause = PauseState.from_json(
-                text, limits.fail_pause_num, limits.pause_time, limits.unpause_check_num
-            )
-        elif entry.startswith("cron_since:"):
-            key = (name, entry.partition(":")[2])
-            state.last_ticks.setdefault(key, float(text))
-        elif entry.startswith("session:"):
-            state.jars[name, entry.partition(":")[2]] = msgspec.json.decode(text, type=list[str])
-        elif entry.startswith(outcomes.PARTS):
-            outcomes.load_parts(state, name, entry, text)
-        elif entry.startswith(auto_order.ENTRY) and project is not None:
-            auto_order.load(state, name, text)
-        elif entry.startswith(awaits.ENTRY):
-            awaits.load(state, name, entry, text)
-        elif entry == "pages" and project is not None:
-            project.pages = int(text) if project.row.max_pages is not None else 0
-        elif entry == projects.BOUNDS and project is not None:
-            projects.load_bounds(state, turn, project, text)
-        elif entry == retire.RUN_BASE and project is not None:
-            project.run_base = int(text)
-        elif entry == "forgotten" and project is not None:
-            project.forgotten = int(text)
-        elif entry.startswith("postponed:"):
-            state.postponed[(name, entry.partition(":")[2])] = msgspec.json.decode(text, type=Task)
+        self._polled = self._snapped = turn.mono
+        self._summary = Summary(turn.mono)
+        self._stored_epochs = loading.load(state, turn, only)
 
     def _check_epoch(self, turn: Turn) -> None:
         """Leases given through a broker that is gone, or lost its messages, come back at once."""
-        state = self.state
-        for key, out in list(state.leases.items()):
-            if self.epoch is not None and self.epoch != self._stored_epoch and not out.parked:
-                outcomes.lose(state, turn, key, out, "broker_gone", blame=False)
-        if self.epoch is not None and self.epoch != self._stored_epoch:
-            turn.writes.state["", "epoch"] = self._stored_epoch = self.epoch
+        state, stored = self.state, self._stored_epochs
+        if self.epoch is not None and any(self.epoch != one for one in stored.values()):
+            for key, out in list(state.leases.items()):
+                part = state.partition(key[0], out.row.host)
+                if self.epoch != stored.get(part, self.epoch) and not out.parked:
+                    outcomes.lose(state, turn, key, out, "broker_gone", blame=False)
+            for part in stored:
+                turn.writes.state[loading.epoch_entry(part)] = stored[part] = self.epoch
         for key in [key for key in state.postponed if key not in state.leases]:
             intake.resume_postponed(state, turn, key)
+
+    # -- other schedulers --------------------------------------------------------------------------------------------
+
+    def _take_mail(self, turn: Turn) -> None:
+        """What others wrote for this one."""
+        state = self.state
+
+        def carry_out(letter: Letter, order: mail.Written) -> bool:
+            if order.kind == actions.DROP:
+                self._drop_by_mail(turn, letter.project)
+                return True
+            if order.kind == actions.DROPPED:
+                self._take_dropped(turn, letter.project)
+                return True
+            return actions.take_letter(state, turn, letter, order)
+
+        def answered(child: Key, blob: str) -> None:
+            awaits.answered(state, turn, child, blob)
+
+        none_left = mail.take(state, turn, self._mail_page, partial(self._meet, turn), carry_out, answered)
+        if none_left:
+            self._mail_page = mail.PAGE
+
+    def _meet(self, turn: Turn, name: str) -> bool:
+        """Whether there is such a project: it may have been put a moment ago."""
+        state = self.state
+        if name not in state.projects and not state.dropping(name):
+            row = self.projectdb.get(name)
+            if row is not None:
+                self._take_row(turn, row)
+        return name in state.projects
+
+    def _drop_by_mail(self, turn: Turn, name: str) -> None:
+        """Another scheduler removes a project: who has its home does that."""
+        state = self.state
+        if state.dropping(name) or not self._is_removed(name):
+            return  # an old letter: it may be another project of that name by now
+        self._forget(name)
+        state.forget(name)
+        state.counters.drop(name)
+        if state.has(name):
+            state.actions[name, 0] = actions.Action(actions.DROP, turn.now)
+        else:
+            state.removing.add(name)
+
+    def _take_dropped(self, turn: Turn, name: str) -> None:
+        """... and nothing is left of it."""
+        if not self._is_removed(name):  # else it is removed once more
+            self.state.removing.discard(name)
+            self._meet(turn, name)
+
+    def _is_removed(self, name: str) -> bool:
+        """Whether it stands written that the rows of that project are to go."""
+        text = self.taskdb.state_of(name, actions.ENTRY)
+        return text is not None and actions.read(text).kind == actions.DROP
 
     def _look_at_projects(self, turn: Turn, fresh: bool) -> None:
         state = self.state
@@ -287,8 +320,7 @@ class Engine:
         known = row.name in state.projects
         projects.apply_row(state, turn, row)
         if not known:
-            for (_, event, reason), n in self.taskdb.ledger(row.name).items():
-                _enter(state.projects[row.name], event, reason, n)
+            totals.load_one(state.projects[row.name], self.taskdb.ledger(row.name))
 
     def _forget(self, name: str) -> None:
         state = self.state
@@ -306,6 +338,8 @@ class Engine:
         """The delete rule: stopped, marked ``delete`` in its group, and untouched for long enough [S09]."""
         for project in list(self.state.projects.values()):
             row = project.row
+            if not self.state.has(row.name):
+                continue
             marked = "delete" in row.group.lower().replace(",", " ").split()
             if row.status == "STOP" and marked and turn.now - row.updatetime >= self.settings.delete_time:
                 self.drop(row.name)
@@ -317,20 +351,33 @@ class Engine:
         the next turns remove them in chunks. A project that is put under its name meanwhile begins when they are gone.
         """
         action = actions.Action(actions.DROP, self._last_now)
-        self.taskdb.commit(Writes(state={(name, actions.ENTRY): actions.text_of(action)}))
+        if self._state is None and self.mine is not None:
+            raise StoreUnavailable("the scheduler has not read its stores yet: ask again in a moment")
+        told = Turn(self._last_now, self._last_mono, Inbox())
+        told.writes.state[name, actions.ENTRY] = actions.text_of(action)
+        state = self._state
+        if state is not None:
+            mail.send_order(state, told, name, mail.Written(actions.DROP))
+        self.taskdb.commit(told.finish())
         self.projectdb.drop(name)
         action.named = True
         self.taskdb.commit(Writes(state={(name, actions.ENTRY): actions.text_of(action)}))
-        if self._state is not None:
+        if state is not None:
             self._forget(name)
-            self._state.forget(name)
-            self._state.counters.drop(name)
-            self._state.actions[name] = action
+            state.forget(name)
+            state.counters.drop(name)
+            if not state.has(name):
+                state.removing.add(name)  # who has its home does the rest
+                return
+            state.actions = {key: one for key, one in state.actions.items() if key[0] != name}
+            state.actions[name, 0] = action
+            if state.shared:
+                return  # others may still have it in hand
         for _ in range(DROP_AT_ONCE):
             if not self._drop_chunk(name):
                 self.taskdb.commit(Writes(state={(name, actions.ENTRY): None}))
                 if self._state is not None:
-                    self._state.actions.pop(name, None)
+                    self._state.actions.pop((name, 0), None)
                 return
 
     def _drop_chunk(self, name: str) -> bool:
@@ -342,22 +389,36 @@ class Engine:
     def _drop_some(self, turn: Turn) -> None:
         """The next chunk of one removed project."""
         state = self.state
-        name = next((name for name in state.actions if state.dropping(name)), None)
+        name = next((name for (name, _), action in state.actions.items() if action.kind == actions.DROP), None)
         if name is None:
             return
-        action = state.actions.pop(name)
+        action = state.actions[name, 0]
+        if state.shared and not action.named and self._dropper_is_at_it(turn, name, action):
+            return
+        del state.actions[name, 0]
         more = self._drop_chunk(name)  # first: it is refused to one who lost the taskdb to another scheduler
         if not action.named:
             self.projectdb.drop(name)  # a crash may have come between the order and this
             action.named = True
+        if more and state.shared:
+            action.started = turn.now
+        elif state.shared and 0 <= turn.now - action.started < actions.DROP_QUIET:
+            more = True  # what others had in hand may still come
         if more:
-            state.actions[name] = action  # behind the others
+            state.actions[name, 0] = action  # behind the others
             turn.writes.state[name, actions.ENTRY] = actions.text_of(action)
             return
         turn.writes.state[name, actions.ENTRY] = None
+        mail.send_order(state, turn, name, mail.Written(actions.DROPPED))
         row = self.projectdb.get(name)
         if row is not None:
             self._take_row(turn, row)
+
+    def _dropper_is_at_it(self, turn: Turn, name: str, action: actions.Action) -> bool:
+        """Whether the scheduler that was told takes the project out of the projectdb. It need not live any more."""
+        text = self.taskdb.state_of(name, actions.ENTRY)
+        action.named = text is not None and actions.read(text).named
+        return not action.named and 0 <= turn.now - action.started < 2 * actions.DROP_QUIET
 
     # -- rules over several rooms ------------------------------------------------------------------------------------
 
@@ -366,21 +427,28 @@ class Engine:
         if turn.inbox.newtasks_waiting:
             return
         state = self.state
-        for project in state.lively.values():
+        for name, project in list(state.lively.items()):
             if project.active_tasks or project.accepted <= project.finished_at or project.info is None:
                 continue
-            if not project.active or project.info_script != project.row.runs:
+            if not project.active or project.info_script != project.row.runs or not state.has(name):
                 continue
-            project.finished_at = project.accepted
-            turn.writes.state[project.row.name, "finished_at"] = str(project.finished_at)
+            accepted = project.accepted
+            if state.shared:
+                active, accepted = totals.whole(state, turn, name)
+                if active or accepted <= project.finished_at:
+                    continue
+            project.finished_at = accepted
+            turn.writes.state[name, "finished_at"] = str(project.finished_at)
             if project.info.has_on_finished:
-                turn.submissions.append(Submission(kinds.command(project.row.name, "on_finished"), "on_finished"))
+                turn.submissions.append(Submission(kinds.command(name, "on_finished"), "on_finished"))
         intake.admit(state, turn)
 
     def _keep_house(self, turn: Turn) -> None:
         if turn.mono - self._house_kept < HOUSEKEEPING:
             return
         self._house_kept = turn.mono
+        if not self.state.first:
+            return  # who has the first partition does it for all
         turn.writes.state["", "counters"] = self.state.counters.dump()
         for _ in range(PRUNE_ROUNDS):
             if self.taskdb.prune_attempts(turn.now - self.settings.keep_attempts, PRUNE_ROWS) < PRUNE_ROWS:
@@ -395,77 +463,12 @@ class Engine:
             return
         turn = Turn(now, now, Inbox())
         metrics.keep(self._state, turn, last=True)
-        turn.writes.state["", "counters"] = self.state.counters.dump()
+        if self._state.first:
+            turn.writes.state["", "counters"] = self.state.counters.dump()
         nodes.farewell(self._state, turn)
         self.taskdb.commit(turn.finish())
 
-    def _wake(self, turn: Turn) -> float:
-        """Seconds until something is due without a message."""
-        state, now, mono = self.state, turn.now, turn.mono
-        if state.actions:
-            return 0.0
-        wake = self.settings.project_poll
-        out = len(state.leases) - state.parked_out
-        room = min(turn.inbox.room - len(turn.outbox.dispatches), self.settings.max_leased - out)
-        if state.leases or state.nodes:
-            wake = min(wake, 1.0)
-        if state.retire_due:
-            wake = min(wake, state.retire_at - mono)
-        if state.ticks:
-            wake = min(wake, state.ticks[0][0] - now)
-        if state.waiting and room > 0:
-            wake = min(wake, state.gate.next(mono))
-        asks = sending.asks_of(state, mono)
-        for project in list(state.lively.values()):
-            if projects.is_quiet(state, project):
-                state.rest(project)
-                continue
-            if not project.loaded:
-                continue
-            if (row := project.time.peek()) is not None:
-                wake = min(wake, row.rank - now)
-            head = project.ready.peek(asks)
-            if head is not None and room > 0 and sending.may_send(state, project) and not sending.full(state, project):
-                wake = min(wake, self._wait_of(project, head, turn))
-            if project.ready.wants() or project.time.needs_refill(1):
-                wake = 0.0
-            if project.info_asked is not None and room > 0:
-                wake = min(wake, project.info_asked + self.settings.info_retry - mono)
-        if state.due:
-            wake = min(wake, state.due[0][0] - now)
-        return max(0.0, wake)
-
-    def _wait_of(self, project: ProjectState, head: TaskRow, turn: Turn) -> float:
-        if kinds.is_internal(head.url):
-            return 0.0
-        if project.pause.state(turn.now) != "running":
-            at = project.pause.wake_at(turn.now)
-            return 1.0 if at is None else max(0.0, at - turn.now)
-        if sending.unmetered(project, head):
-            return 0.0
-        return project.bucket.wait(turn.mono)
-
     # -- for onlookers -----------------------------------------------------------------------------------------------
-
-    def _look(self, turn: Turn) -> dict[str, Any]:
-        state = self.state
-        if turn.mono - self._looked >= LOOK_AGAIN:
-            self._looked = turn.mono
-            self._seen = {}
-        for name in state.stirred | state.lively.keys():
-            self._seen.pop(name, None)
-        state.stirred.clear()
-        known, self._seen = self._seen, {}
-        for name, project in state.projects.items():
-            self._seen[name] = known.get(name) or _look_at(state, project, turn.now)
-        seen = dict(self._seen)
-        drained = not state.leases and all(entry["drained"] for entry in seen.values())
-        there = [msgspec.structs.asdict(one.beat) | {"held": len(one.beat.held)} for one in state.nodes.values()]
-        limit = self.settings.max_pages
-        if limit is not None and state.sent >= limit and not state.leases:
-            drained = True
-        return {"projects": seen, "leased": len(state.leases), "drained": drained, "nodes": there, "sent": state.sent,
-                "time": turn.now}  # fmt: skip
 
     def overview(self, now: float) -> dict[str, Any]:
         """How all projects stand: see :mod:`crawlkit.scheduler.overview`."""
@@ -483,9 +486,7 @@ class Engine:
         Never followed by a turn.
         """
         self._load(Turn(now, mono, Inbox()), only)
-        for name, _ in self.state.leases:
-            if name in self.state.projects:
-                self.state.projects[name].leased += 1
+        loading.count_leases(self.state)
 
     def why(self, asked: list[why.Question], moment: why.Moment) -> list[why.Answer]:
         """Why each was crawled or not, and when it is next: see :mod:`crawlkit.scheduler.why`."""
@@ -511,54 +512,3 @@ class Engine:
         ]
         found.sort(key=lambda item: -item[0])
         return found[:limit]
-
-
-def _enter(project: ProjectState | None, event: str, reason: str, n: int) -> None:
-    """One entry of the ledger, as the project starts with it."""
-    if project is None:
-        return
-    project.totals[event] = project.totals.get(event, 0) + n
-    _note_reason(project, event, reason, n)
-    if event == "accepted":
-        project.active_tasks += n
-        if reason not in kinds.QUIET_SOURCES:
-            project.accepted += n
-    elif event in projects.ENDS:
-        project.active_tasks -= n
-
-
-def _note_reason(project: ProjectState, event: str, reason: str, n: int) -> None:
-    if event == auto.EVENT:
-        project.fetched_by[reason] = project.fetched_by.get(reason, 0) + n
-    elif event == "refused":
-        project.refused[reason] = project.refused.get(reason, 0) + n
-
-
-def _look_at(state: State, project: ProjectState, now: float) -> dict[str, Any]:
-    row, info = project.row, project.info
-    retrying = project.retrying
-    broken = info is not None and info.error is not None
-    quiet = project.leased == 0 and retrying == 0 and len(project.ready) == 0 and project.ready.complete
-    quiet |= project.active_tasks == 0  # what was cleared is not read before its host may be asked
-    quiet |= project.spent and project.leased == 0 and not sending.may_send(state, project)  # the rest waits for more
-    answered = info is not None and project.info_script == row.runs
-    pending_finish = project.active_tasks == 0 and project.accepted > project.finished_at and not broken
-    return {
-        "status": row.status,
-        "paused": overview.paused(project, now),
-        "pages": project.pages,
-        "max_pages": row.max_pages,
-        "waiting": project.waiting,
-        "ready": len(project.ready),
-        "delayed": len(project.time),
-        "retrying": retrying,
-        "leased": project.leased,
-        "totals": dict(project.totals),
-        **{event: project.totals.get(event, 0) for event in ("accepted", "done", "failed", "cancelled", "retried")},
-        "rate": row.rate,
-        "burst": row.burst,
-        "rate_set": row.rate_set,
-        "info_error": info.error if info is not None else None,
-        "answered": answered,
-        "drained": not project.active or (answered and quiet and not pending_finish),
-    }

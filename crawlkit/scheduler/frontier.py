@@ -388,15 +388,15 @@ class Frontier:
         if len(self) > self.capacity:
             self.shrink(self.capacity - self.capacity // 4)
 
-    def reveal(self, hosts: Sequence[str], limit: int) -> None:
+    def reveal(self, hosts: Sequence[str], limit: int, own: Callable[[str], bool] | None = None) -> None:
         """Takes what the store returned for ``hosts(after=scan or None, limit=limit)``: each of them stands apart.
 
-        ``limit`` is at least 2, for the first of them may have the name "".
+        ``limit`` is at least 2, for the first of them may have the name "". ``own``: whose rows belong here.
         """
         if self.scan is None:
             return
         self.scan = hosts[-1] if hosts else self.scan
-        for host in hosts:
+        for host in hosts if own is None else filter(own, hosts):
             self._stand_apart(host)
             if self.scan is None:
                 return

@@ -155,6 +155,11 @@ class HostGate:
         one = self._hosts.get(host)
         return one is not None and bool(one.limits.crawl_delay) and host not in self._delays
 
+    def holds(self, host: str) -> bool:
+        """Whether the host asked to be left alone, and has not answered well since."""
+        one = self._hosts.get(host)
+        return one is not None and one.hold is not None
+
     def under_way(self, host: str) -> int:
         """Requests to the host that were taken and have not ended."""
         one = self._hosts.get(host)

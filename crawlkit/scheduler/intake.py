@@ -13,8 +13,8 @@ import msgspec
 from crawlkit.libs.errors import InvalidTask
 from crawlkit.libs.messages import AWAIT_CALLBACK, Follow, Message, Outcome
 from crawlkit.libs.rows import Key, TaskRow
-from crawlkit.libs.task import NO_SCHEDULE, Fetch, Process, Schedule, Status, Task, check_task, host_of, partition_of
-from crawlkit.scheduler import admission, awaits
+from crawlkit.libs.task import NO_SCHEDULE, Fetch, Process, Schedule, Status, Task, check_task, host_of, taskid_of
+from crawlkit.scheduler import admission, awaits, headcount, mail
 from crawlkit.scheduler.admission import Verdict as Rule
 from crawlkit.scheduler.bounds import Fence, depth_below
 from crawlkit.scheduler.kinds import QUIET_SOURCES, TICK_URL, is_await, is_internal
@@ -30,20 +30,25 @@ def follow_ups(state: State, turn: Turn, outcome: Outcome, parent: TaskRow) -> N
     What is known and plain ends here, without a query; so does what is plain and beyond the project's bounds. What is
     plain and not known here is not even decoded until the store was asked.
     """
-    ignored = 0
     project = outcome.project
     known = state.projects.get(project)
     fence = known.fence if known is not None else None
     # else it takes the known row to decide
     ids_tell = known is not None and fence is None and not known.clearing and known.forgotten == admission.UNKNOWN
+    if known is not None and known.cleared and state.shared:
+        ids_tell = False  # others may be about to clear what still waits
     depth = depth_below(parent.schedule.depth, is_internal(parent.url))
-    for follow in outcome.follows:
-        if follow.plain and state.known.holds(project, follow.taskid):
-            ignored += 1
-            continue
-        if ids_tell and follow.plain:
-            turn.unsure.append((len(turn.submissions), project, follow))
-            continue
+    holds, young = state.known.holds, state.known.young(project)
+    unsettled = [follow for follow in outcome.follows if not follow.plain or follow.taskid not in young]
+    ignored = len(outcome.follows) - len(unsettled)
+    for follow in unsettled:
+        if follow.plain:
+            if holds(project, follow.taskid):
+                ignored += 1
+                continue
+            if ids_tell:
+                turn.unsure.append((len(turn.submissions), project, follow))
+                continue
         task = _decode(turn, project, follow)
         if task is None:
             continue
@@ -110,7 +115,7 @@ def admit(state: State, turn: Turn) -> None:
     known = _look_up(state, turn, submissions, new)
     look_up_counts(state, (submission.task for submission in submissions))
     for submission in submissions:
-        verdict = _admit_one(state, turn, submission, known)
+        verdict = _admit_one(state, turn, submission, known, new)
         if submission.ticket is not None:
             turn.outbox.verdicts.append((submission.ticket, verdict))
 
@@ -121,7 +126,9 @@ def _decide_plain(state: State, turn: Turn, submissions: list[Submission], new: 
     Notes in ``new`` which of them are neither in memory nor in the store.
     """
     unsure, turn.unsure = turn.unsure, []
-    removed = set(turn.writes.remove)
+    gone = set(turn.writes.remove)
+    # cleared in this turn
+    forgotten = {key for key, row in turn.rows.items() if row.seq <= admission.UNKNOWN and row.queue is None}
     asked: dict[str, dict[str, None]] = {}
     for _, project, follow in unsure:
         asked.setdefault(project, {})[follow.taskid] = None
@@ -130,20 +137,18 @@ def _decide_plain(state: State, turn: Turn, submissions: list[Submission], new: 
         # only a project that was cleared has rows that count as never seen
         cleared = "cleared" in state.projects[project].totals
         found = state.taskdb.known(project, list(taskids), admission.UNKNOWN if cleared else None)
+        if gone or forgotten:
+            found = {each for each in found if (project, each) not in gone and (project, each) not in forgotten}
+        state.known.add_many(project, found)
         known[project] = found
-        for taskid in taskids:
+        for taskid in taskids.keys() - found:
             key = (project, taskid)
-            row = turn.rows.get(key)
-            if row is not None and row.queue is None and row.seq <= admission.UNKNOWN:  # cleared in this turn
-                found.discard(taskid)
-            elif taskid in found and key not in removed:
-                state.known.add(project, taskid)
-            elif state.find(turn.rows, key) is not None:
+            if key in forgotten:
+                continue
+            if state.find(turn.rows, key) is not None:
                 found.add(taskid)
-            else:
-                found.discard(taskid)
-                if not cleared:
-                    new.add(key)
+            elif not cleared:
+                new.add(key)
     merged: list[Submission] = []
     start = 0
     ignored: dict[str, int] = {}
@@ -166,12 +171,12 @@ def _look_up(state: State, turn: Turn, submissions: list[Submission], new: set[K
     found: dict[Key, TaskRow] = {}
     for submission in submissions:
         key = (submission.task.project, submission.task.taskid)
-        if key[0] not in state.projects:
+        if key in new or key[0] not in state.projects:
             continue
         row = state.find(turn.rows, key)
         if row is not None:
             found[key] = row  # a window may drop it before its submission has its turn
-        elif key not in new:
+        else:
             asked[key] = None
     if asked:
         found.update(state.taskdb.get_many(list(asked)))
@@ -185,6 +190,9 @@ def look_up_counts(state: State, tasks: Iterable[Task]) -> None:
         project = state.projects.get(task.project)
         if project is not None and project.fence is not None and project.fence.counts:
             wanted.setdefault(task.project, []).append(host_of(task.url))
+    if state.shared:  # others count, too
+        for name in wanted:
+            state.headcount.drop(name)
     for name, hosts in state.headcount.missing(wanted).items() if wanted else ():
         state.headcount.learn(name, hosts, state.taskdb.counts(name, hosts))
 
@@ -217,6 +225,8 @@ def _count(state: State, turn: Turn, row: TaskRow) -> None:
     if fence is not None and fence.counts and not is_internal(row.url) and not is_await(row):
         row.schedule = msgspec.structs.replace(row.schedule, counted=row.host)
         _add_to_counts(state, turn, row.project, row.host, 1)
+        if state.shared and fence.bounds.max_tasks is not None:  # others count at the same moment
+            turn.writes.most[row.project, headcount.ALL] = fence.bounds.max_tasks
 
 
 def _add_to_counts(state: State, turn: Turn, project: str, host: str, n: int) -> None:
@@ -224,7 +234,8 @@ def _add_to_counts(state: State, turn: Turn, project: str, host: str, n: int) ->
         turn.writes.counts[key] = turn.writes.counts.get(key, 0) + n
 
 
-def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Key, TaskRow]) -> Verdict:
+def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Key, TaskRow], new: set[Key]) -> Verdict:
+    """``new``: which are neither in memory nor in the store, unless by this turn."""
     task = submission.task
     key = (task.project, task.taskid)
     project = state.projects.get(task.project)
@@ -233,10 +244,14 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
         return Verdict(task.taskid, False, "refused", f"there is no project {task.project!r}")
     if key in turn.rows:
         known: TaskRow | None = turn.rows[key]
+    elif key in new:
+        known = None
     else:
         known = state.find(turn.rows, key) or stored.get(key)
         if known is not None and key in turn.writes.remove:
             known = None
+    if state.shared and not state.has(task.project, host_of(task.url) if known is None else known.host):
+        return _pass_on(state, turn, submission, known, project)
     leased = key in state.leases
     if known is not None and project.clearing and not leased:
         known = spare(state, turn, project, known)
@@ -247,14 +262,43 @@ def _admit_one(state: State, turn: Turn, submission: Submission, stored: dict[Ke
         and rule.verdict in (Rule.NEW, Rule.RESTART)
         and project.waiting >= limit
         and submission.source == "submit"
+        and not submission.by_mail  # it was taken on where it came in
     ):
-        turn.writes.count(task.project, "refused", "inqueue_limit")
-        return Verdict(task.taskid, False, "refused", f"{limit} tasks wait already (--inqueue-limit)")
+        return _no_room(turn, task, limit)
     reason = beyond(state, project, task, rule)
     if reason and project.fence is not None:
         _refuse(state, turn, task, reason)
         return Verdict(task.taskid, False, "refused", f"{project.fence.explain(reason)} ({reason})")
     _apply(state, turn, submission, known, rule.verdict, rule.reason)
+    return Verdict(task.taskid, True, rule.verdict.name.lower(), rule.reason)
+
+
+def _no_room(turn: Turn, task: Task, limit: int) -> Verdict:
+    turn.writes.count(task.project, "refused", "inqueue_limit")
+    return Verdict(task.taskid, False, "refused", f"{limit} tasks wait already (--inqueue-limit)")
+
+
+def _pass_on(state: State, turn: Turn, submission: Submission, known: TaskRow | None, project: ProjectState) -> Verdict:
+    """A task of a partition that is not here: its owner decides. What nothing would come of need not be sent there."""
+    task = submission.task
+    rule = admission.decide(task, known, leased=False, now=turn.now, forgotten=project.forgotten)
+    stays = known is not None and (known.queue is None or known.seq > max(project.forgotten, project.cleared))
+    if rule.verdict is Rule.IGNORE and stays:
+        turn.writes.count(task.project, "ignored", "known")
+        state.known.add(task.project, task.taskid)
+        return Verdict(task.taskid, True, "ignore", rule.reason)
+    fence, new = project.fence, rule.verdict in (Rule.NEW, Rule.RESTART)
+    if new and submission.source == "submit" and 0 < state.settings.inqueue_limit <= project.waiting:
+        return _no_room(turn, task, state.settings.inqueue_limit)
+    if new and fence is not None and submission.source != "await" and not is_internal(task.url):
+        reason = fence.refuses(task.url, (task.schedule or NO_SCHEDULE).depth)
+        if reason:
+            _refuse(state, turn, task, reason)
+            return Verdict(task.taskid, False, "refused", f"{fence.explain(reason)} ({reason})")
+    host = host_of(task.url) if known is None else known.host
+    mail.send_task(state, turn, submission, state.partition(task.project, host))
+    if rule.verdict is Rule.NEW and fence is None and submission.source == "follow":
+        state.known.add(task.project, task.taskid)  # whatever comes of it, it will be
     return Verdict(task.taskid, True, rule.verdict.name.lower(), rule.reason)
 
 
@@ -276,27 +320,28 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
     if verdict is Rule.NEW:
         host = host_of(task.url)
         row = admission.new_row(
-            task, now=turn.now, seq=state.next_seq(), host=host, partition=partition_of(host, state.settings.partitions)
+            task, now=turn.now, seq=state.next_seq(), host=host, partition=state.partition(task.project, host)
         )
         base = state.projects[task.project].run_base
         if base:
             row.run += base
             turn.writes.count(task.project, "numbered", "retired", base)
         _count(state, turn, row)
-        turn.change(row, Change.INSERT)
-        _accept(state, turn, submission, row)
+        if submission.asked:
+            awaits.note_asker(state, turn, row, submission.asked)
+        if state.shared and task.taskid != taskid_of(task.url):  # tasks of several hosts may be called so
+            turn.first.add((task.project, task.taskid))
+        _accept(state, turn, submission, row, Change.INSERT)
     elif verdict is Rule.RESTART and known is not None:
         row = admission.restart_row(known, task, now=turn.now, seq=state.next_seq())
         if reason != "age":  # somebody wants it crawled, not only looked whether it has changed
             row.etag = row.last_modified = None
-        turn.change(row, Change.REPLACE)
         _accept(state, turn, submission, row)
     elif verdict is Rule.UPDATE and known is not None:
         state.dequeue(known)
         row = admission.update_row(known, task, now=turn.now, seq=state.next_seq())
-        turn.change(row, Change.REPLACE)
+        put(state, turn, row)
         turn.writes.count(task.project, "updated", submission.source)
-        state.enqueue(row)
     elif verdict is Rule.POSTPONE:
         postpone(state, turn, task)
     elif verdict is Rule.CANCEL and known is not None:
@@ -309,7 +354,17 @@ def _apply(state: State, turn: Turn, submission: Submission, known: TaskRow | No
         turn.event(task.project, "pending")
 
 
-def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow) -> None:
+def put(state: State, turn: Turn, row: TaskRow, how: Change = Change.REPLACE) -> None:
+    """Writes a row that waits anew, and puts it into its queue: which may be another scheduler's now."""
+    row.partition = state.partition(row.project, row.host)
+    turn.change(row, how)
+    if state.mine is None or row.partition in state.mine:
+        state.enqueue(row)
+    else:
+        mail.send_moved(state, turn, row)
+
+
+def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow, how: Change = Change.REPLACE) -> None:
     project = state.projects[row.project]
     if state.refusals:
         state.refusals.pop((row.project, row.taskid), None)  # that is over
@@ -317,7 +372,7 @@ def _accept(state: State, turn: Turn, submission: Submission, row: TaskRow) -> N
     project.active_tasks += 1
     if submission.source not in QUIET_SOURCES:
         project.accepted += 1
-    state.enqueue(row)
+    put(state, turn, row, how)
 
 
 def cancel(state: State, turn: Turn, row: TaskRow) -> None:
@@ -347,3 +402,15 @@ def resume_postponed(state: State, turn: Turn, key: Key) -> None:
     if task is not None:
         turn.writes.state[(key[0], "postponed:" + key[1])] = None
         turn.submissions.append(Submission(task))
+
+
+def keep_own_postponed(state: State) -> None:
+    """After a start: what waits for tasks of other partitions is their owners'."""
+    if not state.shared:
+        return
+    keys = [key for key in state.postponed if key not in state.leases]
+    rows = state.taskdb.get_many(keys) if keys else {}
+    for key in keys:
+        row = rows.get(key)
+        if not state.has(key[0], host_of(state.postponed[key].url) if row is None else row.host):
+            del state.postponed[key]

@@ -5,6 +5,10 @@ It may forget, and never invents: what it does not hold is asked of the store.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Set
+
+_NONE: Set[str] = frozenset()
+
 
 class KnownTasks:
     """Taskids per project, the oldest forgotten first, ``limit`` in all."""
@@ -25,6 +29,21 @@ class KnownTasks:
             self.add(project, taskid)  # used again: it moves to the younger half
             return True
         return False
+
+    def young(self, project: str) -> Set[str]:
+        """Some of those that are held, of which one may ask many: only until something is forgotten."""
+        return self._new.get(project, _NONE)
+
+    def add_many(self, project: str, taskids: Collection[str]) -> None:
+        """Remembers tasks that exist in the store, if need be so many beyond the limit."""
+        ids = self._new.get(project)
+        if ids is None:
+            ids = self._new[project] = set()
+        before = len(ids)
+        ids.update(taskids)
+        self._new_size += len(ids) - before
+        if self._new_size * 2 > self.limit:
+            self._old, self._new, self._new_size = self._new, {}, 0
 
     def add(self, project: str, taskid: str) -> None:
         """Remembers a task that exists in the store."""

@@ -11,6 +11,7 @@ from crawlkit.scheduler.tally import Tally
 from crawlkit.scheduler.turn import Turn
 
 KEEP = {MINUTE: 86_400.0, HOUR: 30 * 86_400.0}  # width -> seconds that its rows are kept
+APART = 7.0  # seconds between schedulers that write what they counted
 PRUNE_ROWS, PRUNE_ROUNDS = 2_000, 20  # old rows removed a time, and times in one housekeeping
 
 
@@ -19,6 +20,8 @@ def keep(state: State, turn: Turn, last: bool = False) -> None:
     minute = int(turn.now // MINUTE)
     if state.minute == minute and not last:
         return
+    if state.mine and not last and turn.now % MINUTE < APART * min(state.mine) % MINUTE and state.minute >= minute - 1:
+        return  # others write the same rows, each at its time
     for name, project in state.projects.items():
         tally = project.tally
         if not tally.empty:
@@ -30,13 +33,13 @@ def keep(state: State, turn: Turn, last: bool = False) -> None:
 def _write(state: State, turn: Turn, name: str, tally: Tally) -> None:
     row = tally.row(name, state.minute)
     hour = row.start - row.start % HOUR
-    if tally.hour is not None and hour > tally.hour.start:
+    if tally.hour is not None and hour > tally.hour.start and not state.shared:
         tally.hour = MetricRow(name, HOUR, hour)
-    elif tally.hour is None or hour < tally.hour.start:
+    elif tally.hour is None or hour < tally.hour.start or state.shared:
         tally.hour = _stored(state, name, HOUR, hour)
     tally.hour.add(row)
     tally.hour.hosts = top_hosts(tally.hour.hosts)
-    if state.minute <= tally.minute or tally.minute < 0:
+    if state.minute <= tally.minute or tally.minute < 0 or state.shared:
         known = _stored(state, name, MINUTE, row.start)  # by the scheduler before, or before the clock was set back
         known.add(row)
         known.hosts = top_hosts(known.hosts)

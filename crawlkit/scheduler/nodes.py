@@ -30,16 +30,17 @@ def take(state: State, turn: Turn, beat: Heartbeat) -> None:
     word = nodes.STOPPED if ended else nodes.STOPPING if beat.stopping else nodes.PAUSED if beat.paused else nodes.ALIVE
     if known is None and beat.node in state.dead:
         state.dead.discard(beat.node)
-        turn.outbox.nodes.append(NodeChange(beat.node, beat.role, beat.host, "back"))
+        if state.first:
+            turn.outbox.nodes.append(NodeChange(beat.node, beat.role, beat.host, "back"))
     if ended:
         state.nodes.pop(beat.node, None)
-        turn.writes.nodes.append(_row(beat, turn.now, word))
+        _tell(state, turn, _row(beat, turn.now, word))
         return
     fresh = known is None or known.word != word or known.beat.paused != beat.paused
     held = {(project, taskid) for project, taskid, _, _ in beat.held}
     state.nodes[beat.node] = Known(beat, turn.mono, turn.now, word, held)
     if fresh:
-        turn.writes.nodes.append(_row(beat, turn.now, word))
+        _tell(state, turn, _row(beat, turn.now, word))
 
 
 def _hear(state: State, turn: Turn) -> None:
@@ -85,16 +86,17 @@ def silent(state: State, turn: Turn) -> list[tuple[Key, Out]]:
             state.dead.clear()
         state.dead.add(name)
         state.died = turn.mono
-        turn.writes.nodes.append(_row(known.beat, known.at, nodes.DEAD))
+        _tell(state, turn, _row(known.beat, known.at, nodes.DEAD))
         own = [(key, out) for key, out in state.leases.items() if out.node == name and not out.parked]
         lost += own
-        turn.outbox.nodes.append(NodeChange(name, known.beat.role, known.beat.host, "dead", len(own)))
+        if state.first or own:
+            turn.outbox.nodes.append(NodeChange(name, known.beat.role, known.beat.host, "dead", len(own)))
     return lost
 
 
 def write(state: State, turn: Turn) -> None:
     """The rows of all that live, now and then, in one transaction."""
-    if turn.mono - state.nodes_written < nodes.WRITTEN:
+    if turn.mono - state.nodes_written < nodes.WRITTEN or not state.first:
         return
     state.nodes_written = turn.mono
     said = {row.node for row in turn.writes.nodes}
@@ -108,6 +110,12 @@ def farewell(state: State, turn: Turn) -> None:
     known = state.nodes.get(state.node)
     if known is not None:
         turn.writes.nodes.append(_row(known.beat, turn.now, nodes.STOPPED))
+
+
+def _tell(state: State, turn: Turn, row: NodeRow) -> None:
+    """Who has the first partition hears all nodes; to others those that have no work of theirs look dead."""
+    if state.first:
+        turn.writes.nodes.append(row)
 
 
 def _row(beat: Heartbeat, seen: float, word: str) -> NodeRow:

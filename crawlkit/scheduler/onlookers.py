@@ -11,6 +11,7 @@ import msgspec
 
 from crawlkit.database.base import ProjectStore, TaskStore
 from crawlkit.libs.clock import Clock
+from crawlkit.libs.protocol import PARTITIONS, partitions_in
 from crawlkit.libs.searches import TaskSearch
 from crawlkit.libs.task import MAX_TASKID, JSONDict, Status, taskid_of
 from crawlkit.libs.url import task_url
@@ -102,7 +103,10 @@ def shown(answers: Sequence[Answer]) -> list[Answer]:
 
 def explain(taskdb: TaskStore, projectdb: ProjectStore, project: str | None, which: str, clock: Clock) -> list[Answer]:
     """The same from the stores alone, where no scheduler runs."""
-    engine = Engine(taskdb, projectdb, EngineSettings(window=LOOK, refill=LOOK))
+    partitions = partitions_in(taskdb.state_of(*PARTITIONS))
+    engine = Engine(taskdb, projectdb, EngineSettings(window=LOOK, refill=LOOK, partitions=partitions))
+    if partitions > 1:
+        engine.own(frozenset(range(partitions)))
     names = [project] if project is not None else projectdb.names()
     asked = questions(taskdb, names, which)[:MAX_ANSWERS]  # without a scheduler nobody remembers refusals
     engine.look(clock.time(), clock.monotonic(), {one.project for one in asked})

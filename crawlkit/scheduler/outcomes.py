@@ -325,7 +325,7 @@ def _remember(turn: Turn, out: Out, outcome: Outcome, reason: str) -> None:
 
 
 def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) -> None:
-    name, counters = project.row.name, state.counters
+    name = project.row.name
     if outcome.ok:
         turn.event(name, "success")
     else:
@@ -333,13 +333,15 @@ def _count(state: State, turn: Turn, project: ProjectState, outcome: Outcome) ->
         final = row is not None and row.status is Status.FAILED
         turn.event(name, "failed" if final else "retry")
     was = project.pause.state(turn.now)
-    project.pause.record(outcome.ok, turn.now)
+    if outcome.ok or not politeness.asked_for_rest(state, outcome):
+        project.pause.record(outcome.ok, turn.now)
     if project.pause.state(turn.now) != was:
-        turn.writes.state[name, "pause"] = project.pause.to_json()
+        if state.has(name):
+            turn.writes.state[name, "pause"] = project.pause.to_json()
         turn.outbox.pauses.append((name, project.pause.state(turn.now)))
     if outcome.fetch is not None and outcome.process is not None:
-        counters.observe(name, "fetch_time", outcome.fetch.time, turn.now)
-        counters.observe(name, "process_time", outcome.process.time, turn.now)
+        turn.observe(name, "fetch_time", outcome.fetch.time)
+        turn.observe(name, "process_time", outcome.process.time)
     project.recent.append((turn.now, recent_entry(outcome)))
 
 

@@ -26,7 +26,7 @@ def _look_at(state: State, name: str, project: ProjectState, now: float) -> dict
     windows = counters.windows(name, now)
     spark = counters.spark(name, FINISHED, now)
     means = counters.means(name, now)
-    action = state.actions.get(name)
+    action = state.action_of(name)
     return {
         "group": row.group,
         "status": row.status,

@@ -15,6 +15,7 @@ from pathlib import Path
 from crawlkit.database.base import Owner, TaskStore
 from crawlkit.libs.clock import Clock
 from crawlkit.libs.errors import NotOwner, StoreUnavailable, UsageError
+from crawlkit.libs.rows import for_people
 
 log = logging.getLogger("scheduler")
 
@@ -50,16 +51,13 @@ class Ownership:
                 return
             if owner != seen:
                 if seen is not None and owner.holder == seen.holder and not patient:
-                    raise UsageError(
-                        f"a scheduler has this taskdb already ({_for_people(owner.node)}): stop it first,"
-                        " or give this one another taskdb"
-                    )
+                    raise UsageError(f"a scheduler has this taskdb already ({for_people(owner.node)}): stop it first")
                 seen, since = owner, self._clock.monotonic()
                 if process_is_gone(owner.node):
                     continue
             if patient and not told:
                 told = True
-                log.info("waiting: %s has the taskdb", _for_people(owner.node))
+                log.info("waiting: the scheduler %s has the taskdb", for_people(owner.node))
             self._released.wait(LOOK)
 
     def _is_dead(self, owner: Owner, since: float) -> bool:
@@ -76,7 +74,8 @@ class Ownership:
                 continue
             if owner is not None:
                 raise NotOwner(
-                    f"{_for_people(owner.node)} has the taskdb now; this scheduler stops and leaves everything to it"
+                    f"the scheduler {for_people(owner.node)} has the taskdb now;"
+                    " this one stops and leaves everything to it"
                 )
 
 
@@ -109,8 +108,3 @@ def _system() -> str:
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return "?"  # not Linux: a host's name tells enough
-
-
-def _for_people(name: str) -> str:
-    host, _, rest = name.partition(" pid ")
-    return f"on {host}, pid {rest.partition(' ')[0]}"

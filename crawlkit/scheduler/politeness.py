@@ -10,7 +10,8 @@ from typing import Any
 
 from crawlkit.libs import host_limits
 from crawlkit.libs.host_limits import HostLimits
-from crawlkit.libs.messages import FetchEnded, ProjectInfo
+from crawlkit.libs.messages import FetchEnded, Outcome, ProjectInfo
+from crawlkit.libs.task import host_of
 from crawlkit.scheduler.autothrottle import Answer
 from crawlkit.scheduler.host_gate import SLOW_DOWN, HostGate
 from crawlkit.scheduler.settings import EngineSettings
@@ -82,6 +83,14 @@ def answer_of(ended: FetchEnded) -> Answer | None:
     return Answer.GOOD if status < 400 or status in FINE else Answer.OTHER
 
 
+def asked_for_rest(state: State, outcome: Outcome) -> bool:
+    """Whether it failed because its host, which is held for it, asked to be left alone: no fault of its project."""
+    fetch = outcome.fetch
+    if fetch is None or fetch.status_code not in SLOW_DOWN:
+        return False
+    return state.gate.holds(host_of(fetch.redirect_url or outcome.url))
+
+
 def same_site(one: str, other: str) -> bool:
     """Whether both hosts are the same but for a ``www.``; ports do not matter.
 
@@ -92,7 +101,7 @@ def same_site(one: str, other: str) -> bool:
 
 def _bare(host: str) -> str:
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+    return (name if colon and port.isdigit() else host).removesuffix(".")  # rows of older releases have such names
 
 
 # -- what projects say -------------------------------------------------------------------------------------------------
@@ -113,6 +122,8 @@ def load(state: State, turn: Turn, stored: dict[tuple[str, str], str]) -> None:
     for (project, entry), text in stored.items():
         if not project and entry.startswith(ENTRY):
             host, text = _unwritten(entry, text)
+            if not state.has("", host):
+                continue
             if state.gate.load(host, text, turn.mono, turn.now):
                 state.held.add(host)
             else:
@@ -128,6 +139,8 @@ def write(state: State, turn: Turn) -> None:
     changed, state.gate.changed = state.gate.changed, set()
     turn.outbox.let_go, state.gate.let_go = state.gate.let_go, 0
     for host in changed:
+        if not state.has("", host):
+            continue  # somebody was redirected there; its owner hears of it when it asks
         text = state.gate.dump(host, turn.mono, turn.now)
         if text is None:
             if host in state.held:

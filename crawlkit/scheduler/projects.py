@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, kept_for, limits_of
+from crawlkit.libs.bounds import NO_BOUNDS, Bounds, joined, kept_for, limits_of, weight_of
 from crawlkit.libs.rows import QUEUED, ProjectRow, Queue, TaskRow
 from crawlkit.scheduler.bounds import Fence
 from crawlkit.scheduler.frontier import PAGE, Frontier
@@ -24,6 +24,7 @@ HOSTS_READ = 16  # hosts of a project that are read by themselves in a turn
 HOSTS_FOUND = 50  # hosts of a project that are looked up by name in a turn
 GROWN = 20  # the rows in memory are counted when they may have grown by one in so many
 BOUNDS = "bounds"  # entry of the taskdb's state
+PAGES = " pages"  # where several schedulers count what a project sent: among its hosts, of which none is called so
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared")
 
 
@@ -47,6 +48,7 @@ def _frontier(state: State, project: str) -> Frontier:
 def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     """A project was added or changed."""
     project = state.projects.get(row.name)
+    known = project is not None
     new_script = project is None or project.row.runs != row.runs
     if project is None:
         project = state.projects[row.name] = new_project(state, row, turn.mono)
@@ -54,6 +56,7 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
     else:
         if (row.rate, row.burst) != (project.row.rate, project.row.burst):
             project.bucket.change(row.rate, max(1.0, row.burst), turn.mono)
+            project.draw_at = turn.mono
         if row.runs != project.row.runs:
             project.pause.clear()
             project.info_asked = None
@@ -62,8 +65,12 @@ def apply_row(state: State, turn: Turn, row: ProjectRow) -> None:
             set_fence(state, turn, project)
     state.stir(row.name)
     if row.max_pages is None and project.pages:  # without a budget nothing is counted; a new one begins anew
-        project.pages = 0
+        project.pages = project.pages_before = 0
         turn.writes.state[row.name, "pages"] = None
+    if row.max_pages is None and state.shared and known and state.has(row.name):
+        sent = state.taskdb.counts(row.name, [PAGES]).get(PAGES, 0)
+        if sent:
+            turn.writes.counts[row.name, PAGES] = -sent
     if new_script:
         saved = next((one.saved for one in state.projectdb.versions(row.name)), 0.0)
         project.script_saved = row.updatetime if row.pin else saved
@@ -78,6 +85,7 @@ def set_fence(state: State, turn: Turn, project: ProjectState) -> None:
     """What the project refuses, by its handler and its row, and how long it keeps what is finished."""
     limits = limits_of(project.row.limits)
     bounds = joined(project.bounds, limits)
+    project.weight = weight_of(limits)
     keep = kept_for(limits, state.settings.keep_tasks)
     if keep != project.keep:
         project.keep, state.retire_at = keep, turn.mono
@@ -109,7 +117,8 @@ def activate(state: State, project: ProjectState) -> None:
     for (name, _), out in state.leases.items():
         if name == project.row.name and out.row.url == TICK_URL:
             _mark_tick(project, out.row)
-    for method in [method for name, method in state.last_ticks if name == project.row.name]:
+    own = [method for name, method in state.last_ticks if name == project.row.name and state.has(name)]
+    for method in own:
         for tick in state.taskdb.ticks(project.row.name, method, limit=WAITING_TICKS):
             if tick.reason == QUEUED:
                 project.tick_wait.setdefault(method, deque()).appendleft(tick.instant)
@@ -124,6 +133,14 @@ def follow_clock(state: State, turn: Turn, seconds: float) -> None:
             row.rank -= seconds
             turn.change(row, Change.PROGRESS)
             project.time.add(row)
+
+
+def read_pages(state: State, turn: Turn, project: ProjectState) -> None:
+    """How many pages of its budget a project has sent, by all schedulers and in this turn."""
+    if state.shared and project.row.max_pages is not None:
+        name = project.row.name
+        committed = state.taskdb.counts(name, [PAGES]).get(PAGES, 0)
+        project.pages = project.pages_before + committed + turn.writes.counts.get((name, PAGES), 0)
 
 
 def deactivate(state: State, project: ProjectState) -> None:
@@ -146,7 +163,7 @@ def refill(state: State, project: ProjectState) -> None:
     project.ready.share = state.settings.window // (4 * max(1, len(state.projects)))
     for queue, window in ((Queue.READY, project.ready), (Queue.TIME, project.time)):
         if window.needs_refill(page // 4):
-            rows = state.taskdb.window(project.row.name, queue, window.cursor, page)
+            rows = state.taskdb.window(project.row.name, queue, window.cursor, page, partitions=state.reads)
             window.refill(rows, page, skip=state.is_leased)
             _note_read(state, project, rows)
     if project.ready.shelves or project.ready.scan is not None:
@@ -159,7 +176,7 @@ def is_quiet(state: State, project: ProjectState) -> bool:
         return not project.active
     if project.info is None or project.info_script != project.row.runs:
         return False
-    if project.active_tasks == 0 and project.accepted > project.finished_at:
+    if project.active_tasks == 0 and project.accepted > project.finished_at and state.has(project.row.name):
         return False  # on_finished is to be sent
     if len(project.ready) or project.ready.wants() or project.time.needs_refill(page_of(state) // 4):
         return False
@@ -175,12 +192,12 @@ def _refill_hosts(state: State, project: ProjectState) -> None:
     """The same for hosts that stand apart, some of them in a turn."""
     name, ready = project.row.name, project.ready
     for host, after in ready.hungry(HOSTS_READ):
-        rows = state.taskdb.window(name, Queue.READY, after, PAGE, host)
+        rows = state.taskdb.window(name, Queue.READY, after, PAGE, host, state.reads)
         ready.refill_host(host, after, rows, PAGE, skip=state.is_leased)
         _note_read(state, project, rows)
     if ready.scan is not None:
         hosts = state.taskdb.hosts(name, Queue.READY, ready.scan or None, HOSTS_FOUND)
-        ready.reveal(hosts, HOSTS_FOUND)
+        ready.reveal(hosts, HOSTS_FOUND, None if state.mine is None else partial(state.has, name))
 
 
 def _note_read(state: State, project: ProjectState, rows: list[TaskRow]) -> None:

@@ -17,8 +17,8 @@ from crawlkit.libs.auto import Auto
 from crawlkit.libs.bounds import NO_BOUNDS, Bounds
 from crawlkit.libs.counters import Counters
 from crawlkit.libs.messages import Heartbeat, Outcome, ProjectInfo
-from crawlkit.libs.rows import Key, ProjectRow, Queue, TaskRow
-from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task
+from crawlkit.libs.rows import Key, Letter, ProjectRow, Queue, TaskRow
+from crawlkit.libs.task import ACTIVE_STATUSES, Fetch, Process, Task, home_of
 from crawlkit.scheduler.admission import UNKNOWN
 from crawlkit.scheduler.frontier import Frontier
 from crawlkit.scheduler.headcount import HeadCount
@@ -89,6 +89,7 @@ class ProjectState:
     ready: Frontier
     time: Window
     clearing: int = 0  # what waits with a seq up to this is about to be cleared; nothing is sent meanwhile
+    cleared: int = 0  # the same, also when it was done here; others may not be done with it
     forgotten: int = UNKNOWN  # what ended with a seq up to this counts as never seen
     info: ProjectInfo | None = None
     info_script: str = ""  # the version that info is of
@@ -96,6 +97,8 @@ class ProjectState:
     info_run: int = 0
     bounds: Bounds = NO_BOUNDS  # as its handler said them last, also before a restart
     fence: Fence | None = None  # those and the limits of its row; None: nothing is refused
+    weight: int = 1  # of its turns among other projects
+    served: float = 0.0  # tasks it sent, divided by its weight, beside State.served
     keep: float | None = None  # seconds that finished tasks are kept; None: for ever
     run_base: int = 0  # the highest run of a task that was retired; new tasks begin behind it
     config_fetch: Fetch | None = None
@@ -109,6 +112,12 @@ class ProjectState:
     script_saved: float = 0.0  # when this version of the script was saved
     drop_reasons: set[str] = field(default_factory=set)
     pages: int = 0  # fetches sent out since it has a page budget
+    pages_before: int = 0  # of those, what one scheduler alone had sent before there were several
+    drawn: int = 0  # tokens drawn from what all schedulers share, and not used yet
+    drawn_at: float = 0.0  # monotonic
+    owed: int = 0  # tokens to be paid with the next that are drawn
+    draw_at: float = float("-inf")  # monotonic; before that there is none to be had
+    gone: int = 0  # rows that were removed or cleared, as committed
     accepted: int = 0  # of the kinds that count for on_finished
     finished_at: int = 0  # value of accepted when on_finished was sent last
     tally: Tally = field(default_factory=Tally)  # of the minute that runs
@@ -162,7 +171,16 @@ class State:
     died: float = float("-inf")  # monotonic; when the last of them did
     ticks: list[tuple[float, str, int, int]] = field(default_factory=list)  # heap: instant, project, cron, generation
     last_ticks: dict[tuple[str, str], float] = field(default_factory=dict)
-    actions: dict[str, Action] = field(default_factory=dict)  # project -> what is being done to all of it
+    actions: dict[tuple[str, int], Action] = field(
+        default_factory=dict
+    )  # (project, partition) -> what is being done to all of it
+    removing: set[str] = field(default_factory=set)  # projects that another scheduler removes
+    clearing_elsewhere: dict[str, int] = field(default_factory=dict)  # project -> ProjectState.cleared, after a start
+    mine: frozenset[int] | None = None  # partitions of this scheduler; None: there is one, which has everything
+    asked: dict[Key, str] = field(default_factory=dict)  # request of another partition's callback -> that one's route
+    letters: list[Letter] = field(default_factory=list)  # those that this turn takes
+    mail_at: float = float("-inf")  # monotonic; when to look for letters
+    totals_at: float = float("-inf")  # monotonic; when to read again what others count
     auto: dict[tuple[str, str, str], Pair] = field(default_factory=dict)  # (project, host, callback)
     no_browser: dict[str, tuple[float, float]] = field(default_factory=dict)  # project -> (until, seconds), monotonic
     retired_to: dict[float, float] = field(default_factory=dict)  # seconds kept -> updatetime up to which that is done
@@ -170,6 +188,9 @@ class State:
     retire_at: float = float("-inf")  # monotonic; when to look again
     retire_due: dict[float, float] = field(default_factory=dict)  # seconds kept -> monotonic; when to look at those
     said_drained: bool = False  # as it stands in the taskdb's state
+    said_idle: bool | None = None  # the same of this scheduler's partitions; None: that is not known
+    busy_at: float = float("-inf")  # monotonic; when there was work last
+    looked_at: float = float("-inf")  # monotonic; when it was asked last whether all have drained
     held: set[str] = field(default_factory=set)  # hosts whose hold is written down
     waiting: dict[str, set[str]] = field(
         default_factory=dict
@@ -181,6 +202,7 @@ class State:
     idle_turns: int = 0
     seq: int = 0
     sent: int = 0  # tasks handed out in this life
+    served: float = 0.0  # what a project of weight 1 got that always had something to send
     minute: int = -1  # the one that is counted now, since 1970
     projects_seen: float = 0.0  # newest updatetime read
     info_count: int = 0
@@ -191,6 +213,29 @@ class State:
         self.headcount = HeadCount()
         self.refusals: dict[Key, tuple[str, float, str]] = {}  # (reason, Unix time, words) of the latest, oldest first
         self.gate = HostGate(self.settings.host_limits)
+
+    @property
+    def shared(self) -> bool:
+        """Whether there are several partitions, and so there may be several schedulers."""
+        return self.mine is not None
+
+    @property
+    def first(self) -> bool:
+        """Whether this scheduler does what is done once for the whole taskdb."""
+        return self.mine is None or 0 in self.mine
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The partitions whose rows are read."""
+        return (0,) if self.mine is None else tuple(sorted(self.mine))
+
+    def partition(self, project: str, host: str = "") -> int:
+        """To which partition a task belongs: that of its host, or of its project when it has none."""
+        return 0 if self.mine is None else home_of(project, self.settings.partitions, host)
+
+    def has(self, project: str, host: str = "") -> bool:
+        """Whether tasks of that host, or without one what there is once of a project, are this scheduler's."""
+        return self.mine is None or self.partition(project, host) in self.mine
 
     def is_leased(self, row: TaskRow) -> bool:
         """Whether it was handed out."""
@@ -209,8 +254,14 @@ class State:
 
     def dropping(self, project: str) -> bool:
         """Whether what a removed project of that name had is still being removed."""
-        action = self.actions.get(project)
+        if project in self.removing:
+            return True
+        action = self.actions.get((project, 0))
         return action is not None and action.kind == "drop"
+
+    def action_of(self, project: str) -> Action | None:
+        """What is being done to all of the project, in any of its partitions."""
+        return next((action for (name, _), action in self.actions.items() if name == project), None)
 
     def find(self, rows: dict[Key, TaskRow], key: Key) -> TaskRow | None:
         """The newest form of a task that is in memory."""
@@ -227,7 +278,14 @@ class State:
 
     def forget(self, project: str) -> None:
         """The project is removed: a later one of that name has none of its cookies, records, crons and submissions."""
-        shelves: tuple[dict[Key, Any], ...] = (self.postponed, self.parked, self.awaited, self.jars, self.last_ticks)
+        shelves: tuple[dict[Key, Any], ...] = (
+            self.postponed,
+            self.parked,
+            self.awaited,
+            self.asked,
+            self.jars,
+            self.last_ticks,
+        )
         for shelf in shelves:
             for key in [key for key in shelf if key[0] == project]:
                 del shelf[key]

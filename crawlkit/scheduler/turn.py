@@ -29,6 +29,8 @@ class Submission:
     task: Task
     source: str = "submit"  # submit, follow, message, tick, on_start, on_finished, auto_recrawl
     ticket: int | None = None  # where the sender waits for the verdict
+    asked: str = ""  # await: the route of the callback that waits, see State.partition
+    by_mail: bool = False  # another scheduler took it on
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Order:
 
     project: str
     kind: str  # clear, restart, retry_failed, pause, resume; cancel and rerun for a task
-    ticket: int  # where the sender waits for the verdict
+    ticket: int | None  # where the sender waits for the verdict
     taskid: str = ""
     reason: str | None = None  # retry_failed: only tasks that failed with it
 
@@ -117,11 +119,13 @@ class Turn:
         self.outbox = Outbox()
         self.rows: dict[Key, TaskRow] = {}
         self.changes: dict[Key, Change] = {}
+        self.first: set[Key] = set()  # of the new ones those that others may take on at the same moment
         self.submissions: list[Submission] = list(inbox.submissions)
         # plain follow-ups that may be known to the store: (how many submissions came before, project, follow-up)
         self.unsure: list[tuple[int, str, Follow]] = []
         self.ended_ticks: list[tuple[str, str, str]] = []  # (project, method, taskid)
         self.events: dict[tuple[str, str], int] = {}  # (project, event of libs.counters) -> how many
+        self.observed: dict[tuple[str, str], list[float]] = {}  # (project, name) -> sum of the values, how many
         self.answered: list[str] = []  # projects whose handler told its settings in this turn
 
     def change(self, row: TaskRow, how: Change) -> None:
@@ -135,6 +139,14 @@ class Turn:
         """Something to be counted over the windows of [S65]."""
         key = (project, name)
         self.events[key] = self.events.get(key, 0) + 1
+
+    def observe(self, project: str, name: str, value: float) -> None:
+        """A measured value, to be averaged over five minutes [S65]."""
+        known = self.observed.get((project, name))
+        if known is None:
+            known = self.observed[project, name] = [0.0, 0]
+        known[0] += value
+        known[1] += 1
 
     def remove(self, row: TaskRow) -> None:
         """The task goes; a row that was new in this turn never reaches the store."""
@@ -150,6 +162,8 @@ class Turn:
             row = self.rows[key]
             if how is Change.INSERT:
                 writes.insert.append(row)
+                if key in self.first:
+                    writes.first.append(row)
             elif how is Change.REPLACE:
                 writes.replace.append(row)
             else:

@@ -6,6 +6,7 @@ No rule stands here: what a submission meets is admission's and the bounds' to s
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from msgspec import Struct
 from crawlkit.libs.rows import AttemptRow, Queue, TaskRow
 from crawlkit.libs.task import NO_SCHEDULE, Status, Task
 from crawlkit.libs.task_lines import exception_line
+from crawlkit.libs.url import is_url
 from crawlkit.libs.url_masking import masked_text
 from crawlkit.scheduler import admission, intake, sending
 from crawlkit.scheduler.admission import Verdict
@@ -23,6 +25,7 @@ from crawlkit.scheduler.state import Out, ProjectState, State
 #: Code of an answer -> what it means.
 CODES = {
     "no_project": "there is no project of that name",
+    "not_url": "what was asked is no URL, and no task has such an id",
     "never_submitted": "nobody has submitted it, and no page led to it",
     "unknown": "there is no such task: it was crawled too long ago, or refused, or nothing led to it",
     "refused": "the project's bounds do not take it on",
@@ -46,6 +49,7 @@ CODES = {
     "loading": "its project's handler has not answered yet",
     "project_full": "its project has as much under way as it may",
     "ring_full": "as many tasks of all projects are under way as may be",
+    "elsewhere": "another of several schedulers has its host, and only that one knows more",
     "host": "its host may not be asked now",
     "rate": "its project's rate has no page to spare",
     "no_scheduler": "it would be sent, but no scheduler runs",
@@ -53,6 +57,8 @@ CODES = {
 }
 
 MAX_ANSWERS = 50  # projects that are told of
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")  # what a URL's taskid looks like
 
 #: What is more to say of a task than that it waits for its time.
 LASTING = frozenset({"stopped", "held", "paused", "page_budget", "broken"})
@@ -119,6 +125,12 @@ def _answer(state: State, asked: Question, moment: Moment) -> Answer:
     out = state.leases.get((row.project, row.taskid))
     if out is not None:
         _leased(said, out, moment)
+    elif row.queue is not None and not state.has(row.project, row.host):
+        said.code = "elsewhere"
+        said.text = (
+            f"it waits or is being crawled: another scheduler has partition {state.partition(row.project, row.host)},"
+            " to which its host belongs, and only that one knows more"
+        )
     elif row.queue is None:
         _ended(state, project, row, asked.attempts, said, moment)
     else:
@@ -130,6 +142,10 @@ def _answer(state: State, asked: Question, moment: Moment) -> Answer:
 
 def _unknown(state: State, project: ProjectState, asked: Question, moment: Moment) -> Answer:
     said = Answer(asked.project, "never_submitted", "", asked.url)
+    if not is_url(asked.url) and not _ID.match(asked.url):
+        said.code = "not_url"
+        said.text = f"{asked.url[:200]!r} is no URL, which begins like https://example.org, and no task has such an id"
+        return said
     task = Task(asked.project, asked.taskids[-1], asked.url)
     fence = project.fence
     reason = _refusal(state, project, task, admission.decide(task, None, False, moment.now))
@@ -229,8 +245,12 @@ def _waiting(
     if row.queue is Queue.TIME and row.rank > moment.now:
         said.next = row.rank
         wait = f"in {span(row.rank - moment.now)}"
-        reason = next((one.reason for one in attempts if one.run == row.run and not one.ok), "")
-        if row.retried:
+        last = next((one for one in attempts if one.run == row.run and not one.ok), None)
+        reason = last.reason if last is not None else ""
+        if row.retried and last is not None and reason == "robots":
+            said.code = "robots"
+            own = f"{exception_line(last) or 'disallowed by robots.txt'}; robots.txt is asked again {wait}"
+        elif row.retried:
             said.code, own = "retrying", f"failed {row.retried} times ({reason or 'unknown'}); the next try is {wait}"
         elif row.run > 1 and row.schedule.auto_recrawl:
             said.code, own = "scheduled", f"crawled again {wait} (auto_recrawl)"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from crawlkit.libs.extras import install_command
 from crawlkit.webui.flask_door import WsgiDoor
 from crawlkit.webui.gate import DAV
 from crawlkit.webui.permission import check_project
@@ -69,7 +70,7 @@ class DavDoor(WsgiDoor):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "wsgidav":
                 raise
-            return self.refuse(Problem(501, "No WebDAV here", "install the extra: crawlkit-framework[webdav]"))
+            return self.refuse(Problem(501, "No WebDAV here", f"it is not installed: {install_command('webdav')}"))
         if self.request.method != "PUT" and DOCTYPE.search(self.body()):
             return self.refuse(Problem(400, "Invalid body", "XML with a DOCTYPE is not read"))  # entity bombs
         return await super().hand_on()

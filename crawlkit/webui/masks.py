@@ -19,8 +19,11 @@ _SECRET_WORD = r"(?:passw(?:or)?d|passwd|pwd|secret|token|api[-_]?key|access[-_]
 _SECRET_HEADER = re.compile(
     rf"(?:proxy-)?authorization2?|cookie2?|set-cookie2?|.*(?:{_SECRET_WORD}|auth|signature).*", re.IGNORECASE
 )
-_IN_FORM = re.compile(rf"(?P<name>[^&=\s]*{_SECRET_WORD}[^&=\s]*)=[^&]*", re.IGNORECASE)
-_IN_JSON = re.compile(rf'(?P<name>"[^"]*{_SECRET_WORD}[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[^\s,}}\]"]+)', re.IGNORECASE)
+_WORD = re.compile(_SECRET_WORD, re.IGNORECASE)
+_IN_FORM = re.compile(r"(?<![^&=\s])([^&=\s]*+)=")  # begins where a name does, so that nothing is read twice
+_FORM_VALUE = re.compile(r"[^&]*+")
+_IN_JSON = re.compile(r'"([^"]*+)"\s*+:\s*+')
+_JSON_VALUE = re.compile(r'"(?:[^"\\]++|\\.)*+"|[^\s,}\]"]++', re.DOTALL)
 
 
 def masked_url(url: str) -> str:
@@ -39,7 +42,20 @@ def masked_body(data: bytes) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         return f"({len(data)} bytes that are no text)"
-    return _IN_JSON.sub(rf'\g<name>"{MASK}"', _IN_FORM.sub(rf"\g<name>={MASK}", text))
+    return _without_values(_without_values(text, _IN_FORM, _FORM_VALUE, MASK), _IN_JSON, _JSON_VALUE, f'"{MASK}"')
+
+
+def _without_values(text: str, names: re.Pattern[str], values: re.Pattern[str], mask: str) -> str:
+    """``mask`` in place of the values behind names that mean a secret, in a time that grows with the length alone."""
+    kept, place = [], 0
+    for found in names.finditer(text):
+        if found.start() < place or not _WORD.search(found[1]):
+            continue
+        value = values.match(text, found.end())
+        if value is not None:
+            kept += [text[place : found.end()], mask]
+            place = value.end()
+    return "".join([*kept, text[place:]])
 
 
 def masked_fetch(fetch: Fetch) -> dict[str, Any]:

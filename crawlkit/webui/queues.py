@@ -28,6 +28,7 @@ from crawlkit.libs.messages import (
     STATUS_QUEUE,
     Heartbeat,
     encode,
+    queue_names,
 )
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Broker, QueueFlow
@@ -41,7 +42,7 @@ BEAT = 2.0  # seconds between heartbeats
 ANSWER = 3.0  # seconds a broker has for an answer
 SPAN = 5.0  # seconds over which rates are taken
 
-#: The ring: (queue, who puts, who takes).
+#: The ring: (queue, who puts, who takes). The status queues of further partitions come after it.
 RING = (
     (NEWTASK_QUEUE, "api", "scheduler"),
     (SCHEDULER2FETCHER, "scheduler", "fetcher"),
@@ -83,6 +84,7 @@ def states(samples: list[Sample]) -> list[QueueState]:
     if not samples:
         return found
     (began, before), (now, after) = samples[0], samples[-1]
+    found += [QueueState(name, "workers", "scheduler") for name in queue_names(after)[len(RING) :]]
     for state in found:
         flow = after.get(state.name)
         if flow is None:  # nobody used it yet: the server makes it then

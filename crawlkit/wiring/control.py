@@ -6,6 +6,7 @@ the address, and a token that both sides make of the secret key they share.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import os
@@ -23,7 +24,9 @@ from crawlkit.wiring.stores import open_store, open_stores
 if TYPE_CHECKING:
     from crawlkit.database.base import TaskStore
     from crawlkit.scheduler.control import ControlClient, ControlServer
+    from crawlkit.scheduler.service import SchedulerService
 
+PUBLISH = 0.5  # seconds between looks whether this scheduler is the one that others are to find
 ENTRY = ("", "control")  # in the state of the taskdb: JSON of :class:`Place`
 TOKEN = "CRAWLKIT_SCHEDULER_TOKEN"
 SHARE = f"give the secret key of the scheduler's host (CRAWLKIT_SECRET_KEY), or its token ({TOKEN})"
@@ -51,7 +54,14 @@ def control_client(settings: Settings, rpc: str | None = None, timeout: float = 
             raise UsageError("say --server or --scheduler-rpc, not both")
         return cast(ControlClient, RemoteControl(client_of(settings.server)))  # the part of it that commands use
     client = _named(settings, rpc, timeout) if rpc is not None else _found(settings, timeout)
-    client.size()
+    try:
+        client.size()
+    except ServiceUnreachable:
+        other = None if rpc is not None else _found(settings, timeout)
+        if other is None or other.url == client.url:
+            raise
+        client = other  # of several schedulers the one that was asked stands still, and another has its place by now
+        client.size()
     return client
 
 
@@ -80,11 +90,12 @@ def _found(settings: Settings, timeout: float) -> ControlClient:
 
     if settings.is_here("taskdb"):
         return ControlClient.at(settings.data_path, timeout)
-    place = where_in_taskdb(settings)
+    place, token = where_in_taskdb(settings), control_token(settings)
     with suppress(ServiceUnreachable):
         client = ControlClient.at(settings.data_path, timeout)
         if place is not None and _is_same(client.url, place):  # else it is that of another taskdb
-            client.size()
+            if token not in ("", client.token):
+                client.size()
             return client
     if place is None:
         raise ServiceUnreachable(
@@ -97,7 +108,6 @@ def _found(settings: Settings, timeout: float) -> ControlClient:
             " that others reach (--xmlrpc-host or CRAWLKIT_SCHEDULER_XMLRPC_HOST; 0.0.0.0: all of its addresses), or"
             " run this command there"
         )
-    token = control_token(settings)
     if not token:
         raise ServiceUnreachable(
             f"the scheduler at {place.url} (on {place.host}, as the taskdb says) wants a token: {SHARE}"
@@ -114,10 +124,17 @@ def _is_same(url: str, place: Place) -> bool:
 
 
 def where_in_taskdb(settings: Settings) -> Place | None:
-    """Where the scheduler of the taskdb says that it is; it says so until it is stopped."""
+    """Where the scheduler of the taskdb says that it is; it says so until it is stopped.
+
+    The last one of several leaves its word behind: a further one could have said its own by then.
+    """
+    from crawlkit.libs.protocol import PARTITIONS, partitions_in
+
     taskdb: TaskStore = open_store(settings, "taskdb", create=False)
     try:
         said = taskdb.state_of(*ENTRY)
+        if said is not None and partitions_in(taskdb.state_of(*PARTITIONS)) > 1 and not taskdb.owners():
+            return None
     finally:
         taskdb.close()
     if said is None:
@@ -147,6 +164,32 @@ def published(settings: Settings, taskdb: TaskStore, control: ControlServer, url
         with suppress(StoreError):  # it is away: who comes finds nobody at this address
             if taskdb.state_of(*ENTRY) == said:
                 taskdb.commit(Writes(state={ENTRY: None}))
+
+
+async def keep_published(settings: Settings, service: SchedulerService, control: ControlServer, url: str) -> None:
+    """For ever: publishes this scheduler while it has the first partition. Others answer where their host asks them."""
+    from crawlkit.database.base import Writes
+    from crawlkit.libs.protocol import SECRET
+
+    said = json.dumps({"url": url, "host": socket.gethostname()})
+    published = False
+    taskdb = service.engine.taskdb
+
+    def publish() -> None:
+        taskdb.commit(Writes(state={ENTRY: said, SECRET: secret_fingerprint(settings)}))
+
+    try:
+        while True:
+            if service.is_first() and not published:
+                with suppress(StoreError):  # else in a moment
+                    await service.between_turns(publish)
+                    control.publish(settings.data_path)
+                    published = True
+            published = published and service.is_first()
+            await asyncio.sleep(PUBLISH)
+    finally:
+        if control.is_published(settings.data_path):
+            control.withdraw(settings.data_path)
 
 
 def control_token(settings: Settings) -> str:

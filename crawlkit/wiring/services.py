@@ -13,6 +13,7 @@ from crawlkit.libs.errors import UsageError
 from crawlkit.settings import Settings
 from crawlkit.wiring.browser import browser_endpoint
 from crawlkit.wiring.limits import limits_of
+from crawlkit.wiring.partitions import take_part
 from crawlkit.wiring.process import clock, node_of, unsealer
 from crawlkit.wiring.stores import DROP_RESULTS, Stores
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from crawlkit.message_queue.server import LocalServer
     from crawlkit.processor.service import ProcessorService
     from crawlkit.processor.settings import ProcessorSettings
+    from crawlkit.processor.zygote_client import ForkedZygote
     from crawlkit.result.service import ResultService
     from crawlkit.result.sink_threads import SinkThreads
     from crawlkit.scheduler.service import SchedulerService
     from crawlkit.scheduler.settings import EngineSettings
 
+OWN = ("newtask_queue", "status_queue")  # what a scheduler takes from itself
 LOCAL_POLL = 1.0  # seconds between two looks at a folder of scripts
 
 
@@ -91,15 +94,17 @@ def build_scheduler(
     logs: Voice | None = None,
     patient: bool = False,
 ) -> SchedulerService:
-    """The scheduler and its engine, once it has the taskdb. ``projectdb``: instead of that of ``stores``.
+    """The scheduler and its engine, once it has the taskdb, or takes part in it.
+
+    ``projectdb``: instead of that of ``stores``, for a scheduler that works alone.
 
     ``patient``: while another scheduler has the taskdb this waits; else it raises :class:`UsageError`.
     ``logs``, here and below: takes log lines, and says what this process is called.
     """
     from crawlkit.database.local import LocalProjectStore
     from crawlkit.libs import messages
+    from crawlkit.message_queue.status_queues import StatusQueues
     from crawlkit.scheduler.engine import Engine
-    from crawlkit.scheduler.ownership import Ownership
     from crawlkit.scheduler.service import SchedulerService
 
     resultdb, blobdb = stores.resultdb, stores.opened.get("blobdb")
@@ -107,24 +112,32 @@ def build_scheduler(
     def drop_some(project: str) -> int:
         return resultdb.drop_some(project, DROP_RESULTS) or (blobdb.drop_kept(project) if blobdb is not None else 0)
 
-    ownership = Ownership(stores.taskdb, clock())
-    ownership.claim(patient=patient)  # before the engine reads what is there
+    partitions, ownership, membership = take_part(
+        stores.taskdb, patient=patient
+    )  # before the engine reads what is there
+    if partitions > 1 and projectdb is not None:
+        raise UsageError(
+            f"the taskdb is divided into {partitions} partitions, and this works alone: use `crawlkit all`, or run"
+            " `crawlkit partitions 1` first"
+        )
+    settings = dataclasses.replace(settings, partitions=partitions)
     if isinstance(stores.projectdb, LocalProjectStore):  # nobody says that a file was saved
         settings = dataclasses.replace(settings, project_poll=min(LOCAL_POLL, settings.project_poll))
     engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
     return SchedulerService(
         engine,
         newtask_queue=queues.queue(messages.NEWTASK_QUEUE),
-        status_queue=queues.queue(messages.STATUS_QUEUE),
+        status_queues=StatusQueues(queues.queue),
         out_queue=queues.queue(messages.SCHEDULER2FETCHER),
         clock=clock(),
         broker=queues,
-        ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name != messages.NEWTASK_QUEUE],
+        ring=[queues.queue(name) for name in messages.QUEUE_NAMES if name not in OWN],
         resume_queue=queues.queue(messages.FETCHER2PROCESSOR),
         blobs=blobdb,
         node=logs.node if logs is not None else "",
         journal=logs.put if logs is not None else None,
         ownership=ownership,
+        membership=membership,
     )
 
 
@@ -139,11 +152,12 @@ def build_fetcher(
     """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.libs import messages
+    from crawlkit.message_queue.status_queues import StatusQueues
 
     return FetcherService(
         inqueue=queues.queue(messages.SCHEDULER2FETCHER),
         outqueue=queues.queue(messages.FETCHER2PROCESSOR),
-        status_queue=queues.queue(messages.STATUS_QUEUE),
+        status_queues=StatusQueues(queues.queue),
         settings=fetcher_settings({**options, "files_path": files_path(settings, options)}, settings),
         clock=clock(),
         node=node_of(logs, "fetcher"),
@@ -203,15 +217,17 @@ def build_processor(
     *,
     settings: Settings,
     logs: Voice | None = None,
+    zygote: ForkedZygote | None = None,
 ) -> ProcessorService:
-    """A processor with its workers. ``options``: those of ``crawlkit processor``."""
+    """A processor with its workers. ``options``: those of ``crawlkit processor``; ``zygote``: one that is there."""
     from crawlkit.libs import messages
+    from crawlkit.message_queue.status_queues import StatusQueues
     from crawlkit.processor.service import ProcessorService
 
     return ProcessorService(
         inqueue=queues.queue(messages.FETCHER2PROCESSOR),
         result_queue=queues.queue(messages.PROCESSOR2RESULT),
-        status_queue=queues.queue(messages.STATUS_QUEUE),
+        status_queues=StatusQueues(queues.queue),
         projectdb=projectdb,
         settings=processor_settings(options, environment),
         clock=clock(),
@@ -219,6 +235,7 @@ def build_processor(
         blobs=blobs,
         unseal=unsealer(settings),
         journal=logs.put if logs is not None else None,
+        zygote=zygote,
     )
 
 
@@ -238,12 +255,13 @@ def build_result_worker(
 ) -> ResultService:
     """A result worker; without a resultdb it counts results as discarded."""
     from crawlkit.libs import messages
+    from crawlkit.message_queue.status_queues import StatusQueues
     from crawlkit.result.service import ResultService
     from crawlkit.result.worker import load_result_worker
 
     return ResultService(
         inqueue=queues.queue(messages.PROCESSOR2RESULT),
-        status_queue=queues.queue(messages.STATUS_QUEUE),
+        status_queues=StatusQueues(queues.queue),
         resultdb=resultdb,
         clock=clock(),
         node=node_of(logs, "result_worker"),

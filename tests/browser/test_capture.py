@@ -13,6 +13,7 @@ from crawlkit.browser import relay
 from crawlkit.libs.browse import Browse
 from crawlkit.libs.browser_job import Job, Reply
 from tests.browser.rig import Asked, Rig, Site
+from tests.servers import free_port
 
 TALL = """<style>body { margin: 0 } div { height: 3000px; width: 100px } p { width: 50px; height: 20px }</style>
 <div>x</div><p id=p>y"""
@@ -41,7 +42,7 @@ def test_a_picture_of_window_page_or_element(rig: Rig, site: Site) -> None:
 
 
 def test_pictures_have_their_limits(rig: Rig, site: Site) -> None:
-    page = site.page("/", TALL + "<div style='height:100000px'>")
+    page = site.page("/", TALL)  # it is scrolled through for a picture of it all: a higher one takes longer
     window: dict[str, Any] = {"js_viewport_width": 300, "js_viewport_height": 200, "settings": {"max_pixels": 90_000}}
     assert size(picture(rig.render(page, browser=Browse(screenshot={"of": "full"}), **window))) == (300, 300)
     reply = rig.render(page, browser=Browse(screenshot={"of": "body"}), **window)
@@ -228,7 +229,7 @@ def test_all_goes_through_the_relay(rig: Rig, site: Site) -> None:
     assert "loopback" in str(reply.error)
     reply = relayed(rig, "http://no-such-host.invalid/")
     assert (reply.status_code, reply.error_kind) == (599, "dns")
-    reply = relayed(rig, "http://127.0.0.1:48999/")
+    reply = relayed(rig, f"http://127.0.0.1:{free_port()}/")
     assert (reply.status_code, reply.error_kind) == (599, "connect")
 
 

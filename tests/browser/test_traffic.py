@@ -10,6 +10,7 @@ import pytest
 
 from crawlkit.libs.browse import Browse
 from tests.browser.rig import Asked, Rig, Site
+from tests.servers import free_port
 
 ELSEWHERE = "localhost"  # the same server, another origin
 SECRET = {"Authorization": "Bearer t", "X-Api-Key": "k", "Cookie": "id=7; b=c"}
@@ -271,7 +272,7 @@ def test_cookies_of_all_the_way(rig: Rig, site: Site) -> None:
 def test_a_dead_endpoint(rig: Rig, site: Site) -> None:
     reply = rig.render("http://127.0.0.1:9/")
     assert (reply.status_code, reply.error_kind, reply.url) == (599, "bad_url", "http://127.0.0.1:9/")
-    reply = rig.render("http://127.0.0.1:48999/")
+    reply = rig.render(f"http://127.0.0.1:{free_port()}/")
     assert (reply.status_code, reply.error_kind) == (599, "connect")
 
 

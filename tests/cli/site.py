@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import forked
+
 ROOT = Path(__file__).parents[2]
 PAGES = 12
 
@@ -85,8 +87,11 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def crawlkit(*line: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Any:
     """A command that ends by itself."""
+    said = environment(env)
+    if forked.fits(line, said):
+        return forked.run(line, cwd, said, timeout)
     return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *line], cwd=cwd, env=environment(env), stdin=subprocess.DEVNULL,
+        [sys.executable, str(ROOT / "run.py"), *line], cwd=cwd, env=said, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
 

@@ -77,6 +77,8 @@ def test_a_crawl_by_all_components(site: Site, tmp_path: Path) -> None:
     assert not (tmp_path / "d" / "scheduler.json").exists()
 
 
+@pytest.mark.slow  # tests/e2e/test_components.py kills each in the default suite, and looks closer
+@pytest.mark.timeout(180)
 def test_killed_components_come_back_and_nothing_is_lost(site: Site, tmp_path: Path) -> None:
     script(tmp_path, f"for n in range(80): self.crawl('{site.base}/page/%d' % n, callback=self.page)")
     with everything(tmp_path, web=False) as top:

@@ -29,7 +29,7 @@ def running(folder: Path, *options: str) -> Iterator[psutil.Process]:
     """``crawlkit all``, killed with all its children at the end, without a word."""
     said = folder / "said.txt"
     said.unlink(missing_ok=True)
-    with started(*options, "all", cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as process:
+    with started(*options, "all", "--no-webui", cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as process:
         top = psutil.Process(process.pid)
         until(lambda: said.exists() and "ready: " in said.read_text(), "readiness", 60)
         try:

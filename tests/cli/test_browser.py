@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 
 import psutil
 
+from crawlkit.libs.extras import HOME
 from tests.cli.site import Site, crawlkit, lines, script, started, until
 from tests.e2e.parity_runs import crawl
 from tests.needs import binary
@@ -42,7 +44,7 @@ def test_started_by_hand_it_ends_where_no_page_could_be_rendered(tmp_path: Path)
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     without = crawlkit("browser", "--port", "0", cwd=tmp_path, env=env)
     assert without.returncode == 2, without.stderr
-    assert "pip install 'crawlkit-framework[browser]'" in without.stderr
+    assert f"-m pip install -e '{HOME}[browser]'" in without.stderr
     assert "ready" not in without.stderr + named.stderr
 
 
@@ -70,16 +72,18 @@ def test_started_by_the_first_page_again_after_its_death_gone_with_the_superviso
         assert done.returncode == 0, done.stderr
         return urls
 
-    def waiting(service: psutil.Process) -> int:
-        env = service.environ()
+    def waiting() -> int:
         shown = {"Authorization": f"Bearer {env['CRAWLKIT_BROWSER_TOKEN']}"}
-        asked = urllib.request.Request(env["CRAWLKIT_FETCHER_BROWSER_ENDPOINT"], headers=shown)
+        asked = urllib.request.Request(f"http://127.0.0.1:{env['CRAWLKIT_BROWSER_PORT']}/", headers=shown)
         with urllib.request.urlopen(asked, timeout=10) as state:
             return int(json.load(state)["waiting"])
 
     script(tmp_path, "pass")
     said = tmp_path / "said.txt"
-    env = {"PYTHONUNBUFFERED": "1", "CRAWLKIT_BROWSER_POOLSIZE": "1"}
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    env = {"PYTHONUNBUFFERED": "1", "CRAWLKIT_BROWSER_POOLSIZE": "1", "CRAWLKIT_BROWSER_TOKEN": "of-this-test-only",
+           "CRAWLKIT_BROWSER_PORT": str(port)}  # fmt: skip
     with started("all", "--data-path", "d", "--no-webui", cwd=tmp_path, env=env) as process:
         until(lambda: said.exists() and "ready: " in said.read_text(), "readiness", 60)
         top = psutil.Process(process.pid)
@@ -90,7 +94,7 @@ def test_started_by_the_first_page_again_after_its_death_gone_with_the_superviso
         until(lambda: site.count()["/slow"], "the first page", 60)
         first = roles(top)["browser"]
         in_line = submit("/page/1", "/page/2")
-        until(lambda: waiting(first) == 2, "the line", 30)
+        until(lambda: waiting() == 2, "the line", 30)
         family = [first, *first.children(recursive=True)]
         assert any("chrom" in " ".join(one.cmdline()) for one in family)
         first.send_signal(signal.SIGKILL)

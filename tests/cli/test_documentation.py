@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -30,3 +31,27 @@ def test_the_three_files_are_alike_and_every_key_is_known(tmp_path: Path) -> Non
 def test_the_variables_are_the_real_ones() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `(?:\w+ )?--([a-z-]+)` \|$", PAGE, re.MULTILINE))
     assert rows == {variable: name.replace("_", "-") for (_, name), variable in OLD_NAMES.items()}
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def test_the_table_of_remote_commands_has_each_that_takes_a_server_and_no_other() -> None:
+    assert isinstance(cli, click.Group)
+    remote = {name for name, one in commands(cli) if any("--server" in option.opts for option in one.params)}
+    page = (Path(__file__).parents[2] / "docs" / "remote.md").read_text()
+    (table,) = re.findall(r"^\| command \| with `--server` \|\n.*?\n\n", page, re.DOTALL | re.MULTILINE)
+    told = set()
+    for row in re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE):
+        names = re.findall("`([^`]+)`", row)
+        group = names[0].rpartition(" ")[0]
+        told |= {name if " " in name or not group else f"{group} {name}" for name in names}
+    assert told == remote

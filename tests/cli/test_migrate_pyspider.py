@@ -47,7 +47,7 @@ def test_a_folder_is_migrated_and_the_crawl_goes_on_R20(site: Site, tmp_path: Pa
     finished = {row["url"].removeprefix(site.base) for row in tasks if row["status"] != 1}
     waiting = {row["url"].removeprefix(site.base) for row in tasks if row["status"] == 1}
     new = {f"/page/{n}" for n in range(6, PAGES)}
-    with everything(tmp_path):
+    with everything(tmp_path, web=False):
         wanted = results["job"] + len(waiting) - 1 + len(new)  # the index itself gives none
         until(lambda: len(lines(crawlkit("results", "job", "--data-path", "d", cwd=tmp_path).stdout)) == wanted,
               "all results", 60)  # fmt: skip

@@ -29,7 +29,7 @@ def test_two_nodes_fetch_exactly_the_budget_and_raising_it_goes_on(site: Site, t
 
     other = tmp_path / "other"
     other.mkdir()
-    with everything(tmp_path), started("fetcher", "--data-path", "../d", cwd=other):
+    with everything(tmp_path, web=False), started("fetcher", "--data-path", "../d", cwd=other):
         until(lambda: (other / "said.txt").read_text().count("is ready"), "the second fetcher", 30)
         project("put", "job.py", "--status", "RUNNING")
         project("run", "job")

@@ -28,7 +28,7 @@ def test_it_answers_for_each_that_was_asked(tmp_path: Path) -> None:
             "scheduler: answers",
         ]
         assert ping(tmp_path, "queues").stdout.startswith("queues: answers")
-    done = ping(tmp_path)
+    done = ping(tmp_path, "--timeout", "3")
     assert done.returncode == 2
     assert done.stdout.startswith("database: answers")
     (queues, scheduler) = done.stderr.splitlines()

@@ -76,9 +76,11 @@ def test_orders(ring: Path) -> None:
     assert "paused; 0 tasks" in run(ring, "project", "pause", "p")
     client.submit([task(f"http://h/{n}") for n in range(30)])
     assert "paused by hand" in run(ring, "project", "show", "p")
+    assert "RUNNING (paused)" in run(ring, "project", "list")
     assert "30 waiting tasks leave" in run(ring, "project", "clear", "p", "--yes")
     until(lambda: seen()["waiting"] == 0)
     assert "runs again" in run(ring, "project", "resume", "p")
+    assert "paused" not in run(ring, "project", "list")
     client.submit([task(f"http://h/bad{n}", **once) for n in range(3)])
     until(lambda: seen()["failed"] == 3)
     assert "2 failed tasks" not in run(ring, "project", "retry", "p", "--reason", "http_404")
@@ -101,6 +103,10 @@ def test_the_count_comes_first_and_no_means_no(ring: Path) -> None:
     result = CliRunner().invoke(cli, ["--data-path", str(ring), "project", "clear", "p"], input="n\n")
     assert "let 5 waiting tasks of project p go?" in result.output
     assert result.exit_code == 1
+    with pytest.raises(UsageError, match="nobody is there to answer: say --yes"):
+        CliRunner().invoke(
+            cli, ["--data-path", str(ring), "project", "clear", "p"], standalone_mode=False, catch_exceptions=False
+        )
     assert client.count_action("p", "clear") == {"tasks": 5, "leased": 0}
     assert client.count_action("p", "restart") == {"tasks": 5, "leased": 0}
     assert client.cancel_tasks("p", ["http://h/1"])[0]["verdict"] == "cancel"

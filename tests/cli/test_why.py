@@ -94,7 +94,9 @@ def plant(scene: Scene, client: ControlClient) -> None:
     once = {"schedule": {"retries": 0}}
     aged = {"schedule": {"age": 4 * 3600}}
     client.submit([task("http://h/gone", "shop", **once), task("http://h/private", "shop", **once)])
-    client.submit([task("http://h/known", "shop", **aged), task("http://h/dropped", "shop")])
+    client.submit(
+        [task("http://h/private/2", "shop"), task("http://h/known", "shop", **aged), task("http://h/dropped", "shop")]
+    )
     client.submit([task(url, "shop") for url in ("http://h/out", "http://busy/out", "http://h/bad")])
     client.submit([task("http://h/1", "slow"), task("http://h/2", "slow")])
     client.submit([task("http://h/1", "poor"), task("http://h/1", "off")])
@@ -113,6 +115,7 @@ def plant(scene: Scene, client: ControlClient) -> None:
 TWELVE = [
     ("http://h/known", "shop", "known", "its age of 4 h has 3 h 59 min left"),
     ("http://h/private", "shop", "robots", "line 12: Disallow: /private"),
+    ("http://h/private/2", "shop", "robots", "line 12: Disallow: /private; robots.txt is asked again in"),
     ("http://h/2", "slow", "rate", "lets the next page go in"),
     ("http://h/1", "broken", "paused", "after 10 failures in a row"),
     ("http://h/1", "off", "stopped", "STOP"),
@@ -138,12 +141,15 @@ def test_twelve_planted_causes_are_named_rightly(scene: Scene) -> None:
         assert (one["code"], words in str(one["text"])) == (code, True), one
     with pytest.raises(UsageError, match="there is no project 'nobody'"):
         why(path, "http://h/1", "--project", "nobody")
+    for words in (["not a url"], ["h/1", "--project", "shop"]):
+        with pytest.raises(UsageError, match="is no URL, which begins like https://"):
+            why(path, *words)
     assert {one["project"]: one["code"] for one in why(path, "http://h/1")} == {
         "broken": "paused", "off": "stopped", "poor": "page_budget", "slow": "known",
     }  # fmt: skip
     scene.over.set()
     scene.thread.join(10)
-    for url, project, code, words in TWELVE[:9]:
+    for url, project, code, words in TWELVE[:10]:
         (one,) = why(path, url, "--project", project, code=1 if code in ("failed", "robots") else 0)
         assert (one["code"], words in str(one["text"])) == (code, True), one
     said = CliRunner().invoke(cli, ["--data-path", str(path), "why", "http://h/known"]).output

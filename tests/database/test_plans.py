@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -28,11 +30,27 @@ class Plans:
     def _before(
         self, connection: sa.Connection, cursor: object, sql: str, values: object, _: object, many: bool
     ) -> None:
+        self._explain(connection, sql, values[0] if many else values)  # type: ignore[index]
+
+    def _explain(self, connection: sa.Connection, sql: str, one: object) -> None:
         if sql.startswith(("SELECT", "UPDATE", "DELETE")):
-            one = values[0] if many else values  # type: ignore[index]
             raw = connection.connection.dbapi_connection
             rows = raw.execute("EXPLAIN QUERY PLAN " + sql, one).fetchall()  # type: ignore[union-attr]
             self.steps += [row[3] for row in rows]
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """What goes to the driver past SQLAlchemy is seen, too."""
+        send = statements.Prepared.many
+
+        def seen(statement: Any, connection: sa.Connection, rows: Any) -> None:
+            if rows:
+                self._explain(connection, statement.sql, rows[0])
+            send(statement, connection, rows)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(statements.Prepared, "many", seen)
+            yield
 
 
 @pytest.fixture
@@ -55,7 +73,8 @@ def resultdb(tmp_path: Path) -> Iterator[ResultStore]:
 
 def plans_of(store: object, work: Callable[[], object]) -> list[str]:
     plans = Plans(store._database.engine)  # type: ignore[attr-defined]
-    work()
+    with plans.watching():
+        work()
     assert plans.steps
     return plans.steps
 
@@ -69,6 +88,17 @@ TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
     "window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10),
     "host's window": lambda store: store.window("p", Queue.READY, None, 10, "h"),
     "host's window behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10, "h"),
+    "window of a partition": lambda store: store.window("p", Queue.READY, None, 10, partitions=[0]),
+    "window of partitions": lambda store: store.window("p", Queue.READY, None, 10, partitions=[0, 1, 7]),
+    "window of partitions behind": lambda store: store.window("p", Queue.READY, (0.0, 100), 10, partitions=[0, 1]),
+    "host's window of a partition": lambda store: store.window("p", Queue.READY, None, 10, "h", [0]),
+    "host's window of partitions": lambda store: store.window("p", Queue.READY, None, 10, "h", [0, 1]),
+    "mail": lambda store: store.mail([0], 10),
+    "mail of partitions": lambda store: store.mail([0, 1, 7], 10),
+    "mail_waiting": lambda store: store.mail_waiting("p"),
+    "whole": lambda store: store.whole("p"),
+    "draw": lambda store: store.draw("p", 1, 1.0, 3.0),
+    "own": lambda store: store.own("n", 60, partition=3),
     "hosts": lambda store: store.hosts("p", Queue.READY, None, 10),
     "hosts behind": lambda store: store.hosts("p", Queue.READY, "a", 10),
     "attempts": lambda store: store.attempts("p", "t0001"),
@@ -95,19 +125,40 @@ TASK_QUERIES: dict[str, Callable[[TaskStore], object]] = {
 @pytest.mark.parametrize("name", TASK_QUERIES)
 def test_the_taskdb_goes_by_index(taskdb: TaskStore, name: str) -> None:
     steps = plans_of(taskdb, lambda: TASK_QUERIES[name](taskdb))
-    assert not [step for step in steps if step.startswith("SCAN")], steps
+    beside = ("SCAN CONSTANT ROW", "SCAN asked VIRTUAL TABLE")  # what is asked for, which is no table
+    assert not [step for step in steps if step.startswith("SCAN") and not step.startswith(beside)], steps
     if not name.startswith(("ticks", "prune")):
         assert not [step for step in steps if "TEMP B-TREE" in step], steps
     if name.startswith("window"):
-        assert any("tasks_frontier (project=? AND queue=?" in step for step in steps), steps
+        assert any("tasks_frontier (project=? AND partition=? AND queue=?" in step for step in steps), steps
     if name.startswith("host's"):
         assert any("tasks_hosts (project=? AND queue=? AND host=?" in step for step in steps), steps
     if name.startswith("hosts"):
         assert any("COVERING INDEX tasks_hosts (project=? AND queue=?" in step for step in steps), steps
-    if name.endswith("window behind"):
+    if name.endswith(("window behind", "partitions behind")):
         assert any("(rank,seq)>(?,?)" in step for step in steps), steps
     if name == "select failed":
         assert any("tasks_failed (project=? AND status=? AND taskid>?" in step for step in steps), steps
+
+
+def test_the_commit_of_an_owner_looks_at_the_rows_of_its_partitions_only(taskdb: TaskStore) -> None:
+    """In the one statement that signs it."""
+    for taken in (1, 3):
+        assert taskdb.own("n", 60, partition=taken - 1) is None
+        assert taskdb.own("n", 60, partition=taken) is None
+        steps = plans_of(taskdb, lambda: taskdb.commit(Writes()))
+        assert steps == [
+            "SEARCH writers USING PRIMARY KEY (writer=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH owners USING PRIMARY KEY (partition=?)",
+        ]
+
+
+def test_tasks_that_wait_for_another_try_are_found_by_index(taskdb: TaskStore) -> None:
+    taskdb.commit(writes(insert=[waiting(f"l{n}", 900 + n, 5.0, Queue.TIME, retried=1, partition=n) for n in range(5)]))
+    steps = plans_of(taskdb, lambda: taskdb.failure_groups("p", retrying=True))
+    assert any("tasks_frontier (project=? AND partition=? AND queue=?)" in step for step in steps), steps
+    assert not [step for step in steps if "TEMP B-TREE" in step or "SCAN tasks" in step], steps
 
 
 def test_failures_read_only_failed_tasks(taskdb: TaskStore) -> None:
@@ -162,4 +213,38 @@ def test_postgresql_looks_up_each_key_also_in_a_table_it_has_not_counted(tmp_pat
         plan = [row[0].strip() for row in connection.exec_driver_sql("EXPLAIN ANALYZE " + query.sql, values)]
     assert any(step.startswith("Index Cond: (((project)") and "taskid" in step for step in plan), plan
     assert not any("Removed by" in step for step in plan), plan
+    store.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("asked", [None, [0], [0, 1, 2]])
+def test_servers_read_what_waits_by_partition_also_in_a_table_they_have_not_counted(
+    backend: str, asked: list[int] | None, tmp_path: Path
+) -> None:
+    store = connect_taskdb(url_of(backend, tmp_path))
+    rows = [waiting(f"t{n:05}", n + 1, host=f"h{n % 9}", partition=n % 3) for n in range(3_000)]
+    store.commit(writes(insert=rows))
+    seen: list[tuple[str, object]] = []
+    engine = store._database.engine  # type: ignore[attr-defined]
+
+    def note(connection: object, cursor: object, sql: str, values: object, context: object, many: bool) -> None:
+        seen.append((sql, values))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    assert len(store.window("p", Queue.READY, None, 50, partitions=asked)) == 50
+    assert len(store.window("p", Queue.READY, (0.0, 1_000), 50, partitions=asked)) == 50
+    sa.event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        for sql, values in seen:
+            plan = connection.exec_driver_sql("EXPLAIN " + sql, values).mappings().all()
+            if backend == "mariadb":  # sorts a page of each partition, and no more
+                by_row = [step for step in plan if step["table"] == "tasks"]
+                assert {step["key"] for step in by_row} <= {"tasks_frontier", "PRIMARY"}, plan
+                assert "tasks_frontier" in {step["key"] for step in by_row}, plan
+                assert not [step for step in by_row if "filesort" in step["Extra"]], plan
+            else:
+                told = "\n".join(step["QUERY PLAN"] for step in plan)
+                assert "tasks_frontier" in told, told
+                assert "tasks_hosts" not in told, told
+                assert "Sort  (" not in told, told
     store.close()

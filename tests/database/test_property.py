@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from crawlkit.contract.rows import attempt, lease, tick
-from crawlkit.database.base import Progress, Queue, ResultSet, TaskRow, Writes
+from crawlkit.database.base import Letter, Progress, Queue, ResultSet, TaskRow, Writes
 from crawlkit.database.memory import MemoryResultStore, MemoryTaskStore
 from crawlkit.database.registry import connect_resultdb, connect_taskdb
 from crawlkit.libs.task import Fetch, Process, Schedule, Status
@@ -25,6 +25,8 @@ TIMES = st.sampled_from([0.0, 0.5, 1.0, 1.25, 1_700_000_000.123456, 1_700_000_00
 keys = st.tuples(st.sampled_from(PROJECTS), st.sampled_from(TASKIDS))
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 small = st.integers(1, 4)
+letters = st.lists(st.tuples(keys, st.sampled_from(["task", "order"])), max_size=3)
+partitions = st.none() | st.lists(st.sampled_from([0, 1, 5, 9]), max_size=3)
 ranks = st.sampled_from([-3.0, 0.0, 0.5, 7.0])
 schedules = st.builds(Schedule, priority=st.integers(-2, 2), itag=st.none() | st.text(max_size=3), exetime=TIMES)
 fetches = st.builds(Fetch, method=st.none() | st.just("PUT"), data=st.none() | st.binary(max_size=4))
@@ -64,6 +66,7 @@ class Tasks(RuleBasedStateMachine):
                 *key,
                 url=f"http://x/{draw(st.sampled_from('abc'))}",
                 status=draw(st.sampled_from(Status)),
+                partition=draw(st.sampled_from([0, 0, 1, 9])),
                 queue=draw(st.sampled_from([None, *Queue])),
                 rank=draw(ranks),
                 seq=self.seq,
@@ -94,7 +97,10 @@ class Tasks(RuleBasedStateMachine):
             st.lists(st.tuples(st.sampled_from(PROJECTS), st.sampled_from(["accepted", "done"])), max_size=3)
         )
         state = draw(st.dictionaries(st.tuples(st.sampled_from(["", "p"]), st.sampled_from("xy")), texts, max_size=2))
+        mail = [Letter(draw(st.integers(0, 1)), key[0], kind, "x") for key, kind in draw(letters)]
+        taken = draw(st.lists(st.integers(1, 20), max_size=2))
         for writes in pair:
+            writes.mail, writes.mail_taken = mail, taken
             writes.remove, writes.lease, writes.unlease = removed, leased, ended
             writes.attempts, writes.ticks, writes.state = tried, ticks, state
             for project, event in counted:
@@ -132,11 +138,23 @@ class Tasks(RuleBasedStateMachine):
         queue=st.sampled_from(Queue),
         after=st.none() | st.tuples(ranks, st.integers(0, 30)),
         limit=st.integers(0, 5),
+        asked=partitions,
     )
-    def window(self, project: str, queue: Queue, after: Any, limit: int) -> None:
-        both(self, "window", project, queue, after, limit)
+    def window(self, project: str, queue: Queue, after: Any, limit: int, asked: Any) -> None:
+        both(self, "window", project, queue, after, limit, None, asked)
         for host in both(self, "hosts", project, queue, None, limit):
-            both(self, "window", project, queue, after, limit, host)
+            both(self, "window", project, queue, after, limit, host, asked)
+
+    @rule(asked=st.lists(st.integers(0, 2), max_size=2), limit=st.integers(0, 5))
+    def mail(self, asked: list[int], limit: int) -> None:
+        both(self, "mail", asked, limit)
+        leased = [sorted((one.project, one.taskid) for one in store.leases(asked)) for store in self.stores]
+        assert leased[0] == leased[1]
+
+    @rule(project=st.sampled_from(PROJECTS), limit=small)
+    def drop_some(self, project: str, limit: int) -> None:
+        while both(self, "mail_waiting", project):
+            both(self, "drop_some", project, limit)
 
     @rule(
         project=st.sampled_from(PROJECTS),
@@ -155,7 +173,7 @@ class Tasks(RuleBasedStateMachine):
         ordered = [sorted(store.leases(), key=lambda each: (each.project, each.taskid)) for store in self.stores]
         assert ordered[0] == ordered[1]
         for project in PROJECTS:
-            for name in ("books", "failures", "ticks", "ledger"):
+            for name in ("books", "failures", "ticks", "ledger", "mail_waiting", "whole"):
                 both(self, name, project)
             for taskid in TASKIDS:
                 both(self, "get", project, taskid)

@@ -37,7 +37,7 @@ def test_every_command_of_crawlkits_is_one(page: str) -> None:
     ours = [words[1:] for words in commands(page) if words[0] == "crawlkit" and words[1:]]
     assert len(ours) >= 3
     for words in ours:
-        assert parses(words) in {"all", "ping", "node", "nodes", "scheduler", "webui"}
+        assert parses(words) in {"all", "ping", "node", "nodes", "partitions", "scheduler", "webui"}
 
 
 def test_every_variable_is_known_and_every_url_is_served() -> None:
@@ -73,5 +73,5 @@ def test_redis_is_set_up_as_the_tests_do_it() -> None:
 def test_the_extras_that_are_installed_exist() -> None:
     setup = (ROOT / "setup.py").read_text()
     for page in PAGES.values():
-        for extras in re.findall(r"crawlkit-framework\[([\w,]+)\]", page):
+        for extras in re.findall(r"(?:crawlkit-framework|[\"']\.)\[([\w,]+)\]", page):
             assert not [extra for extra in extras.split(",") if f'"{extra}": [' not in setup]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 RUN = [sys.executable, str(ROOT / "run.py")]
@@ -33,7 +36,7 @@ class Crawl:
 
     def __init__(self, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> None:
         self.log = cwd / "said.txt"
-        self.mark = f"E2E_MARK={uuid.uuid4()}"
+        self.mark = f"LC_E2E_MARK={uuid.uuid4()}"  # of those that processes keep which start anew
         name, value = self.mark.split("=")
         with self.log.open("ab") as said:
             self.process = subprocess.Popen(
@@ -103,10 +106,17 @@ def until(condition: Callable[[], Any], timeout: float, what: str) -> float:
     return time.monotonic() - start
 
 
+def is_over(audit: str) -> bool:
+    """Whether nothing waits and nothing is on its way, by what ``crawlkit audit --json`` says of a project."""
+    return bool(re.search(r'"waiting": 0\b', audit) and re.search(r'"leased": 0\b', audit))
+
+
 def run(
     arguments: list[str], cwd: Path, env: Mapping[str, str], timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
+    if forked.fits(arguments, env):
+        return forked.run(arguments, cwd, env, timeout)
     return subprocess.run(RUN + arguments, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=timeout)  # fmt: skip
 

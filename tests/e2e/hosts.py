@@ -125,7 +125,9 @@ class Lan:
         if not kind and os.environ.get("CRAWLKIT_TEST_HOSTS") == "loopback":
             kind = LOOPBACK
         self.kind = kind or (NAMESPACES if namespaces_work() else LOOPBACK)
-        net = "10.77.0" if self.kind == NAMESPACES else f"127.77.{next(_numbers) % 250}"
+        net = (
+            "10.77.0" if self.kind == NAMESPACES else f"127.{77 + os.getpid() % 150}.{next(_numbers) % 250}"
+        )  # others may run tests
         self.hosts = {name: Host(self, name, f"{net}.{number}") for number, name in enumerate(names, 11)}
         self._guard: subprocess.Popen[bytes] | None = None
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.e2e.commands import RUN, results, until
+from tests.e2e.commands import RUN, is_over, results, until
 from tests.e2e.hosts import NAMESPACES, Host, Lan
 from tests.e2e.services import Service
 from tests.e2e.site import Site
@@ -145,11 +144,11 @@ class Machines:
         deadline = time.monotonic() + timeout
         while True:
             text = self.say("audit", "--json", project)
-            if re.search(r'"waiting": 0\b', text) and re.search(r'"leased": 0\b', text):
+            if is_over(text):
                 return
             if time.monotonic() > deadline:
                 raise AssertionError(f"not done within {timeout} s:\n{text}\n{self.words()}")
-            time.sleep(2)
+            time.sleep(0.5)
 
     def results(self, project: str) -> dict[str, object]:
         """url -> result; fails when one is there twice."""

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests import stored
-from tests.e2e.commands import Crawl, environment, results, run, until
+from tests.e2e.commands import Crawl, environment, is_over, results, run, until
 from tests.e2e.site import Site
 from tests.servers import fresh_amqp, own_rabbitmq
 
@@ -86,7 +86,7 @@ class Running:
         )
         until(all_there, within, "every page has its result")
         assert set(results(lines)) == self.wanted
-        until(lambda: '"waiting": 0' in self.say("audit", "--json", "small"), 15, "everything is done")
+        until(lambda: is_over(self.say("audit", "--json", "small")), 15, "everything is done")
         self.say("audit")
         assert "Traceback" not in self.crawl.said
         assert "guest:guest" not in self.crawl.said

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests import needs
-from tests.e2e.commands import MANUAL, Crawl, environment, results, run, until
+from tests.e2e.commands import MANUAL, Crawl, environment, is_over, results, run, until
 from tests.e2e.site import Site
 
 ROLES = ("scheduler", "fetcher", "processor", "result_worker")
@@ -112,7 +112,7 @@ def test_a_killed_component_is_back_and_nothing_is_lost(
     site.hasten()
     pages = {site.base + path for path in manual_paths}
     until(lambda: everything.stored() >= pages, 120, "every page has its result")
-    until(lambda: '"waiting": 0' in everything.say("audit", "--json", PROJECT), 10, "everything is done")
+    until(lambda: is_over(everything.say("audit", "--json", PROJECT)), 10, "everything is done")
     lines = everything.folder / "results.jsonl"
     lines.write_text(everything.say("results", PROJECT))
     assert set(results(lines)) == pages

@@ -20,10 +20,11 @@ TWELVE = (
     "unserialisable result", "exception whose repr raises", "endless follow-ups", "changed world",
 )  # fmt: skip
 RATE = 20.0  # pages a second
+BURST = 20  # so that a second in which the machine does other things is made up for, and a callback's time limit is not
 
 NEIGHBOUR = f"""
 # rate: {RATE}
-# burst: 3
+# burst: {BURST}
 import os
 from crawlkit import BaseHandler
 
@@ -96,7 +97,7 @@ def test_hostile_callbacks_cost_their_own_task_and_no_neighbour(pages: int, cloc
     assert sum(url.startswith(clocked_site) for url in found) == pages
     times = Clocked.times
     assert len(times) == pages  # nothing of the neighbour's was fetched twice
-    rate = (pages - 1) / (times[-1] - times[0])
+    rate = (pages - BURST) / (times[-1] - times[0])
     print(f"the neighbour had {rate:.1f} of {RATE:.0f} pages a second")
     assert rate >= 0.9 * RATE
     with sqlite3.connect(tmp_path / "d" / "task.db") as reader:

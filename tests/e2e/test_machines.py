@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.site import write_site
+from crawlkit.proving.shop import shop_script
+from crawlkit.proving.site import write_site
 from tests import needs
 from tests.e2e.commands import MANUAL, ROOT, until
 from tests.e2e.hosts import LOOPBACK, NAMESPACES, Host, Lan, namespaces_work
@@ -62,9 +63,9 @@ def test_a_site_of_20_000_pages_is_crawled_exactly(pair: str, tmp_path: Path) ->
             truth = write_site(folder, 20_000, machines.site.base.rstrip("/"))
         assert machines.site.base in next(iter(truth))
         shop = tmp_path / "shop.py"
-        shop.write_text((ROOT / "benchmarks" / "shop.py").read_text())
-        start = f'"{machines.site.base}p/0.html"'
-        project = machines.crawl(shop, 'os.environ["SHOP_URL"]', start)
+        start = f"{machines.site.base}p/0.html"
+        shop.write_text(shop_script(start))
+        project = machines.crawl(shop, start, start)
         machines.wait_done(project, 900)
         found = machines.results(project)
         assert found == {url: page._asdict() for url, page in truth.items()}

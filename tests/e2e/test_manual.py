@@ -9,21 +9,19 @@ import lxml.html
 
 from tests import needs
 from tests.e2e.commands import MANUAL, Crawl, environment, results, run
+from tests.e2e.conftest import Whole
 from tests.e2e.site import Site
 
 
-def test_one_crawls_every_page_of_the_manual_once(site: Site, manual_paths: frozenset[str], tmp_path: Path) -> None:
-    env = environment(site.base)
-    arguments = ["one", str(MANUAL), "-o", "out.jsonl", "--data-path", "d", "--rate", "unlimited"]
-    with Crawl(arguments, tmp_path, env) as crawl:
-        assert crawl.wait(90) == 0, crawl.said
-    found = results(tmp_path / "out.jsonl")
+def test_one_crawls_every_page_of_the_manual_once(whole: Whole, manual_paths: frozenset[str]) -> None:
+    site = whole.site
+    found = results(whole.folder / "out.jsonl")
     assert set(found) == {site.base + path for path in manual_paths}
     assert len(found) > 1_000
-    assert Counter(site.requests()) == dict.fromkeys(found, 1)
+    assert Counter(whole.requests) == dict.fromkeys(found, 1)
     for path in ("index.html", "sql-select.html", "bookindex.html"):
         assert found[site.base + path] == expected(site, path)
-    audit = run(["--data-path", "d", "audit"], tmp_path, env)
+    audit = run(["--data-path", "d", "audit"], whole.folder, environment(site.base))
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
@@ -39,20 +37,23 @@ def expected(site: Site, path: str) -> dict[str, object]:
     }
 
 
-def test_the_same_command_again_has_nothing_to_do(site: Site, tmp_path: Path) -> None:
-    env = environment(site.base)
-    arguments = ["one", str(MANUAL), "-o", "out.jsonl", "--data-path", "d", "--rate", "unlimited", "--limit", "50"]
-    with Crawl(arguments, tmp_path, env) as crawl:
-        assert crawl.wait(60) == 0, crawl.said
-    first = results(tmp_path / "out.jsonl")
-    assert len(first) == 50
-    with Crawl(arguments[:-2], tmp_path, env) as crawl:
-        assert crawl.wait(90) == 0, crawl.said
-    whole = results(tmp_path / "out.jsonl")
-    assert first.items() <= whole.items()
+def test_the_same_command_again_has_nothing_to_do(whole: Whole) -> None:
+    site, before = whole.site, results(whole.folder / "out.jsonl")
     seen = site.count()
-    assert len(whole) == seen
-    with Crawl(arguments[:-2], tmp_path, env) as crawl:
+    with Crawl(whole.arguments, whole.folder, environment(site.base)) as crawl:
         assert crawl.wait(60) == 0, crawl.said
-    assert results(tmp_path / "out.jsonl") == whole
+    assert results(whole.folder / "out.jsonl") == before
     assert site.count() <= seen + 1  # on_start may look at the first page again
+
+
+def test_a_crawl_that_was_limited_goes_on_and_ends_exactly(site: Site, tmp_path: Path) -> None:
+    arguments = ["one", str(MANUAL), "-o", "out.jsonl", "--data-path", "d", "--rate", "unlimited", "--limit"]
+    for limit in (50, 150):
+        with Crawl([*arguments, str(limit)], tmp_path, environment(site.base)) as crawl:
+            assert crawl.wait(60) == 0, crawl.said
+        found = results(tmp_path / "out.jsonl")
+        if limit == 50:
+            assert len(found) == 50
+            first = found
+    assert first.items() <= found.items()
+    assert len(found) == site.count() == 200

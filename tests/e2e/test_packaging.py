@@ -54,6 +54,7 @@ def test_wheel_holds_the_package_and_nothing_else(built: dict[str, Path]) -> Non
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "crawlkit").rglob("*.py")}
     assert sources <= set(names)
     assert "crawlkit/py.typed" in names
+    assert {f"crawlkit/proving/templates/{name}.py.tmpl" for name in ("shop", "shop_doc")} <= set(names)
     for part in ("static", "templates", "texts"):
         folder = ROOT / "crawlkit" / "webui" / part
         files = {path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
@@ -108,3 +109,6 @@ def test_both_install_elsewhere_and_run(libraries: str, built: dict[str, Path], 
         lines = [json.loads(line) for line in call(*serve, *command, cwd=elsewhere).splitlines()]
         assert len([line for line in lines if "text" in line["result"]]) == 30
         assert len([line for line in lines if "lived" in line["result"]]) == 13
+    measured = json.loads(call(home / "bin" / "crawlkit", "bench", "--pages", "40", "--json", cwd=elsewhere))
+    assert measured["exact"]
+    assert measured["site"]["pages"] == 40

@@ -48,7 +48,7 @@ class Everything:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = environment("", {"CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0"})
-        self.crawl = Crawl(["--data-path", "d", "all"], folder, self.env)
+        self.crawl = Crawl(["--data-path", "d", "all", "--no-webui"], folder, self.env)
         until(lambda: "ready:" in self.crawl.said, 30, "everything runs")
 
     def say(self, *command: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests import needs
 from tests.e2e.commands import MANUAL, Crawl, environment, results, run
+from tests.e2e.conftest import Whole
 from tests.e2e.power import Power
 from tests.e2e.site import Site
 
@@ -56,17 +56,10 @@ def of_any_site(file: Path, base: str) -> dict[str, Any]:
     return results(anywhere)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture
+def undisturbed(whole: Whole) -> dict[str, Any]:
     """The results of a crawl that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    site = Site(needs.postgres_manual(), folder / "ledger.txt")
-    try:
-        fresh = ["one", str(MANUAL), "-o", "fresh.jsonl", "--rate", "unlimited"]
-        assert run(fresh, folder, environment(site.base), timeout=120).returncode == 0
-        return of_any_site(folder / "fresh.jsonl", site.base)
-    finally:
-        site.close()
+    return of_any_site(whole.folder / "out.jsonl", whole.site.base)
 
 
 def check(site: Site, manual_paths: frozenset[str], undisturbed: dict[str, Any], folder: Path, kills: int) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.site import write_site
-from tests.e2e.commands import Crawl, environment, results, run, until
+from crawlkit.proving.site import write_site
+from tests.e2e.commands import Crawl, environment, is_over, results, run, until
 from tests.e2e.site import Site
 from tests.servers import OwnRedis, own_redis
 
@@ -72,7 +72,7 @@ def test_R05_a_crawl_survives_a_dead_fetcher_a_wiped_and_a_killed_redis(
             print(f"{share:.0%}: on after {took:.1f} s")
         say("project", "put", str(script), "--rate", "unlimited", "--status", "RUNNING")
         shop.hasten()
-        until(lambda: '"waiting": 0' in say("audit", "--json", "shop"), 90, "everything is done")
+        until(lambda: is_over(say("audit", "--json", "shop")), 90, "everything is done")
         lines = tmp_path / "results.jsonl"
         lines.write_text(say("results", "shop"))
         assert results(lines) == {url: {"h1": page.h1} for url, page in truth.items()}

@@ -92,7 +92,7 @@ def pages_a_second(site: Site, folder: Path, slow: int) -> float:
 @pytest.mark.slow
 def test_a_slow_host_takes_nothing_from_the_fast_ones(site: Site, tmp_path: Path) -> None:
     alone, beside = [], []
-    for number in range(2):
+    for number in range(4):
         alone.append(pages_a_second(site, tmp_path / f"alone{number}", 0))
         beside.append(pages_a_second(site, tmp_path / f"beside{number}", SLOW_PAGES))
     print(f"without {alone}, beside a slow host {beside} pages/s; at most {site.most_slow} requests to it at once")

@@ -67,21 +67,33 @@ async def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 @asynccontextmanager
 async def raw_server(handler: Handler, **options: object) -> AsyncIterator[int]:
-    """A TCP server that behaves as badly as its handler; yields its port."""
+    """A TCP server that behaves as badly as its handler; yields its port. At the end nothing of it runs any more."""
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
+            pass  # the last one: the loop is at its end, and would say so for each connection
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for _ in range(5):  # turns of the loop, within which a connection just accepted reaches its handler
+            await asyncio.sleep(0)
+        for task in serving:
+            task.cancel()
+        ended = await asyncio.gather(*serving, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[str, list[tuple[str, str]], bytes]:

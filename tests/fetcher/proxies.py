@@ -61,11 +61,13 @@ async def relay(
             await target.drain()
 
     copies = [asyncio.create_task(copy(reader, upstream)), asyncio.create_task(copy(far, writer))]
-    await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED, timeout=2)
-    for one in copies:
-        one.cancel()
-    await asyncio.gather(*copies, return_exceptions=True)
-    upstream.close()
+    try:
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED, timeout=2)
+    finally:
+        for one in copies:
+            one.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
+        upstream.close()
 
 
 @asynccontextmanager

@@ -62,6 +62,50 @@ async def test_connections_that_the_server_closes_between_fetches() -> None:
 
 @pytest.mark.usefixtures("poll")
 @in_loop
+async def test_a_connection_that_speaks_between_fetches_wakes_nobody_for_long() -> None:
+    """Its server has closed it, or goes on talking, and nobody has asked: it is watched no more."""
+    for last in (b"", b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n"):
+        speak, spoke = asyncio.Event(), asyncio.Event()
+
+        async def then_speaks(
+            reader: asyncio.StreamReader,
+            writer: asyncio.StreamWriter,
+            last: bytes = last,
+            speak: asyncio.Event = speak,
+            spoke: asyncio.Event = spoke,
+        ) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer(b"x"))
+            await speak.wait()
+            writer.write(last)
+            await writer.drain()
+            if not last:
+                writer.close()
+            spoke.set()
+            await reader.read()
+
+        async with raw_server(then_speaks) as port, fetcher() as one:
+            assert (await one.fetch(dispatch(f"http://127.0.0.1:{port}/"))).content == b"x"
+            poll, looks = one.engine.loop._poll, 0
+            ready = poll.ready
+
+            def counted() -> list[tuple[int, int]]:
+                nonlocal looks
+                looks += 1
+                return ready()  # noqa: B023
+
+            poll.ready = counted  # type: ignore[method-assign]
+            speak.set()
+            await spoke.wait()
+            await asyncio.sleep(0.1)
+            assert looks <= 2
+            poll.ready = ready  # type: ignore[method-assign]
+            if not last:
+                assert (await one.fetch(dispatch(f"http://127.0.0.1:{port}/"))).content == b"x"
+
+
+@pytest.mark.usefixtures("poll")
+@in_loop
 async def test_done_is_called_once_and_not_after_a_removal() -> None:
     async with site() as server:
         server.on("/", answer(b"x"))

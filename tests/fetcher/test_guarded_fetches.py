@@ -79,8 +79,8 @@ async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:  
         rebound = f"http://rebound.example:{server.port}/"
         session = one.engine.session()
 
-        def configured(handle: pycurl.Curl, plan: request.Plan, engine: curl.Engine) -> None:
-            original(handle, plan, engine)
+        def configured(handle: pycurl.Curl, *args: object) -> None:
+            original(handle, *args)  # type: ignore[arg-type]
             handle.setopt(pycurl.RESOLVE, [f"rebound.example:{server.port}:127.0.0.1"])
 
         original = curl.configure

@@ -203,7 +203,7 @@ class Later(SystemClock):
 async def test_a_list_takes_turns_and_leaves_out_who_failed() -> None:
     url = "http://far.example/"
     async with site() as first, site() as second, fetcher() as one:
-        clock = one._clock = Later()
+        clock = one.clock = Later()
         for web in (first, second):
             web.on(url, answer(b"x"))
         pool = [f"a:1@127.0.0.1:{first.port}", "127.0.0.1:1", f"b:2@127.0.0.1:{second.port}"]

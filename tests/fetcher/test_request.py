@@ -42,6 +42,22 @@ def test_what_holds_when_nothing_is_said() -> None:  # F03
     assert dict(made.headers) == {"User-Agent": SETTINGS.user_agent, "Accept-Encoding": "gzip, deflate, br, zstd"}
 
 
+@given(st.sampled_from([None, "", "me"]), st.sampled_from([None, True, False]), *[st.sampled_from([None, "", "e"])] * 2,
+       *[st.sampled_from([None, True, False, "", "t"])] * 2)  # fmt: skip
+def test_a_task_without_headers_sends_what_others_send_beside_theirs(
+    agent: str | None, gzip: bool | None, etag: str | None, modified: str | None, tag: object, since: object
+) -> None:
+    made = []
+    for headers in (None, {"X": "1"}):
+        task = dispatch(HERE, headers=headers, user_agent=agent, use_gzip=gzip, etag=tag, last_modified=since)
+        task.etag, task.last_modified = etag, modified
+        made.append(plan_of(task, SETTINGS))
+    assert [("X", "1"), *made[0].headers] == made[1].headers
+    assert made[0].user_agent == made[1].user_agent == (agent or SETTINGS.user_agent)
+    made[0].headers.append(("Later", "hop"))
+    assert ("Later", "hop") not in plan().headers
+
+
 @pytest.mark.parametrize(
     ("wish", "field", "value"),
     [

@@ -14,9 +14,20 @@ from crawlkit.fetcher.service import FetcherService, FetcherSettings
 from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import QueueUnavailable, UsageError
-from crawlkit.libs.messages import Dispatch, Fetched, FetchEnded, Heartbeat, decode, decode_status, encode
+from crawlkit.libs.messages import (
+    Dispatch,
+    Fetched,
+    FetchEnded,
+    Heartbeat,
+    decode,
+    decode_status,
+    encode,
+    status_queue_name,
+)
 from crawlkit.libs.task import Fetch
-from crawlkit.message_queue.memory import MemoryQueue
+from crawlkit.message_queue import gathering
+from crawlkit.message_queue.memory import MemoryBroker, MemoryQueue
+from crawlkit.message_queue.status_queues import StatusQueues
 from tests.fetcher.helpers import answer, dispatch, in_loop, raw_server, read_request, site, wait_for
 
 
@@ -28,11 +39,12 @@ class Ring:
         blobs = settings.pop("blobs", None)
         self.inqueue = MemoryQueue("scheduler2fetcher", maxsize)  # type: ignore[arg-type]
         self.outqueue = MemoryQueue("fetcher2processor", maxsize)  # type: ignore[arg-type]
-        self.status = MemoryQueue("status_queue", maxsize)  # type: ignore[arg-type]
+        self.broker = MemoryBroker(maxsize)  # type: ignore[arg-type]
+        self.status = self.broker.queue("status_queue")
         self.service = FetcherService(
             inqueue=self.inqueue,
             outqueue=self.outqueue,
-            status_queue=self.status,
+            status_queues=StatusQueues(self.broker.queue),
             settings=FetcherSettings(**settings),  # type: ignore[arg-type]
             clock=SystemClock(),
             node="fetcher-1",
@@ -52,12 +64,13 @@ class Ring:
                 await self.outqueue.ack([delivery.id for delivery in deliveries])
         return found
 
-    async def told(self, kind: type, where: Callable[[object], bool] = lambda _: True) -> object:
-        """The next message of this kind on the status queue for which ``where`` holds."""
+    async def told(self, kind: type, where: Callable[[object], bool] = lambda _: True, partition: int = 0) -> object:
+        """The next message of this kind on the partition's status queue for which ``where`` holds."""
+        queue = self.broker.queue(status_queue_name(partition))
         while True:
-            deliveries = await self.status.get_many(1, 10)
+            deliveries = await queue.get_many(1, 10)
             assert deliveries, "no message came"
-            await self.status.ack([delivery.id for delivery in deliveries])
+            await queue.ack([delivery.id for delivery in deliveries])
             message = decode_status(deliveries[0].body)
             if isinstance(message, kind) and where(message):
                 return message
@@ -93,15 +106,32 @@ async def test_once_round() -> None:  # T32
 async def test_the_scheduler_is_told_at_once() -> None:
     async with site() as server, ring(heartbeat=60) as one:
         server.on("/", answer(b"", "429 Too Many", "Retry-After: 7\r\n"))
-        await one.put(dispatch(f"{server.url}/"), dispatch("http://127.0.0.1:1/", "gone"))
-        limited = await one.told(FetchEnded, lambda message: message.taskid == "t")  # type: ignore[attr-defined]
+        first = dispatch(f"{server.url}/")
+        first.partition = 5
+        await one.put(first, dispatch("http://127.0.0.1:1/", "gone"))
+        limited = await one.told(FetchEnded, partition=5)
         assert isinstance(limited, FetchEnded)
         assert (limited.host, limited.status_code, limited.retry_after) == (f"127.0.0.1:{server.port}", 429, 7)
-        assert (limited.project, limited.run, limited.attempt) == ("p", 1, 1)
+        assert (limited.project, limited.run, limited.attempt, limited.partition) == ("p", 1, 1, 5)
         await one.put(dispatch("http://127.0.0.1:1/", "again"))
         failed = await one.told(FetchEnded, lambda message: message.taskid == "again")  # type: ignore[attr-defined]
         assert isinstance(failed, FetchEnded)
         assert (failed.status_code, failed.error_kind, failed.retry_after) == (599, "connect", None)
+
+
+@in_loop
+async def test_both_whose_work_it_has_hear_of_it() -> None:
+    async with site() as server, ring(heartbeat=0.1) as one:
+        server.on("/", answer(b""))
+        await one.told(Heartbeat)
+        assert list(one.broker.sizes()) == ["status_queue"]
+        task = dispatch(f"{server.url}/")
+        task.partition = 2
+        await one.put(task)
+        for partition in (2, 0):
+            beat = await one.told(Heartbeat, partition=partition)
+            assert isinstance(beat, Heartbeat)
+            assert beat.node == "fetcher-1"
 
 
 @in_loop
@@ -180,6 +210,24 @@ async def test_stop_gives_back_what_does_not_finish() -> None:
 
 
 @in_loop
+async def test_stop_gives_back_what_waits_behind_a_redirect_and_for_its_turn() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_server(silent) as port, site() as server:
+        server.redirect("/", f"http://127.0.0.1:{port}/")
+        made = Ring(stop_grace=0.2, host_connections=1)
+        running = asyncio.create_task(made.service.run())
+        await made.put(*[dispatch(f"{server.url}/", str(n)) for n in range(3)])
+        await made.put(*[dispatch(f"http://127.0.0.1:{port}/", f"line{n}") for n in range(3)])
+        await wait_for(lambda: made.service.inflight() == 6 and len(server.requests) == 3)
+        await made.service.stop()
+        await running
+        size = await made.inqueue.size()
+        assert (size.messages, size.unacked, (await made.outqueue.size()).messages) == (6, 0, 0)
+
+
+@in_loop
 async def test_no_more_than_the_pool_at_once() -> None:
     running = most = 0
 
@@ -197,6 +245,33 @@ async def test_no_more_than_the_pool_at_once() -> None:
         await one.put(*[dispatch(f"http://127.0.0.1:{port}/", str(n)) for n in range(40)])
         await one.fetched(40)
         assert most == 5
+
+
+@in_loop
+async def test_answers_go_together_when_many_come_and_the_first_at_once() -> None:
+    let_go = [asyncio.Event() for _ in range(7)]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked = await read_request(reader)
+            await let_go[int(str(asked).split("/")[1].split()[0])].wait()
+            writer.write(answer(b"x"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "EACH", 60.0)
+        patch.setattr(gathering, "LONGEST", 60.0)
+        async with raw_server(serve) as port, ring(poolsize=8) as one:
+            await one.put(*[dispatch(f"http://127.0.0.1:{port}/{n}", str(n)) for n in range(7)])
+            let_go[0].set()
+            assert len(await one.fetched(1)) == 1
+            for first in (1, 3, 5):
+                let_go[first].set()
+                await wait_for(lambda: len(one.service._out) == 1)
+                assert (await one.outqueue.size()).messages == 0
+                let_go[first + 1].set()
+                assert {fetched.task.taskid for fetched in await one.fetched(2)} == {str(first), str(first + 1)}
+            await one.put(dispatch(f"http://127.0.0.1:{port}/0", "again"))  # the take does not rest any more
+            await wait_for(lambda: len(one.service._out) == 1)
 
 
 @in_loop
@@ -237,16 +312,25 @@ async def test_a_scheduler_of_another_version_ends_the_fetcher_in_words() -> Non
     assert all("message version 99" in letter.reason for letter in dead)
 
 
+@pytest.mark.parametrize("where", ["begin", "fetch", "later"])
 @in_loop
-async def test_what_goes_wrong_inside_is_an_answer_too() -> None:
+async def test_what_goes_wrong_inside_is_an_answer_too(where: str) -> None:
     made = Ring()
+    async with site() as server:
+        server.redirect("/", "/")
+        await goes_wrong(made, where, f"{server.url}/")
 
-    async def broken(task: Dispatch) -> Fetched:
+
+async def goes_wrong(made: Ring, where: str, url: str) -> None:
+    def broken(*args: object) -> Fetched:
         raise RuntimeError("a bug")
 
-    made.service._fetcher.fetch = broken  # type: ignore[method-assign]
+    fetcher = made.service._fetcher
+    setattr(fetcher, "_follow" if where == "later" else where, broken)
+    if where == "fetch":
+        fetcher.begin = lambda *args: None  # type: ignore[method-assign]
     running = asyncio.create_task(made.service.run())
-    await made.put(dispatch("http://x/"))
+    await made.put(dispatch(url))
     [fetched] = await made.fetched(1)
     assert (fetched.status_code, fetched.error_kind, fetched.error) == (599, "internal", "RuntimeError: a bug")
     await made.service.stop()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from crawlkit.fetcher import url as urls
 from crawlkit.libs.errors import FetchError
+from crawlkit.libs.task import host_of
 
 CASES = [
     # given, full, wire
@@ -41,6 +42,28 @@ def test_origin_and_credentials() -> None:
     assert urls.parse("http://u:p%40@h.example:81/x").authorization == "Basic dTpwQA=="
     assert urls.parse("http://u:p@h.example:81/x").origin == ("http", "h.example", 81)
     assert urls.parse("https://h.example/x").origin == ("https", "h.example", 443)
+
+
+def asked(url: urls.Url) -> str:
+    """The server that the fetcher asks, as politeness names it."""
+    host = url.host[:-1] if url.host.endswith(".") and url.host != "." else url.host
+    return host if url.port == urls.DEFAULT_PORTS[url.scheme] else f"{host}:{url.port}"
+
+
+PORTS = ["", ":", ":80", ":443", ":080", ":0443", ":8080", ":65535", ":65536", ":99999"]
+LABELS = st.lists(st.sampled_from(["a", "A", "%61", "xn--bcher-kva", "bücher", "1", "0x7f", "256", "b-", "c_", ""]),
+                  min_size=1, max_size=5)  # fmt: skip
+
+
+@given(st.sampled_from(["http://", "https://", "HTTP:\\\\", "http://u:p@"]), LABELS, st.sampled_from(PORTS),
+       st.sampled_from(["", "/", "/x", "?x", "#x", "\\x"]))  # fmt: skip
+def test_what_the_fetcher_asks_as_one_server_has_one_name(scheme: str, labels: list[str], port: str, end: str) -> None:
+    text = f"{scheme}{'.'.join(labels)}{port}{end}"
+    try:
+        url = urls.parse(text)
+    except FetchError:
+        return
+    assert host_of(text) == host_of(url.full) == asked(url)
 
 
 @pytest.mark.parametrize(

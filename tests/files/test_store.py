@@ -135,7 +135,7 @@ def test_a_link_that_leads_out_of_a_folder(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(UsageError, match=r"pip install 'crawlkit-framework\[fsspec\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e \S+\[fsspec\]"):
         check_url("s3://bucket/folder")
 
 

@@ -16,6 +16,7 @@ from crawlkit.libs.bounds import (
     seconds_of,
     shown,
     text_of,
+    weight_of,
     with_limit,
 )
 from crawlkit.libs.errors import InvalidProject, InvalidTask
@@ -85,25 +86,31 @@ def test_patterns_are_parted_by_spaces() -> None:
         ("max_depth=three", "whole number"),
         ("max_repeats=0", "1 or more, or unlimited"),
         ("keep_tasks=soon", "90d"),
-        ("keep_tasks=0", "90d"),
-        ("exclude=", "exclude"),
+        ("weight=0", "from 1 to 100"),
+        ("weight=101", "from 1 to 100"),
+        ("weight=unlimited", "from 1 to 100"),
+        ("weight=much", "whole number"),
+        ("keep_tasks=0d", "90d"),
+        ("keep_tasks=90", r"keep_tasks=90: say which, 90d \(90 days\) or 90s \(seconds\)"),
+        ("exclude=", r"exclude: say a pattern, like exclude=\*/calendar/\*"),
+        ("include=  ", "include: say a pattern"),
     ],
 )
 def test_a_wrong_limit_is_refused_in_words(said: str, words: str) -> None:
     with pytest.raises(InvalidProject, match=words):
-        with_limit({}, said) if said != "exclude=" else check_limits('{"exclude": [""]}')
+        with_limit({}, said)
 
 
 def test_a_row_with_limits_that_nobody_can_read_is_refused() -> None:
     check_limits(None)
     check_limits('{"max_depth": 3, "keep_tasks": 60}')
-    for text in ("[]", "{", '{"a": 1}', '{"keep_tasks": true}', '{"max_depth": "5"}'):
+    for text in ("[]", "{", '{"a": 1}', '{"keep_tasks": true}', '{"max_depth": "5"}', '{"exclude": [""]}'):
         with pytest.raises(InvalidProject):
             check_limits(text)
 
 
 def test_times() -> None:
-    assert [seconds_of(text) for text in ("90d", "1.5h", "30m", "5", "2w")] == [7_776_000, 5_400, 1_800, 5, 1_209_600]
+    assert [seconds_of(text) for text in ("90d", "1.5h", "30m", "5s", "2w")] == [7_776_000, 5_400, 1_800, 5, 1_209_600]
     assert kept_for({}, None) is None
     assert kept_for({}, 60.0) == 60.0
     assert kept_for({"keep_tasks": 5}, 60.0) == 5
@@ -114,3 +121,13 @@ def test_for_people() -> None:
     limits = with_limit(with_limit(with_limit({}, "keep_tasks=90d"), "max_depth=5"), "include=*a* *b*")
     assert shown(limits) == "include *a* *b*, keep_tasks 90d, max_depth 5"
     assert shown({"keep_tasks": 5}) == "keep_tasks 5s"
+
+
+def test_a_weight_is_one_unless_it_is_said() -> None:
+    assert weight_of({}) == 1
+    limits = with_limit({}, "weight=5")
+    assert (limits, weight_of(limits), shown(limits)) == ({"weight": 5}, 5, "weight 5")
+    assert with_limit(limits, "weight=default") == {}
+    for text in ('{"weight": 0}', '{"weight": true}', '{"weight": 1.5}', '{"weight": "unlimited"}'):
+        with pytest.raises(InvalidProject, match="from 1 to 100"):
+            check_limits(text)

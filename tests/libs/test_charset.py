@@ -3,10 +3,10 @@ from __future__ import annotations
 import codecs
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawlkit.libs.charset import codec_name, decode, detect
+from crawlkit.libs.charset import DECLARED_WITHIN, _declared_in, codec_name, decode, detect, from_declaration
 
 GERMAN = "Füße und Bäume, schöne Grüße aus Köln; die Straße führt über den Fluß. " * 20
 CHINESE = "中文网页的编码检测是一个常见的问题，需要处理各种情况。" * 20
@@ -86,3 +86,22 @@ def test_whatever_a_server_sends_is_decoded(content: bytes, content_type: str | 
 
 def test_an_unknown_codec_is_read_as_utf8() -> None:
     assert decode("é".encode(), "klingon") == "é"
+
+
+_pieces = st.lists(
+    st.sampled_from(
+        b"<meta |<META\n|charset|CHARSET|=|latin-1|utf-16|big5|\"|'| |>|<|<?xml |encoding|nonsense|content|/".split(
+            b"|"
+        )
+    ),
+    max_size=16,
+).map(b"".join)
+
+
+@given(_pieces)
+@example(b"<script charset=latin-1><meta charset=big5>")
+@example(b'<meta content="x" CHARSET=big5><meta charset=latin-1>')
+@example(b"<?xml encoding='big5'?><meta charset=latin-1>")
+@example(b"<meta charset=" + b"x" * 1100 + b">")
+def test_a_beginning_that_is_remembered_says_what_the_whole_says(content: bytes) -> None:
+    assert from_declaration(content) == _declared_in(content[:DECLARED_WITHIN])

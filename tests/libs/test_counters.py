@@ -54,6 +54,13 @@ def test_averages_of_five_minutes() -> None:
     assert counters.avg(NOW + 1000) == {}
 
 
+def test_values_that_were_added_up_count_as_many() -> None:
+    counters = Counters()
+    counters.observe("p", "fetch_time", 1.0, NOW)
+    counters.observe("p", "fetch_time", 5.0, NOW, 2)
+    assert counters.avg(NOW + 1) == {"p": {"fetch_time": 2.0}}
+
+
 def test_totals_from_the_rows() -> None:
     counters = Counters()
     counters.add("p", "success", 5, NOW)

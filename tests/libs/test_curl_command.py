@@ -110,6 +110,13 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
         assert parse("curl " + text).urls
 
 
+@pytest.mark.parametrize("option", ["-u", "-d", "--data-urlencode", "-H"])
+def test_half_a_character_is_refused_in_words(option: str) -> None:
+    with suppress(CurlError):
+        parse(f"curl {option} 'a: \ud800' http://x/")
+    assert parse("curl -u '\udcff:x' http://x/").headers["Authorization"] == "Basic /zp4"
+
+
 def test_a_shell_reads_the_words_the_same_way() -> None:
     line = r"""a'b c'"d\"e" $'\x41\102\n\t\'' f\ g "$'x'" '$y'"""
     seen = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True).stdout

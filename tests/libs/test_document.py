@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyquery import PyQuery
 
+from crawlkit.libs import crowded_tags, document
 from crawlkit.libs.document import Doc, base_of, make_links_absolute, parse_html
 from crawlkit.libs.selector import PageSelector, html_selector
 from crawlkit.libs.url import Joiner
@@ -118,3 +122,58 @@ def test_selectors_stay_ours_and_take_namespaces() -> None:
     assert "html" not in html_selector(parse_html(b"", "utf-8")).namespaces
     assert selector.css("p").xpath("string(.)").getall() == ["one two", "three"]
     assert selector.xpath("//p/@class").re("[xy]") == ["x", "y"]
+
+
+def crowd(count: int, between: bytes = b" ", value: bytes = b"") -> bytes:
+    return b"<p>before<a " + between.join(b"a%d%s" % (number, value) for number in range(count)) + b">x</a><i>after"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        crowd(60_000),
+        crowd(60_000, value=b"='>'"),
+        crowd(60_000, b"", b'=""'),
+        crowd(60_000, b"/"),
+        crowd(60_000).decode().encode("utf-16"),
+        crowd(1000) * 100,
+        b"<div>" * 300_000 + b"<i>after",
+        b"<b><i></b></i>" * 50_000 + b"<i>after",
+        b"<i>after</i><p title='" + b"x" * 5_000_000 + b"'>",
+        b"<!--" * 100_000 + b"--><i>after",
+        b"<!DOCTYPE html [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>]><p>"
+        + b"&b;" * 50_000
+        + b"<i>after",
+    ],
+    ids=["bare", "quoted", "glued", "slashes", "utf-16", "many", "deep", "crossed", "long", "comments", "entities"],
+)
+def test_documents_that_are_made_to_take_long(content: bytes) -> None:
+    began = time.process_time()
+    root = parse_html(content, "utf-16" if content.startswith(b"\xff\xfe") else "utf-8")
+    assert time.process_time() - began < 2
+    assert root.findtext(".//i") in ("after", None, "")  # of a deep one libxml2 keeps the top
+    assert all(len(element.attrib) <= 256 for element in root.iter("a"))
+
+
+HTML_PIECES = [b"<p>", b"</p>", b"<a href='x' b>", b"t&amp;x", b"<br/>", b"<!-- c -->", b"<table><td>", b"</html>",
+               b"<script>a<b</script>", b"<svg:a x:y=z>", b"<?pi?>", b"<title>", b"<p a=1 a=2>", b"&#0;", b"\xff",
+               b"<select>", b"</b>", b"<li>"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(HTML_PIECES), min_size=1, max_size=12))
+def test_what_is_read_by_way_of_python_is_the_same_tree(pieces: list[bytes]) -> None:
+    def shown(root: Any) -> list[tuple[Any, ...]]:
+        return [(type(one), one.tag, dict(one.attrib), one.text, one.tail) for one in root.iter()]
+
+    text = b"".join(pieces)
+    plain = shown(parse_html(text, "utf-8"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document, "LARGE", 0)
+        patch.setattr(document, "has_crowd", lambda _: True)
+        assert shown(parse_html(text, "utf-8")) == plain
+
+
+def test_tags_that_are_long_and_no_crowd() -> None:
+    for tag in (b"<img src='data:x," + b"Ab0/ " * 50_000 + b"'>", b"<path d='" + b"M 1 2 " * 50_000 + b"'/>"):
+        assert not crowded_tags.has_crowd(tag)
+    assert crowded_tags.has_crowd(crowd(1000))

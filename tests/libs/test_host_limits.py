@@ -56,6 +56,11 @@ def test_the_more_exact_name_wins(host: str, expected: Limits) -> None:
     assert read(MANY).of(host) == expected
 
 
+@pytest.mark.parametrize("name", ["a.org", "a.org:80", "a.org:443", "A.org.", "a.org.:080"])
+def test_a_default_port_and_a_dot_at_the_end_are_no_part_of_a_name(name: str) -> None:
+    assert read({name: {"rate": 2}}).of("a.org") == Limits(2)
+
+
 def test_the_order_in_which_they_are_written_does_not_matter() -> None:
     turned = dict(reversed(MANY.items()))
     for host in ("www.example.org", "api.example.org", "api.example.org:8080"):

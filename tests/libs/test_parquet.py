@@ -95,5 +95,5 @@ def test_without_pyarrow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r"crawlkit-framework\[parquet\]"):
+    with pytest.raises(UsageError, match=r"pip install -e \S+\[parquet\]"):
         parquet.parquet_chunks(list)

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawlkit.libs.url import Joiner, encode_params, has_scheme, quote_non_ascii, task_url, urljoin, with_params
+from crawlkit.libs.url import (
+    Joiner,
+    _origin_of,
+    encode_params,
+    has_scheme,
+    is_url,
+    quote_non_ascii,
+    task_url,
+    urljoin,
+    with_params,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,7 @@ REFERENCES = [
     *["a:b", "a/b:c", "/a/%2e%2e/b", "%2E%2e/b", "/.a/..b/c", "a/.", "/a//b", "\\a\\b", "/a?x='y'", "/a?x=ü&y=%zz"],
     *["http://127.0.0.1:80/", "http://127.1/", "http://1.2.3/", "https://a.example:443/x", "https://a.example:8/x"],
     *["http://a-b.example/x?y#z", "http://xn--fiq228c.com/", "http://a..b/", "http://a.example:99999/", "http://"],
+    *["http://a.example:65535/x", "https://a.example:65536/x", "http://a.example:6553/x", "http://a.example:43211/x"],
     *["/a`b", "/a^b", "/a{b}|c", "/a#b`c", "/a?`", '/a"b', "/a<b>", "http://x/[", "/a?b#c d", "http://300.1.1.1/x"],
     *["http://example.com./x", "http://a_b.example/", "/é", "\ud800", "http://a.example:0/", "http://a.example:080/"],
 ]
@@ -179,6 +190,9 @@ def test_params_given_as_bytes_are_taken_as_they_are() -> None:
 
 
 def test_scheme() -> None:
+    assert [is_url(text) for text in ("http://x/ä", " http://x", "data:,x", "x/y", "http://no host", "\ud800")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
     assert has_scheme("http://x")
     assert has_scheme("data:,x")
     assert not has_scheme("//x/y")
@@ -188,3 +202,13 @@ def test_scheme() -> None:
 @given(st.text())
 def test_quoting_never_fails(text: str) -> None:
     assert quote_non_ascii(text + "\ud800").isascii()
+
+
+@pytest.mark.parametrize("port", [1, 79, 8080, 43211, 65535])
+def test_a_plain_base_is_not_parsed_whatever_its_port(port: int) -> None:
+    assert _origin_of(f"http://127.0.0.1:{port}/p/") == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("port", [0, 80, 65536, 99999, 100000])
+def test_a_port_that_a_url_does_not_keep_makes_no_plain_base(port: int) -> None:
+    assert _origin_of(f"http://127.0.0.1:{port}/p/") is None

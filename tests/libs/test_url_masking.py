@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crawlkit.libs.url_masking import hidden, masked, masked_text
+from crawlkit.libs.url_masking import hidden, masked, masked_text, masked_words
 
 ODD = st.text("abzAZ019/@:?#&=%+ .-_[]\\'\"é\n", max_size=12)
 SCHEMES = st.sampled_from(
@@ -103,3 +103,20 @@ def test_no_text_makes_masking_slow() -> None:
     for piece in ("?", "?token", "a://", "http://u:", "&a=", "?a=token"):
         masked_text(piece * 10_000)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("all --no-webui", "all --no-webui"),
+        ("--secret-key abc all", "--secret-key *** all"),
+        ("--secret-key=abc all", "--secret-key=*** all"),
+        ("--secret-key -abc all", "--secret-key *** all"),
+        ("--queue-key --x all --debug", "--queue-key *** all --debug"),
+        ("--taskdb mysql://u:pass@h/d all", "--taskdb mysql://u:***@h/d all"),
+        ("--taskdb=mysql://u:pass@h/d --data-path d=e", "--taskdb=mysql://u:***@h/d --data-path d=e"),
+        ("all --proxy u:p", "all --proxy u:p"),
+    ],
+)
+def test_a_command_line(line: str, shown: str) -> None:
+    assert " ".join(masked_words(line.split())) == shown

@@ -15,6 +15,7 @@ from crawlkit.libs.rows import (
     AuditRow,
     KeptPage,
     Lease,
+    Letter,
     LoginLinkRow,
     NodeRow,
     ProjectRow,
@@ -78,6 +79,7 @@ def fill(stores: Stores, tasks: int = 40, projects: tuple[str, ...] = ("news", "
                            for row in writes.insert[:9]]  # fmt: skip
         writes.ticks = [TickRow(name, "on_start", 1.7e9 + n * 60, "t" if n else "", "skipped") for n in range(3)]
         writes.nodes = [NodeRow("n1", "fetcher", "h", 7, "1", 1.0, 2.0)]
+        writes.mail = [Letter(n, name, kind, "{}") for n, kind in enumerate(("task", "order", "task"))]
         writes.state = {("", "epoch"): "e", (name, "pause"): "{}"}
         writes.metrics = [MetricRow(name, 60, 1_700_000_040, done=3, codes={"200": 3}, hosts={"example.com": (9, 3)})]
         stores.taskdb.commit(writes)

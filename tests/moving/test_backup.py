@@ -14,7 +14,7 @@ import pytest
 from crawlkit.cli.audit import examine
 from crawlkit.database.carrying import carrier_of, unfinished
 from crawlkit.libs.errors import UsageError
-from crawlkit.libs.rows import Queue, ResultSet, TaskRow, Writes
+from crawlkit.libs.rows import Letter, Queue, ResultSet, TaskRow, Writes
 from crawlkit.libs.task import Status
 from crawlkit.moving import backup as moving
 from crawlkit.moving.archive import Contents, Manifest, Reader, Writer
@@ -73,6 +73,10 @@ def test_everything_comes_back_in_any_backend_and_out_of_it_again(old: Stores, n
         assert examine(new.taskdb, new.resultdb, name).problems == []
     # numbers that the store gives out go on behind those that came
     assert new.projectdb.put(new.projectdb.all()[0]).updatetime > max(row.updatetime for row in old.projectdb.all())
+    letters = new.taskdb.mail(range(9), 99)
+    assert letters == old.taskdb.mail(range(9), 99) != []
+    new.taskdb.commit(Writes(mail=[Letter(0, "news", "task", "{}")]))
+    assert new.taskdb.mail(range(9), 99)[-1].id > letters[-1].id
     again = put_back(taken(new, tmp_path), old, overwrite=True)
     assert again.rows
     assert not list(tmp_path.glob(".snapshot*"))

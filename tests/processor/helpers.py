@@ -23,7 +23,8 @@ from crawlkit.libs.messages import (
     encode,
 )
 from crawlkit.libs.task import NO_FETCH, NO_SCHEDULE, taskid_of
-from crawlkit.message_queue.memory import MemoryQueue
+from crawlkit.message_queue.memory import MemoryBroker, MemoryQueue
+from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.processor.project_loader import script_md5
 from crawlkit.processor.service import ProcessorService
 from crawlkit.processor.settings import ProcessorSettings
@@ -89,11 +90,12 @@ class Bench:
         self.projects = Projects()
         self.inqueue = MemoryQueue("fetcher2processor", max_messages=0)
         self.results = MemoryQueue("processor2result", max_messages=out_messages)
-        self.status = MemoryQueue("status_queue", max_messages=out_messages)
+        self.broker = MemoryBroker(out_messages)
+        self.status = self.broker.queue("status_queue")
         self.service = ProcessorService(
             inqueue=self.inqueue,
             result_queue=self.results,
-            status_queue=self.status,
+            status_queues=StatusQueues(self.broker.queue),
             projectdb=self.projects,  # type: ignore[arg-type]
             settings=settings,
             clock=SystemClock(),
@@ -189,6 +191,7 @@ def fetched(
     status_code: int = 200,
     error: str | None = None,
     blob: str | None = None,
+    partition: int = 0,
 ) -> Fetched:
     """An answer of the fetcher."""
     task = Dispatch(
@@ -205,6 +208,7 @@ def fetched(
         fetch=NO_FETCH,
         save=NIL,
         lastcrawltime=0,
+        partition=partition,
     )
     return Fetched(
         task=task,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import textwrap
 from typing import Any
 
@@ -599,3 +600,21 @@ def test_a_broken_body_does_not_break_the_track() -> None:
     headers = [("Content-Type", "text/html; charset=hz"), ("X-Odd", "\udcff")]
     outcome = failure(fetched(content=b"\xff\0~{" * 500, headers=headers[:1]), node="n", reason="x", exception="y")
     encode(outcome)
+
+
+def test_a_page_is_gone_when_its_callback_is_over_without_a_look_for_cycles() -> None:
+    of_two = runner(
+        """
+        def page(self, response):
+            response.css("h1").getall(), response.doc("h1").text(), self.crawl("/1")
+            before, self.before = getattr(self, "before", None), weakref.ref(response)
+            yield {"alive": before is not None and before() is not None}
+        """,
+        "import weakref\n",
+    )
+    gc.disable()
+    try:
+        outcomes = [run(of_two)[0] for _ in range(2)]
+    finally:
+        gc.enable()
+    assert [outcome.results for outcome in outcomes] == [['{"alive":false}']] * 2

@@ -11,7 +11,17 @@ import msgspec
 import psutil
 import pytest
 
-from crawlkit.libs.messages import INFO, FetchedHead, ProjectInfo, decode, encode
+from crawlkit.libs.messages import (
+    INFO,
+    FetchedHead,
+    Outcome,
+    ProjectInfo,
+    decode,
+    decode_status,
+    encode,
+    status_queue_name,
+)
+from crawlkit.message_queue import outbox
 from crawlkit.processor.settings import ProcessorSettings
 from tests.processor.helpers import Bench, bench, fetched, script, until
 
@@ -294,7 +304,7 @@ def test_a_stop_gives_back_what_does_not_run() -> None:
             size = it.inqueue.size_now()
             assert size.unacked == 0
             assert size.messages + len(it.ended) == 10
-            assert 2 <= len(it.ended) <= 3
+            assert 1 <= len(it.ended) <= 3  # the second one may not have begun
             assert not psutil.Process().children()
 
     asyncio.run(scene())
@@ -490,5 +500,35 @@ def test_a_stop_before_the_start_is_no_trap() -> None:
         await asyncio.wait_for(it.service.stop(), 1)
         await asyncio.wait_for(it.service.run(), 20)
         assert not psutil.Process().children()
+
+    asyncio.run(scene())
+
+
+def test_a_partition_that_nobody_reads_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "STUCK", 0.2)
+
+    async def scene() -> None:
+        async with bench(out_messages=5, out_bytes=2_000, workers=1, heartbeat=60) as it:
+            version = it.projects.save("one", script("def page(self, response):\n    pass\n"))
+            unread = [fetched("one", version, url=f"http://b.com/{n}", partition=7) for n in range(60)]
+            await it.put(*unread[:30])
+            await until(lambda: it.service._to_status.blocked(7))
+            await it.put(*unread[30:])
+            read = [fetched("one", version, url=f"http://a.com/{n}") for n in range(30)]
+            outcomes = await it.run(*read)
+            assert {outcome.partition for outcome in outcomes} == {0}
+            assert it.service._set_aside[7]
+            queue = it.broker.queue(status_queue_name(7))
+            urls: list[str] = []
+            while len(urls) < 60:
+                for delivery in await queue.get_many(10, 10):
+                    message = decode_status(delivery.body)
+                    await queue.ack([delivery.id])
+                    if isinstance(message, Outcome):
+                        assert message.partition == 7
+                        urls.append(message.url)
+            assert sorted(urls) == sorted(message.task.url for message in unread)
+            await until(lambda: not it.service._held)
+            assert it.inqueue.size_now().messages == 0
 
     asyncio.run(scene())

@@ -37,7 +37,7 @@ class Ears:
 def test_the_environment_of_workers_is_picked_not_copied() -> None:
     source = {"PATH": "/bin", "CRAWLKIT_TASKDB": "x", "http_proxy": "http://u:p@h", "LANG": "C", "AWS_SECRET": "y"}
     environment = clean_environment(source, {"ADDED": "1"})
-    assert set(environment) == {"PATH", "LANG", "PYTHONPATH", "MALLOC_ARENA_MAX", "ADDED"}
+    assert set(environment) == {"PATH", "LANG", "PYTHONPATH", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "ADDED"}
 
 
 def test_workers_are_forked_reported_and_end_with_the_zygote() -> None:

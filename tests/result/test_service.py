@@ -15,8 +15,11 @@ from crawlkit.libs import messages
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import BadMessage, StoreUnavailable
 from crawlkit.libs.messages import Follow, Heartbeat, Outcome
+from crawlkit.message_queue import outbox
 from crawlkit.message_queue.memory import MemoryBroker
-from crawlkit.result.service import ResultService
+from crawlkit.message_queue.status_queues import StatusQueues
+from crawlkit.result import service
+from crawlkit.result.service import FEW, LONGEST_NAP, ResultService, nap_after
 from tests.result.hooks import Both, Exporter, Fails
 
 
@@ -60,7 +63,7 @@ class Scene:
         self.unreadable = 0
         self.service = ResultService(
             inqueue=self.inqueue,
-            status_queue=self.status,
+            status_queues=StatusQueues(self.broker.queue),
             resultdb=store,  # type: ignore[arg-type]
             clock=SystemClock(),
             node="result-1",
@@ -318,6 +321,20 @@ NOISE = st.one_of(
 )
 
 
+def told_elsewhere(broker: MemoryBroker) -> int:
+    """Outcomes in the status queues of other partitions than the first."""
+    queues = [broker.queue(name) for name in broker.sizes() if name.startswith("status_queue_")]
+    bodies = [delivery.body for queue in queues for delivery in queue.take_now(1000)]
+    return sum(not isinstance(_read(body), Heartbeat) for body in bodies)
+
+
+def _read(body: bytes) -> messages.StatusMessage | None:
+    try:
+        return messages.decode_status(body)
+    except BadMessage:
+        return None
+
+
 def survives(bodies: list[bytes], hook: Any) -> None:
     """RELIABILITY R-13: whatever lies in the queue, the loop goes on, and nothing is dropped without a reason."""
 
@@ -327,7 +344,8 @@ def survives(bodies: list[bytes], hook: Any) -> None:
         await scene.until(lambda: any(o.taskid == "last" for o in scene.outcomes))
         await scene.until(lambda: not scene.inqueue.size_now().messages)
         await scene.until(lambda: not scene.status.size_now().messages)
-        assert len(await scene.inqueue.dead(1000)) + len(scene.outcomes) + scene.unreadable == len(bodies) + 1
+        told = len(scene.outcomes) + scene.unreadable + told_elsewhere(scene.broker)
+        assert len(await scene.inqueue.dead(1000)) + told == len(bodies) + 1
 
     play(Scene(Store(), hook), act)
 
@@ -343,3 +361,60 @@ def test_noise(bodies, hooked):
 @given(st.lists(NOISE, min_size=5, max_size=20), st.booleans())
 def test_much_noise(bodies, hooked):
     survives(bodies, Both() if hooked else None)
+
+
+def test_a_partition_that_nobody_reads_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr(outbox, "STUCK", 0.1)
+
+    async def act(scene):
+        unread = scene.broker.queue("status_queue_3")
+        await unread.put_many([b"x"] * 100)
+        await scene.put(*(outcome(f"b{n}", n, partition=3) for n in range(20)), outcome("a0", 0))
+        await scene.until(lambda: len(scene.outcomes) == 1)
+        await scene.put(*(outcome(f"a{n}", n) for n in range(1, 20)))
+        await scene.until(lambda: len(scene.outcomes) == 20)
+        assert {found.taskid for found in scene.outcomes} == {f"a{n}" for n in range(20)}
+        await scene.until(lambda: scene.inqueue.size_now().messages == 20)  # acknowledged, those of the other not
+        assert [found.body for found in await unread.get_many(100)] == [b"x"] * 100
+        outcomes = []
+        while len(outcomes) < 20:
+            found = [messages.decode_status(one.body) for one in await unread.get_many(100, 10)]
+            outcomes += [one for one in found if isinstance(one, Outcome)]
+        assert sorted(one.taskid for one in outcomes) == sorted(f"b{n}" for n in range(20))
+        assert {one.partition for one in outcomes} == {3}
+        await scene.until(lambda: scene.inqueue.size_now().messages == 0)
+
+    play(Scene(Store()), act)
+
+
+def test_so_much_may_wait_for_a_partition_and_then_no_more_is_taken(monkeypatch):
+    monkeypatch.setattr(outbox, "STUCK", 0.1)
+    monkeypatch.setattr(service, "WAITING", (10, 2**20))
+
+    async def act(scene):
+        unread = scene.broker.queue("status_queue_3")
+        await unread.put_many([b"x"] * 100)
+        await scene.put(*(outcome(f"b{n}", n, partition=3) for n in range(10)))
+        await scene.until(lambda: len(scene.service._out) == 10 and scene.service._out.blocked(3))
+        await scene.put(outcome("a", 1))
+        assert scene.inqueue.size_now()[::2] == (11, 10)
+        while not scene.outcomes:
+            await unread.ack([one.id for one in await unread.get_many(50, 0.1)])
+
+    play(Scene(Store()), act)
+
+
+@pytest.mark.parametrize(
+    ("count", "took", "nap"),
+    [
+        (1, 0.5, 0.0),
+        (FEW - 1, 0.5, 0.0),
+        (FEW, 0.002, 0.008),
+        (FEW, 0.5, LONGEST_NAP),
+        (99, 0.5, LONGEST_NAP),
+        (100, 0.5, 0.0),
+        (200, 0.002, 0.0),
+    ],
+)
+def test_only_under_load_the_next_batch_is_waited_for(count: int, took: float, nap: float) -> None:
+    assert nap_after(count, took, 200) == pytest.approx(nap)

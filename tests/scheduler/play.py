@@ -50,6 +50,8 @@ class Play:
     def start(self) -> None:
         """A new engine on the same stores, as after a crash."""
         self.engine = Engine(self.taskdb, self.projectdb, self.settings)
+        if self.settings.partitions > 1:
+            self.engine.own(frozenset(range(self.settings.partitions)))
 
     def project(self, name: str = "p", status: str = "RUNNING", rate: float | None = None, **fields: Any) -> None:
         """Saves a project that nothing slows down unless told so."""

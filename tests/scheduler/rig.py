@@ -27,6 +27,7 @@ from crawlkit.libs.messages import (
 from crawlkit.libs.rows import ProjectRow
 from crawlkit.libs.task import Task
 from crawlkit.message_queue.memory import MemoryBroker
+from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.scheduler.engine import Engine
 from crawlkit.scheduler.service import SchedulerService
 from crawlkit.scheduler.settings import EngineSettings
@@ -94,11 +95,11 @@ class Rig:
         self.service = SchedulerService(
             self.engine,
             newtask_queue=self.newtask,
-            status_queue=self.status,
+            status_queues=StatusQueues(self.broker.queue),
             out_queue=self.out,
             clock=SystemClock(),
             broker=self.broker,
-            ring=[self.out, self.status] if watched else (),
+            ring=[self.out] if watched else (),
         )
         self.sent: list[Dispatch] = []
         self.answer: Answer = answer or outcome_of

@@ -110,7 +110,7 @@ class TestClear:
         assert play.submit("http://h/9").verdict == "ignore"
         play.start()
         play.turn(room=0)
-        assert play.engine.state.actions["p"].touched > 0
+        assert play.engine.state.actions["p", 0].touched > 0
         finish(play)
         assert play.ledger("cleared") == 9
         assert play.taskdb.get("p", "http://h/9") is not None

@@ -16,6 +16,7 @@ from crawlkit.scheduler.admission import (
     TABLE,
     Place,
     Verdict,
+    again_row,
     cancel_row,
     decide,
     new_row,
@@ -204,6 +205,17 @@ def test_another_url_under_the_same_id_forgets_the_validators() -> None:
     )
     moved = restart_row(OLD, task(url="http://other.example/x"), now=NOW, seq=9, host="h", partition=3)
     assert (moved.host, moved.partition) == ("h", 3)
+
+
+def test_a_host_that_an_older_release_stored_in_another_spelling_is_mended_with_the_next_run() -> None:
+    known = msgspec.structs.replace(OLD, url="http://example.com:80/", host="example.com:80")
+    asked = task(S(age=0), url=known.url)
+    for made in (
+        restart_row(known, asked, now=NOW, seq=9),
+        update_row(known, asked, now=NOW, seq=9),
+        again_row(known, now=NOW, seq=9),
+    ):
+        assert (made.url, made.host, made.taskid) == (known.url, "example.com", known.taskid)
 
 
 @pytest.mark.parametrize(

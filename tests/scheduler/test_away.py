@@ -44,9 +44,9 @@ def shaken(rig: Rig) -> list[Shaky]:
     """The scheduler's queues can go away."""
     service = rig.service
     status, newtask, out = Shaky(rig.status), Shaky(rig.newtask), Shaky(rig.out)
-    service._status_queue, service._newtask_queue, service._out_queue = status, newtask, out  # type: ignore[assignment]
+    service._status_queues._queues[0] = status  # type: ignore[assignment]
+    service._newtask_queue, service._out_queue = newtask, out  # type: ignore[assignment]
     service._post._out_queue = out  # type: ignore[assignment]
-    service._acks = {status: [], newtask: []}  # type: ignore[dict-item]
     return [status, newtask, out]
 
 

@@ -23,6 +23,19 @@ def test_what_was_removed_is_forgotten() -> None:
     assert not known.holds("a", "u")
 
 
+def test_many_are_remembered_as_one_by_one() -> None:
+    known = KnownTasks(100)
+    known.add("a", "t")
+    known.add_many("a", ["t", "u"])
+    assert known.young("a") == {"t", "u"}
+    assert known.young("b") == set()
+    known.forget("a", "u")
+    assert known.young("a") == {"t"}
+    known.add_many("b", [str(number) for number in range(60)])  # more than half: another half begins
+    assert known.young("a") == set()
+    assert known.holds("a", "t")
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60)), max_size=300), st.integers(2, 40))
 def test_it_is_bounded_and_never_invents(adds: list[tuple[str, int]], limit: int) -> None:
     known = KnownTasks(limit)

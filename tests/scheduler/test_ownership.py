@@ -56,7 +56,7 @@ async def refused(second: Ownership, first: Ownership) -> str:
 
 
 def test_a_second_one_is_refused_in_words(stores: list[TaskStore]) -> None:
-    first, second = map(holding, stores)
+    first, second = (Ownership(store, SystemClock(), ttl=60, renew=RENEW) for store in stores)
     first.claim()
     said = asyncio.run(refused(second, first))
     assert f"a scheduler has this taskdb already (on {os.uname().nodename}, pid {os.getpid()}): stop it first" in said

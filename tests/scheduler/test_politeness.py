@@ -6,12 +6,14 @@ import logging
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from crawlkit.libs.clock import ManualClock
 from crawlkit.libs.host_limits import Limits, read
-from crawlkit.libs.messages import Await, Dispatch, FetchEnded, Heartbeat, ProjectInfo, pack
-from crawlkit.libs.task import Fetch, Task
+from crawlkit.libs.messages import Await, Dispatch, FetchEnded, Heartbeat, ProjectInfo, TrackFetch, pack
+from crawlkit.libs.rows import Queue, Writes
+from crawlkit.libs.task import Fetch, Status, Task
 from crawlkit.scheduler import host_gate, politeness
 from crawlkit.scheduler.autothrottle import Answer
 from crawlkit.scheduler.host_gate import Block
@@ -167,6 +169,33 @@ def test_what_an_end_says_of_its_host(status: int, kind: str | None, answer: Ans
     assert politeness.answer_of(ended(dispatch, status, error_kind=kind)) is answer
 
 
+SPELLINGS = ["", ":80", ":080", "."]
+
+
+def test_one_server_has_one_limit_however_its_name_is_written() -> None:
+    play = play_of({f"{HOST}:80": {"concurrency": 2}})
+    for n, tail in enumerate(SPELLINGS):
+        play.submit(url(n, HOST + tail))
+    play.submit(url(9, HOST.replace("a", "%61")))
+    assert len(play.out) == under_way(play) == 2
+    play.turn(ended(play.out[0], 429, retry_after=30.0))
+    assert wait(play) == 30.0
+
+
+def test_a_row_with_an_older_spelling_of_its_host_is_held_with_it() -> None:
+    play = play_of()
+    play.submit(url(1))
+    play.answer()
+    row = play.row(url(1))
+    old = msgspec.structs.replace(row, host=f"{HOST}:80", queue=Queue.READY, rank=0.0, status=Status.ACTIVE)
+    play.taskdb.commit(Writes(replace=[old]))
+    play.start()
+    play.turn()
+    assert under_way(play, f"{HOST}:80") == 1
+    play.turn(ended(play.out[0], 429, retry_after=30.0))
+    assert wait(play) == wait(play, f"{HOST}:80") == 30.0
+
+
 def test_a_refusal_holds_the_host_for_every_project_in_the_turn_that_hears_of_it() -> None:
     play = play_of()
     play.project("q")
@@ -184,6 +213,42 @@ def test_a_late_word_holds_the_host_too() -> None:
     play.answer(ok=False)
     play.turn(ended(dispatch, 503, retry_after=5.0))
     assert wait(play) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "paused"),
+    [
+        (HOST, {}, False),
+        (HOST, {"hold_first": 0.0}, True),  # holds are off
+        ("127.0.0.1", {}, True),  # not held where it does not say for how long
+    ],
+)
+def test_refusals_of_a_host_that_is_held_pause_no_project(host: str, settings: dict[str, float], paused: bool) -> None:
+    play = play_of(fail_pause_num=3, **settings)
+    for n in range(8):
+        play.submit(url(n, host))
+    track = TrackFetch(ok=False, status_code=429)
+    for dispatch in list(play.out):
+        play.turn(ended(dispatch, 429, host=host))
+        play.answer(ok=False, fetch=track)
+    assert play.ledger("retried", "http_429") == 8
+    pause = play.engine.state.projects["p"].pause
+    assert pause.state(play.now) == ("paused" if paused else "running")
+
+
+def test_a_host_behind_a_redirect_asks_for_itself_and_other_failures_count() -> None:
+    play = play_of(fail_pause_num=3)
+    for n in range(8):
+        play.submit(url(n))
+    refused = TrackFetch(ok=False, status_code=503, redirect_url=url(1, OTHER))
+    for dispatch in play.out[:4]:
+        play.turn(ended(dispatch, 503, host=OTHER))
+        play.answer(ok=False, fetch=refused)
+    pause = play.engine.state.projects["p"].pause
+    assert pause.state(play.now) == "running"
+    for _ in range(3):
+        play.answer(ok=False)
+    assert pause.state(play.now) == "paused"
 
 
 def test_a_hold_outlives_restarts_and_is_gone_from_the_store_when_it_is_over() -> None:
@@ -250,6 +315,7 @@ def test_behind_a_redirect_the_host_that_answered_is_held_and_others_of_its_site
     [
         ("example.org", "www.example.org:8080", True),
         ("[::1]:80", "[::1]", True),
+        ("example.org.:80", "example.org", True),
         ("blogs.example", "evil.blogs.example", False),
         ("shop.co.uk", "co.uk", False),
         ("10.0.0.1", "0.0.1", False),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlkit.libs.messages import FetchEnded, ProjectInfo
+from crawlkit.libs.messages import INFO, FetchEnded, ProjectInfo
 from crawlkit.libs.rows import Queue
-from crawlkit.libs.task import Schedule, Task
+from crawlkit.libs.task import Schedule, Task, home_of, partition_of
 from crawlkit.scheduler import sending
 from crawlkit.scheduler.settings import EngineSettings
 from crawlkit.scheduler.turn import Order, Submission
@@ -329,3 +329,59 @@ def test_everything_is_sent_in_the_end_and_nothing_spins(examples: int) -> None:
         play.check_books()
 
     holds()
+
+
+def test_a_question_to_a_handler_is_answered_to_the_home_of_its_project() -> None:
+    play, names = Play(EngineSettings(partitions=8)), [f"p{n}" for n in range(5)]
+    play.info = None
+    for name in names:
+        play.project(name)
+    play.turn()
+    assert {d.kind for d in play.out} == {INFO}
+    assert {d.project: d.partition for d in play.out} == {name: home_of(name, 8) for name in names}
+    assert len({d.partition for d in play.out}) > 1
+
+
+def test_a_task_is_answered_to_the_partition_of_its_host() -> None:
+    play, hosts = play_of(partitions=8), ("a.com", "b.com", "c.com")
+    for host in hosts:
+        submit(play, pages(host, 1), room=10)
+    assert {d.url: d.partition for d in play.out} == {f"http://{host}/0": partition_of(host, 8) for host in hosts}
+    assert len({d.partition for d in play.out}) > 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(weights=st.lists(st.integers(1, 6), min_size=2, max_size=4), room=st.integers(1, 40))
+def test_projects_share_turns_by_weight(weights: list[int], room: int) -> None:
+    play = play_of(max_leased=100_000)
+    play.projectdb.drop("p")
+    names = [f"p{number}" for number in range(len(weights))]
+    for name, weight in zip(names, weights, strict=True):
+        play.project(name, limits=f'{{"weight": {weight}}}')
+    play.turn(room=0)
+    for name in names:
+        submit(play, pages(name, 1_500), name)
+    for _ in range(10_000):
+        play.turn(room=room)
+        if len(play.sent) >= 1_000:
+            break
+    sent = Counter(dispatch.project for _, dispatch in play.sent)
+    share = sum(sent.values()) / sum(weights)
+    for name, weight in zip(names, weights, strict=True):
+        assert abs(sent[name] - share * weight) <= 0.15 * share * weight + sending.QUANTUM * weight, (sent, weights)
+
+
+def test_a_small_project_begins_at_once_beside_a_heavy_one() -> None:
+    play = play_of()
+    play.projectdb.drop("p")
+    play.project("heavy", limits='{"weight": 100}')
+    play.project("small")
+    play.turn(room=0)
+    submit(play, pages("heavy", 2_000), "heavy")
+    play.turn(room=50)
+    submit(play, pages("small", 10), "small")
+    turns = 0
+    while sum(dispatch.project == "small" for _, dispatch in play.sent) < 10:
+        play.turn(room=50)
+        turns += 1
+    assert turns <= 20

@@ -10,8 +10,9 @@ import pytest
 
 from crawlkit.database.memory import MemoryTaskStore
 from crawlkit.libs.errors import InvalidTask, StoreUnavailable
-from crawlkit.libs.messages import INFO, Dispatch, Heartbeat, NewTasks, Outcome, encode, pack
+from crawlkit.libs.messages import INFO, Dispatch, FetchEnded, Heartbeat, NewTasks, Outcome, encode, pack
 from crawlkit.libs.task import Task, task_from_dict
+from crawlkit.scheduler import service
 from crawlkit.scheduler.settings import EngineSettings
 from tests.scheduler.rig import Rig, follow, outcome_of, running, task
 
@@ -93,6 +94,32 @@ def test_the_cancel_of_an_unknown_task_does_not_make_it_known() -> None:
             assert verdict["verdict"] == "nothing"
             await rig.service.submit([task("http://h/1")])
             await rig.until(lambda: "http://h/x" in rig.urls())
+
+    asyncio.run(play())
+
+
+def test_turns_wait_for_a_batch_while_many_are_out_and_not_when_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "BUSY_PAUSE", 60.0)
+    monkeypatch.setattr(service, "LONG_PAUSE", 120.0)
+
+    async def play() -> None:
+        rig = Rig(lambda dispatch: None)
+        rig.project()
+        async with running(rig):
+            await rig.service.submit([task(f"http://h{n}/") for n in range(300)])
+            await rig.until(lambda: rig.engine.leased >= service.AT_WORK)
+            (late,) = await asyncio.wait_for(rig.service.submit([task("http://h/late")]), 10)
+            assert late["accepted"]
+            turns = rig.service.turns
+            ended = [
+                FetchEnded("p", f"http://h{n}/", 1, 1, f"h{n}", 200, None, 0.1, None) for n in range(service.ENOUGH)
+            ]
+            await rig.status.put_many([encode(one) for one in ended[1:]])
+            await rig.until(lambda: len(rig.service._inbox.status) == service.ENOUGH - 1)
+            assert rig.service.turns == turns
+            await rig.status.put_many([encode(ended[0])])
+            await rig.until(lambda: rig.service.turns > turns)
+            assert not rig.service._inbox.status
 
     asyncio.run(play())
 

@@ -75,6 +75,32 @@ def test_known_without_an_age() -> None:
     assert (ask(play).code, "begun anew" in ask(play).text) == ("due_again", True)
 
 
+@pytest.mark.parametrize("which", ["not a url", "h/1", "//h/1", "http://no host/", "on_start"])
+def test_what_is_no_url_was_not_never_submitted(which: str) -> None:
+    said = ask(playing(), which)
+    assert (said.code, said.taskid) == ("not_url", "")
+    assert said.text.startswith(f"{which!r} is no URL")
+
+
+def test_an_id_of_ones_own_is_no_url_and_yet_known() -> None:
+    play = playing()
+    play.turn(submissions=[Submission(Task("p", "lamp 7", "http://h/7"))])
+    assert ask(play, "lamp 7").code == "leased"
+    assert ask(play, "lamp 8").code == "not_url"
+    assert ask(play, "0" * 32).code == "never_submitted"
+    assert ask(play, "data:,on_start").code == "never_submitted"
+
+
+def test_a_page_that_robots_txt_forbids_is_no_other_failure() -> None:
+    play = playing(retry_delays={"": 50})
+    play.submit()
+    error = "Disallowed by robots.txt, line 12: Disallow: /1"
+    play.answer(ok=False, fetch=TrackFetch(status_code=403, error_kind="robots", error=error))
+    said = ask(play)
+    assert (said.code, said.next) == ("robots", play.now + 50)
+    assert said.text == f"{error}; robots.txt is asked again in 50 s"
+
+
 def test_robots_and_failures_and_drops() -> None:
     play = playing()
     play.submit(schedule=Schedule(retries=0))
@@ -321,7 +347,7 @@ def test_without_a_scheduler_only_the_project_is_read(monkeypatch: pytest.Monkey
         play.submit(project=name)
     read: list[str] = []
     window = play.taskdb.window
-    monkeypatch.setattr(play.taskdb, "window", lambda name, *more: read.append(name) or window(name, *more))
+    monkeypatch.setattr(play.taskdb, "window", lambda name, *a, **kw: read.append(name) or window(name, *a, **kw))
     assert [one.code for one in explain(play.taskdb, play.projectdb, "q", URL, play.clock)] == ["leased"]
     assert set(read) == {"q"}
 

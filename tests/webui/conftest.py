@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crawlkit import wiring
 from crawlkit.browser import chromium
 from crawlkit.libs import passwords
+from crawlkit.settings import Settings
 from tests.needs import binary, missing
 from tests.webui.access import add_users
 from tests.webui.servers import Client, Running, everything, in_thread
@@ -25,10 +28,19 @@ CHROMIUM_FLAGS = [
 ]
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data path with empty stores, to be copied: making their tables takes longer than many a test."""
+    path = tmp_path_factory.mktemp("empty") / "data"
+    with wiring.open_stores(Settings(data_path=path), create=True):
+        pass
+    return path
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Running]:
+def server(empty: Path, tmp_path: Path) -> Iterator[Running]:
     """A web UI in this process, on empty stores; there is no scheduler."""
-    with in_thread(tmp_path / "data") as running:
+    with in_thread(shutil.copytree(empty, tmp_path / "data")) as running:
         yield running
 
 

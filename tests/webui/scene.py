@@ -3,15 +3,13 @@ some under way, some failing."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.webui.servers import ROOT, Running, everything, until
+from tests.cli.site import crawlkit
+from tests.webui.servers import Running, everything, until
 from tests.webui.shop import SCRIPT, Shop, shop
 
 BROKEN = """from crawlkit import BaseHandler
@@ -50,9 +48,7 @@ class Scene:
 
 
 def _crawlkit(data_path: Path, *words: str) -> None:
-    command = [sys.executable, str(ROOT / "run.py"), "--data-path", str(data_path), *words]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("CRAWLKIT_")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    done = crawlkit("--data-path", str(data_path), *words, cwd=data_path.parent)
     assert done.returncode == 0, done.stderr
 
 

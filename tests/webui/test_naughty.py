@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from crawlkit.libs.rows import LogLine
 from crawlkit.libs.task import Process, Status
 from tests.webui.access import ME, accounts_of, add_users, sign_in
 from tests.webui.rows import NOW, attempt, failed, put_results, put_tasks, services, task
-from tests.webui.servers import Running
+from tests.webui.servers import Running, in_thread
 
 CALL = "window.__owned=1;alert(1)"
 NAUGHTY = [
@@ -61,14 +62,16 @@ NAUGHTY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "COST", (4, 8, 1))
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A web UI with stores that are full of it; nothing that these tests do changes them."""
+    with pytest.MonkeyPatch.context() as patch, in_thread(tmp_path_factory.mktemp("hostile") / "data") as running:
+        patch.setattr(passwords, "COST", (4, 8, 1))
+        fill(running)
+        yield running
 
 
-@pytest.fixture
-def hostile(server: Running) -> Running:
-    """Stores that are full of it."""
+def fill(server: Running) -> None:
     found = services(server)
     now = found.clock.time()
     printable = [text for text in NAUGHTY if text.isprintable()]
@@ -101,7 +104,6 @@ def hostile(server: Running) -> Running:
     for text in NAUGHTY:
         accounts.add_token(ME, "ada", text, "viewer")
         accounts.note(ME, text, text, text, text)
-    return server
 
 
 PAGES = (
@@ -117,6 +119,7 @@ SHOWN = ("/tasks", "/failures", "/results?project=shop", "/logs", "/nodes", "/ad
 
 
 def test_r59_nothing_runs_on_any_page(hostile: Running, new_page: Any) -> None:
+    """changedetection.io, CVE-2023-24769: an address that was watched ran as script."""
     from playwright.sync_api import expect
 
     page = new_page(hostile, watch=False)

@@ -59,6 +59,7 @@ def body_of(preview: Preview) -> str:
 
 @pytest.mark.parametrize("vector", VECTORS)
 def test_R62_nothing_that_acts_or_fetches_is_written(vector: str) -> None:
+    """Jupyter, CVE-2018-8768 and CVE-2021-32798: what came from elsewhere ran as script when it was looked at."""
     for html in (vector, f"<html><head></head><body><p>a</p>{vector}<p>b</p></body></html>"):
         text = body_of(shown(html))
         text = re.sub(r"ck-none\([^)]*\)", "", text)  # no function of CSS: what it stands in means nothing

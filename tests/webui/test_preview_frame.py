@@ -105,7 +105,10 @@ def test_R62_R59_a_hostile_page_does_nothing_in_the_preview(
 
 
 def test_R62_the_frames_policy_holds_by_itself(new_page: Any, server: Running, hostile: Site) -> None:
-    """Pages as they are, nothing left out: each in a frame with its headers, all in a page with ours."""
+    """Pages as they are, nothing left out: each in a frame with its headers, all in a page with ours.
+
+    Jupyter, CVE-2018-21030 and CVE-2018-19351: files of users stood in the server's own origin.
+    """
     vectors = [*VECTORS, *ATTACK.replace("SITE", hostile.url).splitlines()]
     page = new_page(server, enter=False, watch=False)
     told = Told(page)

@@ -45,6 +45,13 @@ def test_W30_nothing_known_and_a_broker_that_was_started_anew() -> None:
     assert next(one for one in found if one.name == STATUS_QUEUE).rate_in is None
 
 
+def test_the_status_queues_of_further_partitions_come_after_the_ring() -> None:
+    used = {STATUS_QUEUE: flow(1, 3), "status_queue_10": flow(4, 9), "status_queue_2": flow(5, 9), "epoch": flow(1, 1)}
+    found = states([(1.0, used)])
+    assert [one.name for one in found][4:] == ["status_queue", "status_queue_2", "status_queue_10"]
+    assert (found[5].messages, found[5].source, found[5].target) == (5, "workers", "scheduler")
+
+
 class Queues:
     """A queue server in a thread."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.webui.crawled import Site, fetch, site
-from tests.webui.servers import Client, Running, in_thread
+from tests.webui.servers import Client, Running, in_thread, until
 
 PAGE = """<!doctype html><html><head><title>Shelf</title><style>.price { color: rgb(1, 2, 3) }</style></head><body>
 <header><h1 class="shop-name">Corner Shop</h1></header>
@@ -164,7 +164,7 @@ def test_images_and_styles_of_the_site_are_loaded_only_when_asked_for(
     frame.locator("h1[data-ck]").wait_for()
     frame.locator('img[src$="/lamp.png"]').wait_for(state="attached")
     assert frame.locator("h1").evaluate("node => getComputedStyle(node).color") == "rgb(9, 8, 7)"
-    assert {path for path, _ in crawled.asked} >= {"/lamp.png", "/site.css"}
+    until(lambda: {path for path, _ in crawled.asked} >= {"/lamp.png", "/site.css"}, what="both are asked for")
     assert not any(cookie for _, cookie in crawled.asked)
 
 

@@ -147,7 +147,7 @@ def test_pages_by_cursor(open_page: Any) -> None:
     second = rows(page)
     assert not set(first) & set(second)
     page.reload()
-    assert rows(page) == second
+    assert wait_rows(page, len(second)) == second
     page.keyboard.press("[")
     page.wait_for_function("() => !location.search.includes('cursor')")
     assert rows(page) == first

@@ -10,7 +10,7 @@ import threading
 import uuid
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from itertools import chain, islice
 from operator import itemgetter
@@ -25,6 +25,7 @@ from crawlkit.database.base import (
     FailurePage,
     Key,
     Lease,
+    Letter,
     NodeRow,
     Owner,
     Place,
@@ -36,27 +37,36 @@ from crawlkit.database.base import (
     TickRow,
     Writes,
 )
-from crawlkit.database.rules import LAST_TEXT, NO_REASON, url_matcher
+from crawlkit.database.memory.sharing import Sharing
+from crawlkit.database.rules import LAST_TEXT, NO_REASON, not_first, not_owner, overspent, url_matcher
 from crawlkit.database.searching import FailureCount, place_of, reason_of, sort_key, task_fits, waits_for_another_try
+from crawlkit.libs.clock import Clock
+from crawlkit.libs.errors import NotOwner, Overspent
 from crawlkit.libs.metrics import MetricRow, in_steps, width_for
-from crawlkit.libs.rows import QUEUED
+from crawlkit.libs.rows import QUEUED, TASK_LETTER
 from crawlkit.libs.task import Status
 
 REMEMBERED = 1_000  # commits whose repetition is recognised
 
 
 class MemoryTaskStore:
-    """A :class:`~crawlkit.database.base.TaskStore`. One lock makes it safe for several threads."""
+    """A :class:`~crawlkit.database.base.TaskStore`. One lock makes it safe for several threads.
 
-    def __init__(self) -> None:
+    ``clock``: of who owns what until when, and of allowances; the machine's without one.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
         self._lock = threading.RLock()
         self._writer = uuid.uuid4().hex
         self._commits = 0
         self._kept: dict[str, None] = {}  # ids of the newest commits, oldest first
-        self._seq = 0
+        self._taken: frozenset[int] = frozenset()  # partitions
+        self._sharing = Sharing(clock)
+        self._seqs = [0]  # the largest seq
         self._tasks: dict[str, dict[str, TaskRow]] = {}
         self._order: dict[str, list[str]] = {}  # project -> its taskids sorted, when somebody asked
-        self._queues: dict[tuple[str, Queue], SortedList] = {}  # of (rank, seq, taskid)
+        # (project, queue) -> partition -> (rank, seq, taskid) in order
+        self._queues: dict[tuple[str, Queue], dict[int, SortedList]] = {}
         self._by_host: dict[tuple[str, Queue], dict[str, SortedList]] = {}  # the same, by host
         self._leases: dict[Key, Lease] = {}
         self._attempts: dict[Key, dict[tuple[int, int], AttemptRow]] = {}
@@ -69,12 +79,51 @@ class MemoryTaskStore:
         self._metrics: dict[tuple[str, int], dict[int, MetricRow]] = {}  # (project, width) -> start -> row
         self._metric_starts: dict[int, list[tuple[int, str]]] = {}  # width -> heap; overwritten ones are in it twice
 
-    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
-        """Nobody else can open this one."""
-        return None
+    def beside(self) -> MemoryTaskStore:
+        """Another store on the same rows, as another process would open it."""
+        made = copy(self)
+        made._writer, made._commits, made._taken = uuid.uuid4().hex, 0, frozenset()
+        return made
 
-    def disown(self) -> None:
-        """Nothing to give back."""
+    def own(self, node: str, ttl: float, over: Owner | None = None, partition: int = 0) -> Owner | None:
+        with self._lock:
+            mine = Owner(self._writer, node, 0)
+            found = self._sharing.take(mine, ttl, over, partition, partition in self._taken)
+            if found is None:
+                self._taken |= {partition}
+            return found
+
+    def renew(self, node: str, ttl: float) -> dict[int, Owner | None]:
+        with self._lock:
+            lost = self._sharing.lost(self._writer, self._taken)
+            for partition in self._taken - set(lost):
+                self._sharing.take(Owner(self._writer, node, 0), ttl, None, partition, had=True)
+            return lost
+
+    def disown(self, partition: int | None = None) -> None:
+        with self._lock:
+            self._taken = frozenset() if partition is None else self._taken - {partition}
+            self._sharing.give_back(self._writer, partition)
+
+    def owners(self) -> dict[int, Owner]:
+        with self._lock:
+            return dict(sorted(self._sharing.owners.items()))
+
+    def announce(self, node: str, ttl: float) -> Owner:
+        with self._lock:
+            return self._sharing.announce(self._writer, node, ttl)
+
+    def members(self) -> list[Owner]:
+        with self._lock:
+            return [member for _, member in sorted(self._sharing.members.items())]
+
+    def dismiss(self, holder: str) -> bool:
+        with self._lock:
+            return self._sharing.members.pop(holder, None) is not None
+
+    def _check(self) -> None:
+        for partition, owner in self._sharing.lost(self._writer, self._taken).items():
+            raise NotOwner(not_owner("taskdb memory", self._taken, partition, owner))
 
     def commit(self, writes: Writes) -> None:
         with self._lock:
@@ -83,8 +132,16 @@ class MemoryTaskStore:
                 writes.id = f"{self._writer}:{self._commits}"
             elif writes.id in self._kept:
                 return
+            self._check()
+            for place, limit in writes.most.items():
+                if self._counts.get(place, 0) + writes.counts.get(place, 0) > limit:
+                    raise Overspent(overspent(place, limit))
+            for row in writes.first:
+                known = self._tasks.get(row.project, {}).get(row.taskid)
+                if known is not None and known.partition != row.partition:
+                    raise Overspent(not_first(row))
             written: Iterable[TaskRow | Progress] = chain(writes.insert, writes.replace, writes.progress)
-            self._seq = max(self._seq, max((row.seq for row in written), default=0))
+            self._seqs[0] = max(self._seqs[0], max((row.seq for row in written), default=0))
             for project, taskid in writes.remove:
                 self._remove(project, taskid)
             for row in writes.insert:
@@ -124,6 +181,8 @@ class MemoryTaskStore:
                 self._state.pop(name, None)
             else:
                 self._state[name] = text
+        self._sharing.take_away(writes.mail_taken)
+        self._sharing.post(writes.mail)
 
     def _insert(self, row: TaskRow) -> None:
         tasks = self._tasks.setdefault(row.project, {})
@@ -164,9 +223,10 @@ class MemoryTaskStore:
 
     def _enqueue(self, row: TaskRow) -> None:
         if row.queue is not None:
-            queue = self._queues.get((row.project, row.queue))
+            partitions = self._queues.setdefault((row.project, row.queue), {})
+            queue = partitions.get(row.partition)
             if queue is None:
-                queue = self._queues[row.project, row.queue] = SortedList()
+                queue = partitions[row.partition] = SortedList()
             entry = (row.rank, row.seq, row.taskid)
             queue.add(entry)
             hosts = self._by_host.setdefault((row.project, row.queue), {})
@@ -178,7 +238,10 @@ class MemoryTaskStore:
     def _dequeue(self, row: TaskRow) -> None:
         if row.queue is not None:
             entry = (row.rank, row.seq, row.taskid)
-            self._queues[row.project, row.queue].remove(entry)
+            partitions = self._queues[row.project, row.queue]
+            partitions[row.partition].remove(entry)
+            if not partitions[row.partition]:
+                del partitions[row.partition]
             hosts = self._by_host[row.project, row.queue]
             hosts[row.host].remove(entry)
             if not hosts[row.host]:
@@ -207,18 +270,26 @@ class MemoryTaskStore:
             return {taskid for taskid, row in found.items() if row.queue is not None or row.seq > ended_after}
 
     def window(
-        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+        self,
+        project: str,
+        queue: Queue,
+        after: tuple[float, int] | None,
+        limit: int,
+        host: str | None = None,
+        partitions: Collection[int] | None = None,
     ) -> list[TaskRow]:
         with self._lock:
             if host is None:
-                waiting = self._queues.get((project, queue))
+                waiting = self._queues.get((project, queue), {})
+                lists = [waiting[each] for each in waiting if partitions is None or each in partitions]
             else:
-                waiting = self._by_host.get((project, queue), {}).get(host)
-            if not waiting:
-                return []
-            start = 0 if after is None else waiting.bisect_right((*after, LAST_TEXT))
-            tasks = self._tasks[project]
-            return [copy(tasks[taskid]) for _, _, taskid in waiting.islice(start, start + max(0, limit))]
+                lists = [self._by_host.get((project, queue), {}).get(host, ())]
+            tasks, behind = self._tasks.get(project, {}), None if after is None else (*after, LAST_TEXT)
+            each = (some.irange(behind, inclusive=(False, False)) for some in lists if some)
+            rows = (tasks[taskid] for _, _, taskid in heapq.merge(*each))
+            if host is not None and partitions is not None:
+                rows = (row for row in rows if row.partition in partitions)
+            return [copy(row) for row in islice(rows, max(0, limit))]
 
     def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
         """Looks at every row."""
@@ -234,15 +305,37 @@ class MemoryTaskStore:
             return heapq.nsmallest(limit, names)
 
     def max_seq(self) -> int:
-        return self._seq
+        return self._seqs[0]
 
     def counts(self, project: str, hosts: Sequence[str]) -> dict[str, int]:
         with self._lock:
             return {host: self._counts[project, host] for host in hosts if (project, host) in self._counts}
 
-    def leases(self) -> list[Lease]:
+    def leases(self, partitions: Collection[int] | None = None) -> list[Lease]:
         with self._lock:
-            return [copy(lease) for lease in self._leases.values()]
+            found = [copy(lease) for lease in self._leases.values()]
+            if partitions is None:
+                return found
+            rows = (self._tasks.get(lease.project, {}).get(lease.taskid) for lease in found)
+            return [
+                lease for lease, row in zip(found, rows, strict=True) if row is not None and row.partition in partitions
+            ]
+
+    def mail(self, partitions: Collection[int], limit: int) -> list[Letter]:
+        with self._lock:
+            return self._sharing.mail(partitions, limit)
+
+    def mail_waiting(self, project: str) -> int:
+        with self._lock:
+            return self._sharing.waiting(project)
+
+    def draw(self, project: str, want: int, rate: float, burst: float) -> tuple[int, float]:
+        with self._lock:
+            return self._sharing.draw(project, want, rate, burst)
+
+    def whole(self, project: str) -> tuple[dict[tuple[str, str, str], int], int]:
+        with self._lock:
+            return self.ledger(project), self._sharing.waiting(project)
 
     def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]:
         with self._lock:
@@ -272,6 +365,7 @@ class MemoryTaskStore:
 
     def prune_ticks(self, before: float) -> int:
         with self._lock:
+            self._check()
             pruned = 0
             for rows in self._ticks.values():
                 newest = max(rows)
@@ -288,6 +382,7 @@ class MemoryTaskStore:
 
     def prune_nodes(self, before: float) -> int:
         with self._lock:
+            self._check()
             old = [name for name, row in self._nodes.items() if row.seen < before]
             for name in old:
                 del self._nodes[name]
@@ -300,6 +395,7 @@ class MemoryTaskStore:
 
     def prune_attempts(self, before: float, limit: int = 1000) -> int:
         with self._lock:
+            self._check()
             pruned = 0
             while self._ended and pruned < limit and self._ended[0][0] < before:
                 ended, project, taskid, run, attempt = heapq.heappop(self._ended)
@@ -394,11 +490,13 @@ class MemoryTaskStore:
 
     def drop(self, project: str) -> Books:
         with self._lock:
+            self._check()
             last = self.books(project)
             self._tasks.pop(project, None)
             self._order.pop(project, None)
             for queue in Queue:
                 self._queues.pop((project, queue), None)
+                self._by_host.pop((project, queue), None)
             for rows in (
                 self._leases,
                 self._attempts,
@@ -409,6 +507,8 @@ class MemoryTaskStore:
                 self._counts,
             ):
                 _forget(rows, project)
+            self._sharing.drop_letters(project)
+            self._sharing.forget_allowance(project)
             return last
 
     def metrics(self, project: str, since: float, until: float, step: int = 60) -> list[MetricRow]:
@@ -418,6 +518,7 @@ class MemoryTaskStore:
 
     def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
         with self._lock:
+            self._check()
             heap, pruned = self._metric_starts.get(width, []), 0
             while heap and heap[0][0] < before and pruned < limit:
                 start, project = heapq.heappop(heap)
@@ -436,8 +537,10 @@ class MemoryTaskStore:
 
     def drop_some(self, project: str, limit: int) -> int:
         with self._lock:
+            self._check()
             _forget(self._leases, project)
-            removed = self._drop_tasks(project, limit)
+            removed = self._sharing.drop_letters(project, limit, TASK_LETTER)
+            removed += self._drop_tasks(project, max(0, limit - removed))
             for key in [key for key in self._attempts if key[0] == project][: max(0, limit - removed)]:
                 removed += len(self._attempts.pop(key))
             if not removed:
@@ -445,6 +548,7 @@ class MemoryTaskStore:
                     before = len(rows)
                     _forget(rows, project, keep="action")
                     removed += before - len(rows)
+                removed += self._sharing.forget_allowance(project)
             return removed
 
     def _drop_tasks(self, project: str, limit: int) -> int:
@@ -457,7 +561,9 @@ class MemoryTaskStore:
         return len(page)
 
     def close(self) -> None:
-        """Nothing to let go of: what is stored lives as long as the object."""
+        """What is stored lives as long as the object; what was owned is given back."""
+        self.disown()
+        self.dismiss(self._writer)
 
 
 def _forget(rows: dict[Any, Any], project: str, keep: str = "") -> None:

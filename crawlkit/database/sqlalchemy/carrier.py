@@ -31,7 +31,7 @@ _TYPES: dict[type, frozenset[type]] = {  # of a column -> what it takes
     int: frozenset({int, bool}), bool: frozenset({bool, int}), float: frozenset({float, int}),
     str: frozenset({str}), bytes: frozenset({bytes}),
 }  # fmt: skip
-OF_A_MOMENT = frozenset({"owners"})  # who has the store now is nothing to carry
+OF_A_MOMENT = frozenset({"owners", "members", "allowances"})  # who has the store now, and what they share
 #: Of these the target keeps its own rows too: its open stores find themselves in them. What is carried is one row, the
 #: largest number.
 _MARKS = "writers"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
@@ -25,6 +25,17 @@ def version_table(what: str) -> str:
 
 class Conflict(StoreUnavailable):
     """The database gave up this transaction in favour of another one; nothing of it was kept."""
+
+
+class Unsigned(Exception):
+    """A commit could not be signed by the one whose it is; nothing of it was kept."""
+
+
+class Sender(Protocol):
+    """Takes statements: a connection, or a pipeline to a server that answers when all have been sent."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """``parameters``: a tuple, or a list of them for one statement each."""
 
 
 class Database:
@@ -71,16 +82,31 @@ class Database:
     def take_time(self, connection: Connection) -> None:
         """For statements over whole tables: they may last as long as they like, until the connection goes back."""
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
+    def by_key(self, connection: Connection) -> None:
+        """For the rest of a transaction that only looks up rows by their keys: never to read a whole table for that."""
+
+    def transact(self, work: Callable[[Connection], T], *, shared: bool = False) -> T:
         """Runs ``work`` in a transaction of its own, again when the database gave it up in favour of another one."""
-        for left in reversed(range(TRIES)):
-            try:
-                with self.write() as connection:
-                    return work(connection)
-            except Conflict:
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+
+        def once() -> T:
+            with self.write(shared=shared) as connection:
+                return work(connection)
+
+        return again(once)
+
+    def send(self, work: Callable[[Sender], None], check: Callable[[Connection], None] | None = None) -> None:
+        """A transaction of look-ups by key whose answers, if any, are only read when this has returned.
+
+        ``check`` comes behind ``work`` in the same transaction: what it raises undoes all of it.
+        """
+
+        def both(connection: Connection) -> None:
+            self.by_key(connection)
+            work(connection)
+            if check is not None:
+                check(connection)
+
+        self.transact(both)
 
     @contextmanager
     def read(self, snapshot: bool = False) -> Iterator[Connection]:
@@ -137,3 +163,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def again(once: Callable[[], T]) -> T:
+    """Does it again when the database gave it up in favour of another one."""
+    for left in reversed(range(TRIES)):
+        try:
+            return once()
+        except Conflict:
+            if not left:
+                raise
+    raise AssertionError("unreachable")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
 from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import ServerURL
-from crawlkit.database.sqlalchemy.engine import Conflict, Database
+from crawlkit.database.sqlalchemy.engine import Conflict, Database, Sender, Unsigned, again
+from crawlkit.database.sqlalchemy.pipeline import pipelined
 from crawlkit.database.sqlalchemy.servers import (
     ABANDONED,
     CONNECT_TIMEOUT,
@@ -42,6 +45,7 @@ _WORDS = {
     "XX001": "the database is damaged: restore it from a backup",
     "XX002": "the database is damaged: restore it from a backup",
 }
+NO_SIGNATURE = "22012"  # a division by zero: see Ownership, nothing else here divides
 _CONFLICTS = ("40001", "40P01")
 # what libpq says when it cannot connect -> what to do
 _CONNECTING = {
@@ -94,10 +98,41 @@ class PostgresDatabase(Database):
     def __init__(self, engine: Engine, what: str, where: str, read_only: bool, busy_timeout: float) -> None:
         super().__init__(engine, what, where, read_only)
         self._busy_timeout = busy_timeout
-        self._exclusive = f"BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {_WRITER[what]})"
+        lock = f"pg_advisory_xact_lock({LOCKS}, {_WRITER[what]})"
+        self._exclusive = f"BEGIN; SELECT {lock}"
+        self._alone = f"SELECT {lock}, set_config('enable_seqscan', 'off', true)"  # the lock, and what by_key says
 
     def take_time(self, connection: Connection) -> None:
         take_time(connection)
+
+    def by_key(self, connection: Connection) -> None:
+        # A plan made while a table had one page would else be kept when it has a thousand, most of them of dead rows.
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+    def send(self, work: Callable[[Sender], None], check: Callable[[Connection], None] | None = None) -> None:
+        """All in one message; ``check`` costs one more."""
+        again(lambda: self._send(work, check))
+
+    def _send(self, work: Callable[[Sender], None], check: Callable[[Connection], None] | None) -> None:
+        with self.translated(), self.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            try:
+                with pipelined(driver) as sender:
+                    sender.exec_driver_sql("BEGIN")
+                    sender.exec_driver_sql(self._alone)
+                    work(sender)
+                    if check is None:
+                        sender.exec_driver_sql("COMMIT")
+                if check is not None:
+                    check(connection)
+                    driver.commit()
+            except psycopg.Error as error:
+                _undo(connection, driver)
+                told = exc.DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect)
+                raise self._translate(error, told) from error
+            except BaseException:
+                _undo(connection, driver)
+                raise
 
     def now(self, connection: Connection) -> float:
         return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
@@ -115,6 +150,8 @@ class PostgresDatabase(Database):
     def _translate(self, error: BaseException | None, outer: Exception) -> Exception:
         code = str(getattr(error, "sqlstate", "") or "")
         said = " ".join(str(error).split())
+        if code == NO_SIGNATURE:
+            return Unsigned(said)
         if code in _CONFLICTS:
             return Conflict(f"{self.here}: {said}")
         for prefix, words in _WORDS.items():
@@ -123,6 +160,14 @@ class PostgresDatabase(Database):
         if isinstance(error, psycopg.OperationalError) and not code:
             return StoreUnavailable(f"{self.here}: {_hint(said)}")
         return super()._translate(error, outer)
+
+
+def _undo(connection: Connection, driver: Any) -> None:
+    """Ends a transaction that the connection knows nothing of."""
+    with suppress(psycopg.Error):
+        driver.rollback()
+    if driver.closed:
+        connection.invalidate()
 
 
 def _hint(said: str) -> str:

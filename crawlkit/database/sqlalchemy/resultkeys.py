@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crawlkit.database.base import Key, ResultSet
-from crawlkit.database.sqlalchemy.statements import KeyedDelete, padded, upsert
+from crawlkit.database.sqlalchemy.statements import KeyedDelete, Prepared, padded, upsert
 from crawlkit.database.sqlalchemy.tables import result_keys
 from crawlkit.libs.result_key import digest_of
 
@@ -32,6 +32,8 @@ class KeyStatements:
     def __init__(self, dialect: sa.Dialect) -> None:
         self.put = upsert(result_keys, dialect)
         self.remove = KeyedDelete(result_keys, dialect)
+        first = sa.select(result_keys.c.seq).where(result_keys.c.project > "")
+        self.any = Prepared(lambda: first.limit(1), dialect)
 
 
 class Keys:
@@ -44,8 +46,7 @@ class Keys:
         self._of: dict[Key, dict[str, int]] = {}  # likewise: task -> key -> seq
         self._changed: dict[tuple[str, str], Owner | None] = {}
         self._given: defaultdict[Key, set[str]] = defaultdict(set)  # task -> keys it got in this transaction
-        any_key = sa.select(result_keys.c.seq).where(result_keys.c.project > "").limit(1)
-        self.used = connection.execute(any_key).scalar() is not None
+        self.used = statements.any.one(connection) is not None
 
     def load(self, sets: Iterable[ResultSet], tasks: Iterable[Key]) -> None:
         """Reads at once what these sets, and the sets of tasks that have results already, will ask for."""
@@ -108,7 +109,7 @@ class Keys:
         if gone:
             self._statements.remove.many(self._connection, gone)
         if new:
-            self._connection.exec_driver_sql(self._statements.put.sql, new)
+            self._statements.put.many(self._connection, new)
 
 
 def stored_owners(connection: Connection, project: str, digests: Collection[str]) -> dict[str, Owner]:

@@ -22,7 +22,7 @@ from crawlkit.database.sqlalchemy.resultkeys import Keys, KeyStatements, Owner, 
 from crawlkit.database.sqlalchemy.resultsearch import find
 from crawlkit.database.sqlalchemy.schema import prepare
 from crawlkit.database.sqlalchemy.sinkbook import SqlSinkBook
-from crawlkit.database.sqlalchemy.statements import Prepared, distinct, key_is, padded, upsert
+from crawlkit.database.sqlalchemy.statements import Insert, Prepared, distinct, key_is, padded, upsert
 from crawlkit.database.sqlalchemy.tables import positions, result_keys, result_marks, result_parts, result_runs, results
 from crawlkit.libs.result_key import REPLACE, digest_of
 
@@ -52,11 +52,14 @@ class SqlResultStore(SqlSinkBook):
         super().__init__(database)
         dialect = database.engine.dialect
         self._keys = KeyStatements(dialect)
-        self._insert = Prepared(lambda: sa.insert(results).inline(), dialect, results.columns.keys())
+        self._insert = Insert(results, dialect)
         self._set_run = upsert(result_runs, dialect)
         self._stage = upsert(result_parts, dialect)
         self._mark = upsert(result_marks, dialect)
         self._set_position = upsert(positions, dialect)
+        mark = sa.select(result_marks.c.value).where(result_marks.c.name == "seq")
+        self._seq = Prepared(lambda: mark.with_for_update(), dialect)
+        self._any_staged = Prepared(lambda: sa.select(result_parts.c.first).limit(1), dialect)
         between = results.c.seq.between(sa.bindparam("first"), sa.bindparam("last"))
         self._delete = Prepared(lambda: sa.delete(results).where(between), dialect)
         self._unstage = Prepared(
@@ -70,10 +73,9 @@ class SqlResultStore(SqlSinkBook):
             return answers
         with self._database.write() as connection:
             # First of all: whoever holds this row makes the next numbers visible.
-            mark = sa.select(result_marks.c.value).where(result_marks.c.name == "seq").with_for_update()
-            shown = _Shown(connection.execute(mark).scalar() or 0)
+            shown = _Shown(self._seq.one(connection) or 0)
             runs = self._runs(connection, {(part.project, part.taskid) for _, part in numbered})
-            any_staged = connection.execute(sa.select(result_parts.c.first).limit(1)).scalar() is not None
+            any_staged = self._any_staged.one(connection) is not None
             keys = Keys(connection, self._keys)
             keyed = [part for _, part in numbered if part.key_policy]
             if keyed or keys.used:
@@ -95,6 +97,7 @@ class SqlResultStore(SqlSinkBook):
                     answers[n] = _show_keyed(shown, keys, key, known, part.run, whole)
                 else:
                     _show(shown, key, known, part.run, whole)
+            self._database.by_key(connection)
             self._write(connection, shown)
             keys.write()
             if shown.seq != before:
@@ -114,10 +117,10 @@ class SqlResultStore(SqlSinkBook):
             shown.rows = [row for row in shown.rows if row[0] not in gone]
             connection.exec_driver_sql(self._delete.sql, shown.replaced)
         if shown.rows:
-            connection.exec_driver_sql(self._insert.sql, shown.rows)
+            self._insert.many(connection, shown.rows)
         if shown.runs:
             rows = [(project, taskid, *run) for (project, taskid), run in shown.runs.items()]
-            connection.exec_driver_sql(self._set_run.sql, rows)
+            self._set_run.many(connection, rows)
 
     def _runs(self, connection: Connection, keys: set[Key]) -> dict[Key, Run]:
         by_project: defaultdict[str, list[str]] = defaultdict(list)

@@ -16,6 +16,7 @@ from crawlkit.database.rules import BUSY_TIMEOUT
 from crawlkit.database.serverurl import POSTGRESQL, ServerURL
 from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.libs.errors import UsageError
+from crawlkit.libs.extras import install_command
 
 CONNECT_TIMEOUT = 3.0  # seconds
 UNHEARD = 5  # seconds after which a server that answers nothing at all is given up
@@ -47,7 +48,7 @@ def _missing(url: ServerURL, error: ImportError) -> Exception:
     if (error.name or "psycopg").split(".")[0] not in ("psycopg", "pymysql"):
         return error
     extra = "postgres" if url.kind == POSTGRESQL else "mysql"
-    return UsageError(f"{url.label} needs a driver ({error}): pip install 'crawlkit-framework[{extra}]'")
+    return UsageError(f"{url.label} needs a driver ({error}): {install_command(extra)}")
 
 
 def read_timeout_of(url: ServerURL) -> float | None:

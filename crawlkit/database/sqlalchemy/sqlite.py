@@ -20,7 +20,7 @@ from crawlkit.database.sqlalchemy.engine import Database
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.errors import StoreMismatch, StoreUnavailable, UsageError
 
-LOG_PAGES = 32_000  # 128 MB of write-ahead log, if the thread of checkpoints falls behind: then a commit copies it
+LOG_PAGES = 48_000  # 200 MB of write-ahead log, if the thread of checkpoints falls behind: then a commit copies it
 
 _WORDS = {
     "SQLITE_FULL": "the disk is full: free some space, the work goes on by itself",
@@ -164,7 +164,7 @@ def _set_up(connection: sqlite3.Connection, read_only: bool, durable: bool) -> N
             sleep(0.01)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {LOG_PAGES * 4096 // 2}")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_PAGES * 4096}")
 
 
 def open_sqlite(

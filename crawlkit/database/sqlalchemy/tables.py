@@ -5,10 +5,12 @@ A change here needs a migration in ``crawlkit/database/migrations/<store>/versio
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-HEADS = {"taskdb": "0006", "projectdb": "0006", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
+HEADS = {"taskdb": "0007", "projectdb": "0006", "resultdb": "0003", "blobdb": "0002", "logdb": "0001"}
 
 # A BIGINT key is not SQLite's rowid, an INTEGER one is.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -35,6 +37,19 @@ LongText = _text(mysql.LONGTEXT)
 Host = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(
     mysql.VARCHAR(255, charset=_CHARSET, collation=_BINARY), "mysql", "mariadb"
 )  # fmt: skip
+
+
+def partial_index(name: str, *columns: sa.Column[Any], where: sa.ColumnElement[bool] | sa.TextClause) -> None:
+    """An index of those rows, where a database has such. PostgreSQL is told when the table is made: whoever names it
+    here loads its dialect, for users of another one too."""
+    index = sa.Index(name, *columns, sqlite_where=where)
+
+    def tell(table: sa.Table, connection: sa.Connection, **_: object) -> None:
+        if connection.dialect.name == "postgresql":
+            index.dialect_kwargs["postgresql_where"] = where
+
+    sa.event.listen(columns[0].table, "before_create", tell)
+
 
 taskdb = sa.MetaData()
 
@@ -64,36 +79,28 @@ tasks = sa.Table(
     sa.Column("lastcrawltime", Time, nullable=False),
     sa.Column("updatetime", Time, nullable=False),
 )
-sa.Index(
+partial_index(
     "tasks_frontier",
     tasks.c.project,
+    tasks.c.partition,
     tasks.c.queue,
     tasks.c.rank,
     tasks.c.seq,
-    sqlite_where=tasks.c.queue.is_not(None),
-    postgresql_where=tasks.c.queue.is_not(None),
+    where=tasks.c.queue.is_not(None),
 )
 # The same by host, for those that may not be asked as often as they have tasks.
-sa.Index(
+partial_index(
     "tasks_hosts",
     tasks.c.project,
     tasks.c.queue,
     tasks.c.host,
     tasks.c.rank,
     tasks.c.seq,
-    sqlite_where=tasks.c.queue.is_not(None),
-    postgresql_where=tasks.c.queue.is_not(None),
+    where=tasks.c.queue.is_not(None),
 )
 # FAILED or BAD, of which there are few. A query must repeat it to the letter for SQLite to take the index.
 ended_badly = sa.text("status IN (3, 4)")
-sa.Index(
-    "tasks_failed",
-    tasks.c.project,
-    tasks.c.status,
-    tasks.c.taskid,
-    sqlite_where=ended_badly,
-    postgresql_where=ended_badly,
-)
+partial_index("tasks_failed", tasks.c.project, tasks.c.status, tasks.c.taskid, where=ended_badly)
 
 # For people who look for what changed last. Only the time: a commit of the scheduler pays about 1 us a page for it.
 sa.Index("tasks_updated", tasks.c.updatetime)
@@ -214,7 +221,7 @@ writers = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# Who alone may commit: one row.
+# Who alone may commit to which partition.
 owners = sa.Table(
     "owners",
     taskdb,
@@ -222,6 +229,40 @@ owners = sa.Table(
     sa.Column("holder", word(64), nullable=False),  # its row of writers
     sa.Column("node", word(255), nullable=False),
     sa.Column("until", Time, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The open stores that take part.
+members = sa.Table(
+    "members",
+    taskdb,
+    sa.Column("holder", word(64), primary_key=True),  # its row of writers, as in owners
+    sa.Column("node", word(255), nullable=False),
+    sa.Column("until", Time, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What others have for the owner of a partition.
+mail = sa.Table(
+    "mail",
+    taskdb,
+    sa.Column("id", BigInt, primary_key=True, autoincrement=True),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("project", Name, nullable=False),
+    sa.Column("kind", word(64), nullable=False),
+    sa.Column("text", LongText, nullable=False),
+    sqlite_autoincrement=True,  # a number is never given twice, also after the newest letters were removed
+)
+sa.Index("mail_partition", mail.c.partition, mail.c.id)
+sa.Index("mail_project", mail.c.project, mail.c.kind)
+
+# Tokens that the schedulers of a project share.
+allowances = sa.Table(
+    "allowances",
+    taskdb,
+    sa.Column("project", Name, primary_key=True),
+    sa.Column("tokens", sa.Double, nullable=False),
+    sa.Column("at", Time, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -509,11 +550,11 @@ sa.Index("log_lines_project", log_lines.c.project, log_lines.c.n)
 # Most lines are of processors, and of no level of alarm. A query must repeat these to the letter for SQLite to take
 # the index.
 of_a_task = sa.text("taskid <> ''")
-sa.Index("log_lines_task", log_lines.c.taskid, log_lines.c.n, sqlite_where=of_a_task, postgresql_where=of_a_task)
+partial_index("log_lines_task", log_lines.c.taskid, log_lines.c.n, where=of_a_task)
 of_few = sa.text("role <> 'processor'")
-sa.Index("log_lines_role", log_lines.c.role, log_lines.c.n, sqlite_where=of_few, postgresql_where=of_few)
+partial_index("log_lines_role", log_lines.c.role, log_lines.c.n, where=of_few)
 of_alarm = sa.text("level >= 30")
-sa.Index("log_lines_alarm", log_lines.c.n, sqlite_where=of_alarm, postgresql_where=of_alarm)
+partial_index("log_lines_alarm", log_lines.c.n, where=of_alarm)
 
 log_nodes = sa.Table(
     "log_nodes",

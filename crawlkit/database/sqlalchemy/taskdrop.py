@@ -8,8 +8,19 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crawlkit.database.sqlalchemy import letters
 from crawlkit.database.sqlalchemy.statements import Prepared
-from crawlkit.database.sqlalchemy.tables import attempts, counts, leases, ledger, metrics, state, tasks, ticks
+from crawlkit.database.sqlalchemy.tables import (
+    allowances,
+    attempts,
+    counts,
+    leases,
+    ledger,
+    metrics,
+    state,
+    tasks,
+    ticks,
+)
 from crawlkit.libs.task import Status
 
 KEPT = "action"  # the entry of state that says that the project is being removed
@@ -18,12 +29,14 @@ KEPT = "action"  # the entry of state that says that the project is being remove
 def drop_some(connection: Connection, count: Prepared, project: str, limit: int) -> int:
     """About ``limit`` rows; returns how many, 0 when nothing was left. ``count`` adds up in the ledger."""
     connection.execute(sa.delete(leases).where(leases.c.project == project))
-    removed = _drop_tasks(connection, count, project, limit)
+    removed = letters.drop_some(connection, project, limit)
+    if removed < limit:
+        removed += _drop_tasks(connection, count, project, limit - removed)
     if removed < limit:
         removed += connection.execute(sa.delete(attempts).where(_page(connection, attempts, project, limit))).rowcount
     if removed:
         return removed
-    for table in (ticks, state, ledger, metrics, counts):
+    for table in (ticks, state, ledger, metrics, counts, allowances):
         mine = table.c.project == project
         if table is state:
             mine &= state.c.name != KEPT

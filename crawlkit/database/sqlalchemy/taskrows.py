@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from crawlkit.database.base import Progress, Queue, TaskRow
 from crawlkit.database.rules import NO_REASON
-from crawlkit.database.sqlalchemy.statements import KeyedUpdate, escaped, holds
+from crawlkit.database.sqlalchemy.statements import KeyedUpdate, escaped, holds, merged
 from crawlkit.database.sqlalchemy.tables import attempts, ended_badly, tasks
 from crawlkit.libs.task import NO_FETCH, NO_PROCESS, NO_SCHEDULE, Fetch, Process, Schedule, Status
 
@@ -117,17 +117,42 @@ def progress_statement(dialect: sa.Dialect) -> KeyedUpdate:
     return KeyedUpdate(tasks, _CHANGED, dialect)
 
 
-def window_statement(behind: bool, of_host: bool = False) -> sa.Select[Any]:
-    """The head of a queue, or what stands behind (rank, seq); parameters: project, queue, [host, rank, seq,] limit."""
-    query = sa.select(tasks).where(
-        tasks.c.project == sa.bindparam("project"), tasks.c.queue == sa.bindparam("queue")
-    )  # fmt: skip
+def window_statement(dialect: sa.Dialect, behind: bool, of_host: bool, partitions: int) -> Any:
+    """The head of a queue, or what stands behind (rank, seq), in so many partitions.
+
+    Parameters: project, queue, partition0, ..., [host, rank, seq,] limit. With a host 0 partitions are all of them.
+    """
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    order = [tasks.c.rank, tasks.c.seq]
+    asked = [sa.bindparam(f"partition{number}", type_=tasks.c.partition.type) for number in range(partitions)]
+    maria = dialect.name in ("mysql", "mariadb")
     if of_host:
-        query = query.where(tasks.c.host == sa.bindparam("host"))
-    if behind:
-        place = sa.tuple_(sa.bindparam("rank", type_=tasks.c.rank.type), sa.bindparam("seq", type_=tasks.c.seq.type))
-        query = query.where(sa.tuple_(tasks.c.rank, tasks.c.seq) > place)
-    return query.order_by(tasks.c.rank, tasks.c.seq).limit(sa.bindparam("limit", type_=sa.Integer))
+        query = _queue(sa.select(tasks), behind, maria).where(tasks.c.host == sa.bindparam("host"))
+        # All rows of a host are in one partition: in words that keep the database from going by an index over that.
+        mine = (tasks.c.partition + sa.literal_column("0")).in_(asked)
+        return (query.where(mine) if asked else query).order_by(*order).limit(limit)
+    if partitions == 1 or not maria:
+        ranges = [_queue(sa.select(tasks), behind, maria).where(tasks.c.partition == one) for one in asked]
+        return merged(ranges, order, limit, dialect)
+    # MariaDB would keep whole rows of each range in a table on disk.
+    keys = sa.select(*tasks.primary_key, *order)
+    found = merged(
+        [_queue(keys, behind, maria).where(tasks.c.partition == one) for one in asked], order, limit, dialect
+    )
+    page = found.subquery("found")
+    same = sa.and_(*(column == page.c[column.name] for column in tasks.primary_key))
+    query = sa.select(tasks).prefix_with("STRAIGHT_JOIN").select_from(page.join(tasks, same))
+    return query.order_by(page.c.rank, page.c.seq)
+
+
+def _queue(query: sa.Select[Any], behind: bool, maria: bool) -> sa.Select[Any]:
+    query = query.where(tasks.c.project == sa.bindparam("project"), tasks.c.queue == sa.bindparam("queue"))
+    if not behind:
+        return query
+    rank, seq = sa.bindparam("rank", type_=tasks.c.rank.type), sa.bindparam("seq", type_=tasks.c.seq.type)
+    if maria:  # it takes no index for the comparison of tuples
+        return query.where(sa.or_(sa.and_(tasks.c.rank == rank, tasks.c.seq > seq), tasks.c.rank > rank))
+    return query.where(sa.tuple_(tasks.c.rank, tasks.c.seq) > sa.tuple_(rank, seq))
 
 
 def host_statement(behind: bool) -> sa.Select[Any]:

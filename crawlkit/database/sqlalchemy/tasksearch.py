@@ -7,6 +7,7 @@ the index over ``updatetime``, a stretch at a time, until the page is full or th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +18,10 @@ from crawlkit.database.base import Place, TaskPage, TaskRow, TaskSearch
 from crawlkit.database.rules import NO_REASON
 from crawlkit.database.searching import WHOLE_CALLBACK, FailureCount, place_of, task_fits
 from crawlkit.database.sqlalchemy.engine import Database
-from crawlkit.database.sqlalchemy.statements import distinct, holds
+from crawlkit.database.sqlalchemy.statements import distinct, holds, merged
 from crawlkit.database.sqlalchemy.tables import tasks
 from crawlkit.database.sqlalchemy.taskrows import failed_for, has_status, last_reason, read_task, url_like
+from crawlkit.database.sqlalchemy.windows import Windows
 from crawlkit.libs.clock import SystemClock
 from crawlkit.libs.rows import Queue
 from crawlkit.libs.searches import FailurePage
@@ -36,8 +38,9 @@ COUNT_FAILED = 100_000  # failed tasks that are grouped; more are only counted
 class TaskSearcher:
     """Looks through one taskdb."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, windows: Windows) -> None:
         self._database = database
+        self._windows = windows
 
     def page(self, search: TaskSearch, after: Place | None, limit: int, budget: float) -> TaskPage:
         deadline = SystemClock.monotonic() + budget
@@ -127,20 +130,19 @@ class TaskSearcher:
         count = FailureCount(examples)
         with self._database.read() as connection:
             for name in [project] if project is not None else list(distinct(connection, tasks.c.project)):
-                for row in connection.execute(_retrying_query(name)):
+                partitions = self._windows.partitions(connection, name)
+                for row in connection.execute(_retrying_query(name, partitions, connection.dialect)):
                     count.add(*row)
         return count.page(count.counted)
 
 
-def _retrying_query(project: str) -> sa.Select[Any]:
+def _retrying_query(project: str, partitions: Sequence[int], dialect: sa.Dialect) -> sa.Select[Any]:
     """Tasks that wait for another try. Other tasks may wait for their time, too: only those due first are looked at."""
-    due = (
-        sa.select(tasks.c.taskid)
-        .where(tasks.c.project == project, tasks.c.queue == int(Queue.TIME))
-        .order_by(tasks.c.rank, tasks.c.seq)
-        .limit(COUNT_RETRYING)
-        .subquery()  # MariaDB knows no LIMIT in what IN asks
-    )
+    waiting = sa.select(tasks.c.taskid, tasks.c.rank, tasks.c.seq)
+    waiting = waiting.where(tasks.c.project == project, tasks.c.queue == int(Queue.TIME))
+    ranges = [waiting.where(tasks.c.partition == partition) for partition in partitions or [0]]
+    first = merged(ranges, [tasks.c.rank, tasks.c.seq], sa.literal(COUNT_RETRYING), dialect)
+    due = first.subquery()  # MariaDB knows no LIMIT in what IN asks
     query = sa.select(tasks.c.project, failed_for(), tasks.c.taskid, tasks.c.url, tasks.c.updatetime)
     return query.where(tasks.c.project == project, tasks.c.taskid.in_(sa.select(due.c.taskid)), tasks.c.retried > 0)
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from operator import attrgetter
-from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,6 +21,7 @@ from crawlkit.database.base import (
     FailurePage,
     Key,
     Lease,
+    Letter,
     NodeRow,
     Owner,
     Place,
@@ -35,16 +34,20 @@ from crawlkit.database.base import (
 )
 from crawlkit.database.carrying import Carrier
 from crawlkit.database.rules import url_matcher
-from crawlkit.database.sqlalchemy import metricrows, taskdrop, taskrows
+from crawlkit.database.sqlalchemy import letters, metricrows, taskdrop, taskrows
+from crawlkit.database.sqlalchemy.commits import Commits
 from crawlkit.database.sqlalchemy.engine import Database
+from crawlkit.database.sqlalchemy.letters import Allowances
 from crawlkit.database.sqlalchemy.ownership import Ownership
 from crawlkit.database.sqlalchemy.schema import prepare
-from crawlkit.database.sqlalchemy.statements import KeyedDelete, Prepared, distinct, padded, upsert
+from crawlkit.database.sqlalchemy.statements import KeyedDelete, Prepared, distinct, padded, present, upsert
 from crawlkit.database.sqlalchemy.tables import (
+    allowances,
     attempts,
     counts,
     leases,
     ledger,
+    mail,
     metrics,
     nodes,
     state,
@@ -54,26 +57,11 @@ from crawlkit.database.sqlalchemy.tables import (
 )
 from crawlkit.database.sqlalchemy.taskrows import read_task
 from crawlkit.database.sqlalchemy.tasksearch import TaskSearcher
+from crawlkit.database.sqlalchemy.windows import Windows
 from crawlkit.libs.errors import StoreUnavailable
 from crawlkit.libs.metrics import MetricRow
 from crawlkit.libs.rows import QUEUED
 from crawlkit.libs.task import Status
-
-_lease_values = attrgetter(*(column.name for column in leases.columns))
-_attempt_values = attrgetter(*(column.name for column in attempts.columns))
-_tick_values = attrgetter(*(column.name for column in ticks.columns))
-_node_values = attrgetter(*(column.name for column in nodes.columns))
-
-
-REMEMBERED = 1_000  # commits whose repetition is recognised
-
-
-class _Rows(NamedTuple):
-    """What is made of a commit's rows before the store is held."""
-
-    insert: list[tuple[Any, ...]]
-    replace: list[tuple[Any, ...]]
-    progress: list[tuple[Any, ...]]
 
 
 class SqlTaskStore:
@@ -82,102 +70,44 @@ class SqlTaskStore:
     def __init__(self, database: Database) -> None:
         prepare(database)
         self._database = database
-        self._writer = uuid.uuid4().hex
-        self._commits = 0
-        self._kept: dict[str, None] = {}  # the newest commits known to be kept, oldest first
-        self._doubts: list[str] = []  # commits that ended in an error, and may be kept or not
+        writer = uuid.uuid4().hex
+        self._ownership = Ownership(database, writer)
+        self._commits = Commits(database, writer, self._ownership)
         dialect = database.engine.dialect
-        self._insert = upsert(tasks, dialect, keep=True)
-        self._replace = taskrows.replace_statement(dialect)
-        self._progress = taskrows.progress_statement(dialect)
-        self._remove = KeyedDelete(tasks, dialect)
-        self._unlease = KeyedDelete(leases, dialect)
-        self._lease = upsert(leases, dialect)
-        self._attempt = upsert(attempts, dialect)
-        self._tick = upsert(ticks, dialect)
-        self._node = upsert(nodes, dialect)
         self._count = upsert(ledger, dialect, add=("n",))
-        self._count_host = upsert(counts, dialect, add=("n",))
-        self._set_state = upsert(state, dialect)
-        self._clear_state = KeyedDelete(state, dialect)
-        self._metric = upsert(metrics, dialect)
         self._unmetric = KeyedDelete(metrics, dialect)
-        self._sign = upsert(writers, dialect, greatest=("seq",))
-        self._ownership = Ownership(database, self._writer)
-        self._searcher = TaskSearcher(database)
-        self._window = {
-            (behind, host): Prepared(partial(taskrows.window_statement, behind, host), dialect)
-            for behind in (False, True)
-            for host in (False, True)
-        }
+        self._allowances = Allowances(database)
+        self._windows = Windows(dialect)
+        self._searcher = TaskSearcher(database, self._windows)
         self._next_host = {
             behind: Prepared(partial(taskrows.host_statement, behind), dialect) for behind in (False, True)
         }
 
     # -- writing
 
-    def own(self, node: str, ttl: float, over: Owner | None = None) -> Owner | None:
-        return self._ownership.take(node, ttl, over)
+    def own(self, node: str, ttl: float, over: Owner | None = None, partition: int = 0) -> Owner | None:
+        return self._ownership.take(node, ttl, over, partition)
 
-    def disown(self) -> None:
-        with self._database.write() as connection:
-            self._ownership.give_back(connection)
+    def renew(self, node: str, ttl: float) -> dict[int, Owner | None]:
+        return self._ownership.renew(node, ttl)
+
+    def disown(self, partition: int | None = None) -> None:
+        self._ownership.disown(partition)
+
+    def owners(self) -> dict[int, Owner]:
+        return self._ownership.owners()
+
+    def announce(self, node: str, ttl: float) -> Owner:
+        return self._ownership.announce(node, ttl)
+
+    def members(self) -> list[Owner]:
+        return self._ownership.members()
+
+    def dismiss(self, holder: str) -> bool:
+        return self._ownership.dismiss(holder)
 
     def commit(self, writes: Writes) -> None:
-        if not writes.id:
-            self._commits += 1
-            writes.id = f"{self._writer}:{self._commits}"
-        elif writes.id in self._kept:
-            return
-        rows = _Rows(
-            list(map(taskrows.insert_values, writes.insert)),
-            list(map(taskrows.replace_values, writes.replace)),
-            list(map(taskrows.progress_values, writes.progress)),
-        )
-        self._database.transact(lambda connection: self._commit(connection, writes, rows))
-        self._doubts.clear()
-        self._remember(writes.id)
-
-    def _commit(self, connection: Connection, writes: Writes, rows: _Rows) -> None:
-        if self._doubts:
-            self._resolve(connection)
-        if writes.id in self._kept:
-            return
-        self._doubts.append(writes.id)
-        many = _many(connection)
-        many(self._remove, writes.remove)
-        many(self._insert, rows.insert)
-        many(self._replace, rows.replace)
-        many(self._progress, rows.progress)
-        many(self._unlease, writes.unlease)
-        many(self._lease, list(map(_lease_values, writes.lease)))
-        many(self._attempt, list(map(_attempt_values, writes.attempts)))
-        many(self._tick, list(map(_tick_values, writes.ticks)))
-        many(self._node, list(map(_node_values, writes.nodes)))
-        many(self._count, [(*counter, n) for counter, n in writes.ledger.items()])
-        many(self._count_host, [(*place, n) for place, n in writes.counts.items()])
-        many(self._set_state, [(*name, text) for name, text in writes.state.items() if text is not None])
-        many(self._metric, list(map(metricrows.values, writes.metrics)))
-        many(self._clear_state, [name for name, text in writes.state.items() if text is None])
-        writer, _, number = writes.id.partition(":")
-        written: tuple[Any, ...] = (*writes.insert, *writes.replace, *writes.progress)
-        seq = max((row.seq for row in written), default=0)
-        if not self._ownership.sign(connection, int(number), seq):
-            many(self._sign, [(writer, int(number), seq)])
-
-    def _resolve(self, connection: Connection) -> None:
-        """Finds out what became of commits that ended in an error, before a new one covers their trace."""
-        for commit in self._doubts:
-            writer, _, number = commit.partition(":")
-            kept = connection.execute(sa.select(writers.c.n).where(writers.c.writer == writer)).scalar()
-            if kept == int(number):
-                self._remember(commit)
-        self._doubts.clear()
-
-    def _remember(self, commit: str) -> None:
-        self._kept[commit] = None
-        if len(self._kept) > REMEMBERED:
-            del self._kept[next(iter(self._kept))]
+        self._commits.commit(writes)
 
     @contextmanager
     def _housekeeping(self) -> Iterator[Connection]:
@@ -201,17 +131,19 @@ class SqlTaskStore:
         delete = KeyedDelete(attempts, self._database.engine.dialect)
         with self._housekeeping() as connection:
             keys = [tuple(row) for row in connection.execute(old)]
-            _many(connection)(delete, keys)
+            self._database.by_key(connection)
+            delete.many(connection, keys)
         return len(keys)
 
     def prune_metrics(self, width: int, before: float, limit: int = 1000) -> int:
         with self._housekeeping() as connection:
+            self._database.by_key(connection)
             return metricrows.prune(connection, self._unmetric, width, before, limit)
 
     def drop(self, project: str) -> Books:
         with self._housekeeping() as connection:
             last = _books(connection, project)
-            for table in (tasks, leases, attempts, ticks, state, ledger, metrics, counts):
+            for table in (tasks, leases, attempts, ticks, state, ledger, metrics, counts, mail, allowances):
                 connection.execute(sa.delete(table).where(table.c.project == project))
         return last
 
@@ -257,24 +189,21 @@ class SqlTaskStore:
     def known(self, project: str, taskids: Sequence[str], ended_after: int | None = None) -> set[str]:
         with self._database.read() as connection:
             if ended_after is None:
-                return {taskid for (taskid,) in padded(connection, tasks, project, taskids, only=("taskid",))}
+                return present(connection, tasks, project, taskids)
             found = padded(connection, tasks, project, taskids, only=("taskid", "queue", "seq"))
             return {taskid for taskid, queue, seq in found if queue is not None or seq > ended_after}
 
     def window(
-        self, project: str, queue: Queue, after: tuple[float, int] | None, limit: int, host: str | None = None
+        self,
+        project: str,
+        queue: Queue,
+        after: tuple[float, int] | None,
+        limit: int,
+        host: str | None = None,
+        partitions: Collection[int] | None = None,
     ) -> list[TaskRow]:
-        statement = self._window[after is not None, host is not None]
-        values = {"project": project, "queue": int(queue), "limit": max(0, limit)}
-        if after is not None:
-            values |= {"rank": after[0], "seq": after[1]}
-        if host is not None:
-            values["host"] = host
         with self._database.read() as connection:
-            # A dialect that writes OFFSET beside LIMIT has one parameter more: 0.
-            ordered = tuple(values.get(name, 0) for name in statement.names)
-            rows = connection.exec_driver_sql(statement.sql, ordered).all()
-        return [read_task(row) for row in rows]
+            return self._windows.page(connection, project, queue, after, limit, host, partitions)
 
     def finished(self, after: float, before: float, limit: int) -> tuple[list[TaskRow], float]:
         changed = tasks.c.updatetime
@@ -295,8 +224,7 @@ class SqlTaskStore:
             while len(found) < limit:
                 statement = self._next_host[after is not None]
                 values = {"project": project, "queue": int(queue), "host": after, "limit": 1}
-                ordered = tuple(values.get(name, 0) for name in statement.names)
-                after = connection.exec_driver_sql(statement.sql, ordered).scalar()
+                after = connection.exec_driver_sql(statement.sql, statement.given(values)).scalar()
                 if after is None:
                     break
                 found.append(after)
@@ -312,9 +240,28 @@ class SqlTaskStore:
         with self._database.read() as connection:
             return {host: int(n) for _, host, n in padded(connection, counts, project, hosts, "host")}
 
-    def leases(self) -> list[Lease]:
+    def leases(self, partitions: Collection[int] | None = None) -> list[Lease]:
+        query = sa.select(leases)
+        if partitions is not None:
+            task = sa.and_(leases.c.project == tasks.c.project, leases.c.taskid == tasks.c.taskid)
+            query = query.where(sa.exists().where(task, tasks.c.partition.in_(sorted(set(partitions)))))
         with self._database.read() as connection:
-            return [Lease(*row) for row in connection.execute(sa.select(leases))]
+            return [Lease(*row) for row in connection.execute(query)]
+
+    def mail(self, partitions: Collection[int], limit: int) -> list[Letter]:
+        with self._database.read() as connection:
+            return letters.read(connection, partitions, limit)
+
+    def mail_waiting(self, project: str) -> int:
+        with self._database.read() as connection:
+            return letters.waiting(connection, project)
+
+    def draw(self, project: str, want: int, rate: float, burst: float) -> tuple[int, float]:
+        return self._allowances.draw(project, want, rate, burst)
+
+    def whole(self, project: str) -> tuple[dict[tuple[str, str, str], int], int]:
+        with self._database.read(snapshot=True) as connection:
+            return _ledger(connection, project), letters.waiting(connection, project)
 
     def ledger(self, project: str | None = None) -> dict[tuple[str, str, str], int]:
         with self._database.read() as connection:
@@ -408,22 +355,12 @@ class SqlTaskStore:
         return SqlCarrier(self._database, "taskdb")
 
     def close(self) -> None:
-        # Our own signature is only of use while somebody may repeat a commit; the largest seq is kept by another row.
-        if not self._database.read_only and (self._commits or self._ownership.taken):
+        ownership = self._ownership
+        if not self._database.read_only and (self._commits.made or ownership.taken or ownership.announced):
             with suppress(StoreUnavailable), self._database.write() as connection:
-                self._ownership.give_back(connection)
-                mine = connection.execute(sa.select(writers.c.seq).where(writers.c.writer == self._writer)).scalar()
-                connection.execute(sa.delete(writers).where(writers.c.writer == self._writer))
-                connection.exec_driver_sql(self._sign.sql, ("", 0, mine or 0))
+                ownership.leave(connection)
+                self._commits.leave(connection)
         self._database.close()
-
-
-def _many(connection: Connection) -> Any:
-    def run(statement: Prepared, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            statement.many(connection, rows)
-
-    return run
 
 
 def _last_ticks(connection: Connection) -> dict[tuple[str, str], float]:

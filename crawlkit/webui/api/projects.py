@@ -65,7 +65,7 @@ class ProjectChange(Struct, forbid_unknown_fields=True):
     max_pages: Annotated[int, Meta(ge=0, lt=2**53)] | UnsetType | None = UNSET
     """Fetches it may make in all, retries included; null: no bound, and the count begins anew with the next one."""
     limits: Annotated[str, Meta(max_length=2**16)] | UnsetType | None = UNSET
-    """A JSON object of bounds, and `keep_tasks` in seconds; it wins over the handler's crawl_config. null: none."""
+    """A JSON object of bounds, `keep_tasks` in seconds, `weight`; wins over the handler's crawl_config. null: none."""
 
 
 class OrderBody(Struct, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ room = Room("queues")
 
 
 class QueueList(Struct):
-    """Every queue of the ring, in its order."""
+    """Every queue of the ring, in its order, and after them the status queues of further partitions."""
 
     items: list[QueueState]
     total: int

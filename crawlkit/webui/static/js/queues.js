@@ -6,6 +6,7 @@ import { bytes } from "./time.js";
 import { number, t } from "./i18n.js";
 
 const ORDER = ["newtask_queue", "scheduler2fetcher", "fetcher2processor", "processor2result", "status_queue"];
+const MORE = /^status_queue_(\d+)$/; // of further partitions
 const update = queueDiagram($("#diagram"));
 const body = h("tbody");
 
@@ -38,7 +39,8 @@ function problem(words) {
 }
 
 live("queues", {}, (state) => {
-  const queues = ORDER.map((name) => state.get(name)).filter(Boolean);
+  const more = [...state.keys()].filter((name) => MORE.test(name)).sort((a, b) => MORE.exec(a)[1] - MORE.exec(b)[1]);
+  const queues = [...ORDER, ...more].map((name) => state.get(name)).filter(Boolean);
   update(state);
   fill(body, queues.map(row));
   problem(state.get("problem"));

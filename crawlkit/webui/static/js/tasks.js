@@ -135,7 +135,7 @@ function whyCard(one) {
   const facts = [[t("tasks.why_crawled"), one.crawled], [t("tasks.why_next"), one.next]].filter(([, time]) => time !== null);
   return h("section.card", {}, h("h2", {}, one.project, " ", h("code", {}, one.code)), h("p", {}, one.text),
     facts.map(([label, time]) => h("p.muted", {}, label, " ", when(time))),
-    one.taskid && !["refused", "unknown", "never_submitted"].includes(one.code) ? h("p", {}, taskLink(one)) : null);
+    one.taskid && !["refused", "unknown", "never_submitted", "not_url"].includes(one.code) ? h("p", {}, taskLink(one)) : null);
 }
 
 viewLinks();

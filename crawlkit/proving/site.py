@@ -27,14 +27,17 @@ class Page(NamedTuple):
     price: str
 
 
-def write_site(folder: Path, pages: int, base: str, seed: int = 1) -> dict[str, Page]:
-    """Writes ``p/N.html`` for every N below ``pages``; returns url -> what is on it. ``base`` ends without a slash."""
+def write_site(folder: Path, pages: int, base: str, seed: int = 1, *, more: int = 0) -> dict[str, Page]:
+    """Writes ``p/N.html`` for every N below ``pages``; returns url -> what is on it. ``base`` ends without a slash.
+
+    ``more``: further paragraphs of about 1 KB on each page.
+    """
     if pages <= LINKS:
         raise ValueError(f"a site needs more than {LINKS} pages")
     (folder / "p").mkdir(parents=True, exist_ok=True)
     truth = {}
     for number in range(pages):
-        html, page = _page(number, pages, base, random.Random(f"{seed}/{number}"))
+        html, page = _page(number, pages, base, random.Random(f"{seed}/{number}"), more)
         (folder / "p" / f"{number}.html").write_text(html)
         truth[f"{base}/p/{number}.html"] = page
     return truth
@@ -60,7 +63,7 @@ def _prose(chance: random.Random, words: int) -> str:
     return " ".join(chance.choices(WORDS, k=words)).capitalize() + "."
 
 
-def _page(number: int, pages: int, base: str, chance: random.Random) -> tuple[str, Page]:
+def _page(number: int, pages: int, base: str, chance: random.Random, more: int) -> tuple[str, Page]:
     links = [(target, _spelled(target, base, chance)) for target in _targets(number, pages, chance)]
     name = " ".join(chance.choices(WORDS, k=3)).title()
     page = Page(
@@ -75,6 +78,7 @@ def _page(number: int, pages: int, base: str, chance: random.Random) -> tuple[st
     )
     inline = [f' Goes well with <a href="{href}">item {to}</a>. ' for to, href in links[16:]] + ["", ""]
     prose = "\n".join(f"<p>{_prose(chance, 92)}{link}{_prose(chance, 74)}</p>" for link in inline)
+    prose += "".join(f"\n<p>{_prose(chance, 166)}</p>" for _ in range(more))
     facts = "\n".join(
         f'<tr><th>{chance.choice(WORDS).title()}</th><td class="fact">{chance.randrange(900)} mm</td></tr>'
         for _ in range(12)
