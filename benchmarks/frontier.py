@@ -84,6 +84,7 @@ def filled(store: str, folder: Path | None, tasks: int, keep: Path | None) -> It
         if keep is not None:
             url, there = kept_store(store, keep, tasks)
             if there:
+                read_through(url)
                 yield url
                 return
         elif store == "sqlite":
@@ -94,6 +95,21 @@ def filled(store: str, folder: Path | None, tasks: int, keep: Path | None) -> It
         load(url, tasks)
         note(f"{tasks:,} tasks loaded in {time.monotonic() - began:.0f} s")
         yield url
+
+
+def read_through(url: str) -> None:
+    """A store from before is as much in the system's memory as one that was loaded just now."""
+    if url.startswith("sqlite"):
+        with Path(url.partition("///")[2]).open("rb", buffering=0) as file:
+            while file.read(2**20):
+                pass
+        return
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("SELECT sum(length(url)) FROM tasks")
+        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        connection.execute("SELECT count(*) FROM tasks WHERE taskid > ''")
 
 
 def kept_store(store: str, keep: Path, tasks: int) -> tuple[str, bool]:

@@ -18,8 +18,10 @@ def set_title(title: str) -> None:
         return
     start, end, most = place
     said = title.encode(errors="replace")[: most - start - 1]
+    if start + len(said) == end - 1:
+        said += b" "  # the byte before `end` has to be of the title: else nothing would part it from what follows
     if start + len(said) >= end:
-        ctypes.memmove(start, said + b"\0", len(said) + 1)  # the byte before `end` is of the title
+        ctypes.memmove(start, said + b"\0", len(said) + 1)
     else:
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, said, len(said))

@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+# On a machine for checks each run tries the same inputs, so that a change is judged by itself; the search for new ones
+# is everybody's own, and that of `tox -e fuzz`.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
 
 # A shell starts what runs in its background with SIGINT ignored, and every command that a test starts would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

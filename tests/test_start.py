@@ -81,6 +81,19 @@ def test_a_title_is_what_ps_shows(title: str) -> None:
     assert kept == "KEPT=1"
 
 
+@linux
+@pytest.mark.parametrize("more", range(-3, 4))
+def test_a_title_about_as_long_as_the_command_line_was(more: int) -> None:
+    code = (
+        "from crawlkit.process_title import *; renew_environment({}); size = len(open('/proc/self/cmdline').read())\n"
+        f"title = 'crawlkit '.ljust(size + {more}, 'x'); set_title(title)\n"
+        "assert open('/proc/self/cmdline').read().rstrip(' ' + chr(0)) == title, open('/proc/self/cmdline').read()"
+    )
+    env = {"PYTHONPATH": str(ROOT), "FILL": "y" * 200}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_title_that_cannot_be_set_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     before = psutil.Process().cmdline()

@@ -228,7 +228,8 @@ def run_fetcher(settings: Settings, **options: Any) -> int:
     with log.stored(settings, "fetcher") as logs, wiring.open_stores(settings, ("blobdb",), create=True) as stores:
 
         async def build(queues: Broker) -> Service:
-            return wiring.build_fetcher(queues, stores.blobdb, options, settings=settings, logs=logs)
+            private = wiring.without_users(settings, stores)
+            return wiring.build_fetcher(queues, stores.blobdb, options, settings=settings, logs=logs, private=private)
 
         return run_on_queues(settings, "fetcher", build)
 

@@ -105,8 +105,8 @@ def scheduler(ctx: click.Context, /, **options: Any) -> int:
 @option("--browser-endpoint", metavar="URL", help="A browser service, like http://127.0.0.1:22222/.")
 @option("--puppeteer-endpoint", hidden=True, help="An older name of --browser-endpoint.")
 @option("--phantomjs-endpoint", hidden=True, help="An older name of --browser-endpoint.")
-@option("--allow-private/--no-allow-private", default=True, show_default=True,
-        help="Whether loopback and private addresses may be fetched.")  # fmt: skip
+@option("--allow-private/--no-allow-private", default=None,
+        help="Whether loopback and private addresses may be fetched.  [default: until there is a user]")  # fmt: skip
 @with_limits
 @option("--xmlrpc/--no-xmlrpc", default=False, hidden=True, help="Accepted and without effect.")
 @option("--xmlrpc-host", hidden=True, help="Accepted and without effect.")
@@ -118,6 +118,8 @@ def fetcher(ctx: click.Context, /, **options: Any) -> int:
 
     for name in ("xmlrpc", "xmlrpc_host", "xmlrpc_port"):
         del options[name]
+    if options["allow_private"] is None and component_options(ctx, "webui").get("username"):
+        options["allow_private"] = False  # the web UI's own user is in no store
     return run_fetcher(settings_of(ctx), **options)
 
 

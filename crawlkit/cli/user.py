@@ -79,6 +79,7 @@ def add(ctx: click.Context, /, name: str, role: str) -> int:
     say(f"user {name} added as {role}")
     if first:
         say("from now on people sign in by name: sessions, links and tokens without a user hold no more")
+        say("private addresses are closed to fetchers from now on, unless they are told --allow-private")
     return 0
 
 

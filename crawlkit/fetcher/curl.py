@@ -63,6 +63,7 @@ class Engine:
         self.settings = settings
         self.clock = clock
         self.guarded = guarded and not settings.allow_private
+        self.lent = 0  # handles that are out of the pool
         self.inflight = Inflight(settings.max_inflight_bytes, settings.poolsize, settings.max_body)
         self.loop = MultiLoop(2 * settings.poolsize + 8, settings.host_connections)
         self.transfers: set[Transfer] = set()
@@ -80,10 +81,12 @@ class Engine:
 
     def take(self) -> Transfer:
         """A handle out of the pool; give it back."""
+        self.lent += 1
         return self._idle.pop() if self._idle else Transfer(self)
 
     def give_back(self, transfer: Transfer) -> None:
         """Takes a handle into the pool, with nothing on it that is of one task alone."""
+        self.lent -= 1
         if len(self._idle) >= self.settings.poolsize:
             transfer.handle.close()
             return
@@ -202,12 +205,12 @@ class Transfer:
     URL is set. Whatever else a task may leave on a handle, cookies above all, makes it be reset wholly.
     """
 
-    __slots__ = ("_body", "_chain", "_crumbs", "_done", "_dress", "_drip", "_engine", "_failure", "_lines", "_parsed",
-                 "_plan", "_raw", "_refused", "_skipping", "_soiled", "_started", "_stopped", "_url", "handle",
+    __slots__ = ("_body", "_chain", "_crumbs", "_done", "_dress", "_drip", "_failure", "_lines", "_parsed", "_plan",
+                 "_raw", "_refused", "_skipping", "_soiled", "_started", "_stopped", "_url", "engine", "handle",
                  "paused", "server", "waits")  # fmt: skip
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self.handle = pycurl.Curl()
         self._dress: object = BARE
         self._soiled = False  # cookies may be on the handle
@@ -217,6 +220,10 @@ class Transfer:
         self.waits = False
         self.paused = False
         self._raw = 0
+
+    def release(self) -> None:
+        """Back into the pool that it came from."""
+        self.engine.give_back(self)
 
     def start(self, plan: Plan, url: Url, done: Done, dress: object = None) -> None:
         """Sends ``plan`` to ``url``; ``done`` is told the end, once, and never from within this call.
@@ -232,7 +239,7 @@ class Transfer:
             self._dress = dress
         self._lines.clear()
         self._parsed: tuple[int, str, Headers] | None = None
-        self._body = Body(plan.max_body, self._engine.inflight)
+        self._body = Body(plan.max_body, self.engine.inflight)
         self._chain: Chain | None = None
         self._failure: FetchError | None = None
         self._refused: str | None = None
@@ -241,22 +248,22 @@ class Transfer:
         self._raw = 0
         self._crumbs = 0
         self._drip: Drip | None = None
-        self._started = self._engine.clock.monotonic()
+        self._started = self.engine.clock.monotonic()
         # http alone: over TLS one connection may serve many at once
         self.server = (url.host, url.port) if url.scheme == "http" and plan.proxy is None else None
         self._done = done
-        self._engine.begin(self)
+        self.engine.begin(self)
 
     def _put_on(self, plan: Plan, url: Url) -> None:
         handle = self.handle
         if self._dress is not BARE:
             handle.reset()  # only cookies that servers set live through it
         self._dress = None
-        configure(handle, plan, url, self._engine)
+        configure(handle, plan, url, self.engine)
         handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, self._on_write)
         proxy = plan.proxy
-        if self._engine.guarded:
+        if self.engine.guarded:
             if proxy is not None:
                 reason = address_guard.host_refusal(url.host)
                 if reason is None and not proxy.trusted:  # the name too: a connection to it may be open already
@@ -297,7 +304,7 @@ class Transfer:
 
     def elapsed(self) -> float:
         """Seconds since it was asked for."""
-        return self._engine.clock.monotonic() - self._started
+        return self.engine.clock.monotonic() - self._started
 
     def called_up(self) -> None:
         """Its server has a connection for it: the time that is left runs on."""
@@ -311,7 +318,7 @@ class Transfer:
         if self.waits:
             late = now - self._started >= self._plan.timeout
             return FetchError("timeout", f"waited {self._plan.timeout:g} seconds for others") if late else None
-        limit, time = self._engine.settings.low_speed_limit, self._engine.settings.low_speed_time
+        limit, time = self.engine.settings.low_speed_limit, self.engine.settings.low_speed_time
         if self.paused or not limit:
             return None
         if self._drip is None:
@@ -338,9 +345,9 @@ class Transfer:
         if self._done is None:
             return
         self._done = None
-        self._engine.loop.remove(self.handle)
+        self.engine.loop.remove(self.handle)
         self._give_up()
-        self._engine.end(self)
+        self.engine.end(self)
 
     def _give_up(self) -> None:
         """There is no answer: its room is free, and nobody knows what is left on the handle."""
@@ -361,9 +368,9 @@ class Transfer:
         try:
             if self._parsed is None:
                 self._begin_body()
-            if self._body.full or self._engine.inflight.must_wait(self, self._body.size, len(chunk)):
+            if self._body.full or self.engine.inflight.must_wait(self, self._body.size, len(chunk)):
                 self.paused = True
-                self._engine.pause(self)
+                self.engine.pause(self)
                 pause: int = pycurl.WRITEFUNC_PAUSE  # curl keeps the chunk and brings it again
                 return pause
             self._raw += len(chunk)
@@ -425,7 +432,7 @@ class Transfer:
     def _head(self) -> tuple[int, str, Headers]:
         if self._parsed is None:
             head = b"".join(self._lines)
-            if len(head) > self._engine.settings.max_headers:
+            if len(head) > self.engine.settings.max_headers:
                 raise FetchError("headers_too_big", f"{len(head)} bytes of headers")
             self._parsed = parse_head(head)
         return self._parsed
@@ -452,7 +459,7 @@ class Transfer:
         except Exception as error:  # a bug here must not leave the task without an answer
             end = FetchError("internal", f"{type(error).__name__}: {error}")
             self._give_up()
-        self._engine.end(self)
+        self.engine.end(self)
         done(end)
 
     def _curl_error(self, code: int, text: str) -> FetchError:
@@ -463,7 +470,7 @@ class Transfer:
         return fetch_error(
             code,
             text,
-            elapsed=self._engine.clock.monotonic() - self._started,
+            elapsed=self.engine.clock.monotonic() - self._started,
             timeout=self._plan.timeout,
             connect_code=self.handle.getinfo(pycurl.HTTP_CONNECTCODE),
             answered=bool(self._lines),

@@ -48,6 +48,8 @@ class Fetcher:
         self.blobs = blobs
         self._engine: Engine | None = None
         self._browser_engine: Engine | None = None
+        self._moved_before = (0, 0)  # by engines that are closed
+        self._retired: list[Engine] = []  # with tasks that began before private addresses were closed, or opened
         self._downloader = Downloader(settings, clock, lambda: self.engine)
         self.line = BrowserLine(lambda: self.browser_engine, clock, settings.browser_patience)
         self.later: set[asyncio.Task[None]] = set()
@@ -65,6 +67,19 @@ class Fetcher:
             self._engine = Engine(self.settings, self.clock)
         return self._engine
 
+    def set_private(self, allowed: bool) -> None:
+        """Whether tasks may reach private addresses from now on; what is on its way makes no new connection to one."""
+        if allowed != self.settings.allow_private:
+            self.settings = replace(self.settings, allow_private=allowed)
+            if self._engine is not None:  # it may have connections to private addresses, which are not looked at again
+                self._engine.guarded = not allowed
+                self._retired.append(self._engine)
+                self._engine = None
+        for engine in [one for one in self._retired if not one.lent]:
+            self._moved_before = self._sum_of_moved([engine])
+            engine.close()
+            self._retired.remove(engine)
+
     @property
     def browser_engine(self) -> Engine:
         """For the browser service, which may be private: no task ever gets one of these connections."""
@@ -77,13 +92,18 @@ class Fetcher:
 
     def moved(self) -> tuple[int, int]:
         """Bytes on the wire so far, received and sent."""
-        engines = [engine for engine in (self._engine, self._browser_engine) if engine is not None]
-        moved = [engine.moved() for engine in engines]
+        return self._sum_of_moved(self._engines())
+
+    def _sum_of_moved(self, engines: list[Engine]) -> tuple[int, int]:
+        moved = [self._moved_before, *(engine.moved() for engine in engines)]
         return sum(come for come, _ in moved), sum(gone for _, gone in moved)
 
     def inflight_bytes(self) -> int:
         """Bytes of bodies that are in memory."""
-        return sum(engine.inflight.bytes for engine in (self._engine, self._browser_engine) if engine is not None)
+        return sum(engine.inflight.bytes for engine in self._engines())
+
+    def _engines(self) -> list[Engine]:
+        return [engine for engine in (self._engine, self._browser_engine, *self._retired) if engine is not None]
 
     async def fetch(self, task: Dispatch) -> Fetched:
         """The answer. Never raises for anything that a task, a server or the network does: errors are answers [F20].
@@ -114,10 +134,10 @@ class Fetcher:
         try:
             if task.url[:5].lower() == "data:":
                 return data_url.answer(task, self.node)
-            template = self._template(fetch, task.url[:5])
+            url = urls.parse(task.url)
+            template = self._template(fetch, url.scheme)
             if template.proxy_pool:
                 return None
-            url = urls.parse(task.url)
             crawl_delay = None
             if template.robots:
                 rules = self._robots.known(template, url)
@@ -178,10 +198,10 @@ class Fetcher:
             task.cancel()
         await asyncio.gather(*self.later, return_exceptions=True)
         self._downloader.close()
-        for engine in (self._engine, self._browser_engine):
-            if engine is not None:
-                engine.close()
+        for engine in self._engines():
+            engine.close()
         self._engine = self._browser_engine = None
+        self._retired.clear()
 
     async def _over_http(self, task: Dispatch, trip: Trip) -> Fetched:
         session = self.engine.session()

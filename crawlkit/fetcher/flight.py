@@ -78,7 +78,7 @@ class Flight:
         try:
             transfer.start(self._plan, self._url, self._landed, dress)
         except FetchError:
-            engine.give_back(transfer)
+            transfer.release()
             raise
         self._transfer = transfer
 
@@ -88,7 +88,7 @@ class Flight:
             self._rest.cancel()
         elif self._transfer is not None:
             self._transfer.cancel()
-            self._fetcher.engine.give_back(self._transfer)
+            self._transfer.release()
             self._transfer = None
 
     def _landed(self, end: Answer | FetchError) -> None:
@@ -96,25 +96,25 @@ class Flight:
         assert transfer is not None
         fetcher = self._fetcher
         if isinstance(end, FetchError):
-            fetcher.engine.give_back(transfer)
+            transfer.release()
             self._finish(fetcher.failed(self._task, self._trip(), self._started, end))
         elif (end.status in STATUSES and self._plan.follow) or (
             end.body.size > MAX_INLINE_BODY and fetcher.blobs is not None
         ):
-            session = Session(fetcher.engine, transfer)
+            session = Session(transfer.engine, transfer)
             self._rest = asyncio.create_task(self._go_on(end, session))
             fetcher.later.add(self._rest)
             self._rest.add_done_callback(lambda rest: self._over(rest, end, session))
         else:
             fetched = self._fetched(end, transfer)
-            fetcher.engine.give_back(transfer)
+            transfer.release()
             self._finish(fetched)
 
     def _fetched(self, answer: Answer, transfer: Transfer) -> Fetched:
         fetcher, plan, body = self._fetcher, self._plan, answer.body
         size, content = body.size, body.content()
         body.drop()
-        fetcher.engine.room_made()
+        transfer.engine.room_made()
         return Fetched(
             task=self._task,
             status_code=answer.status,

@@ -16,6 +16,7 @@ import msgspec
 from crawlkit.database.base import BlobStore
 from crawlkit.fetcher.fetch import IN_LINE, Fetcher
 from crawlkit.fetcher.flight import Flight
+from crawlkit.fetcher.private_access import PrivateAccess
 from crawlkit.fetcher.retry_after import seconds_from
 from crawlkit.fetcher.settings import FetcherSettings
 from crawlkit.libs.clock import Clock
@@ -54,7 +55,10 @@ class FetcherService:
         clock: Clock,
         node: str,
         blobs: BlobStore | None = None,
+        private: Callable[[], bool] | None = None,
     ) -> None:
+        """``private`` tells in a thread whether private addresses are open, in place of the settings: see
+        :mod:`.private_access`."""
         self._inqueue = inqueue
         self._outqueue = outqueue
         self._status_queues = status_queues
@@ -84,6 +88,9 @@ class FetcherService:
         self._stopping = False
         self._stopped = asyncio.Event()
         self._stopped.set()
+        self._access = None if private is None else PrivateAccess(
+            private, self._fetcher.set_private, self._room_made.set
+        )  # fmt: skip
         self._said: set[str] = set()
         self._foreign, self._foreign_words = 0, ""  # messages of another version since the last readable one
         self.stats: dict[str, float] = {"fetched": 0, "errors": 0, "bytes": 0, "status_dropped": 0, "unreadable": 0}
@@ -110,7 +117,10 @@ class FetcherService:
     async def run(self) -> None:
         """Works until :meth:`stop`."""
         self._stopped.clear()
-        pumps = [asyncio.create_task(work()) for work in (self._forward, self._ended.run, self._presence.run)]
+        works = [self._forward, self._ended.run, self._presence.run]
+        if self._access is not None:
+            works.append(self._access.run)
+        pumps = [asyncio.create_task(work()) for work in works]
         try:
             await self._take()
         finally:
@@ -139,6 +149,8 @@ class FetcherService:
     def _room(self) -> int:
         """Free slots; none while a full pool of answers waits for the next queue."""
         if self._presence.paused or len(self._out) + self._forwarding >= self._settings.poolsize:
+            return 0
+        if self._access is not None and not self._access.known:
             return 0
         # who waits for a browser takes no place of those that do not
         in_line = min(self._fetcher.line.waiting, IN_LINE * self._settings.poolsize)

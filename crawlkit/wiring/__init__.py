@@ -67,6 +67,7 @@ from crawlkit.wiring.stores import (
     open_store,
     open_stores,
     remote_store,
+    without_users,
 )
 from crawlkit.wiring.web import accounts, build_debugger, build_webui
 
@@ -130,4 +131,5 @@ __all__ = [
     "user_environment",
     "where_in_taskdb",
     "why_from_stores",
+    "without_users",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from crawlkit import datapath
@@ -148,8 +148,10 @@ def build_fetcher(
     *,
     settings: Settings,
     logs: Voice | None = None,
+    private: Callable[[], bool] | None = None,
 ) -> FetcherService:
-    """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default."""
+    """A fetcher. ``options``: those of ``crawlkit fetcher``; what is None keeps its default. ``private``: tells whether
+    private addresses are open, unless an option does."""
     from crawlkit.fetcher.service import FetcherService
     from crawlkit.libs import messages
     from crawlkit.message_queue.status_queues import StatusQueues
@@ -162,6 +164,7 @@ def build_fetcher(
         clock=clock(),
         node=node_of(logs, "fetcher"),
         blobs=blobs,
+        private=private if options.get("allow_private") is None else None,
     )
 
 

@@ -104,6 +104,18 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
     return Stores(opened)
 
 
+def without_users(settings: Settings, stores: Stores) -> Callable[[], bool]:
+    """Tells, whenever it is called, whether nobody has an account; their store is opened among ``stores`` at the first
+    call. Raises what opening and reading a store does."""
+
+    def ask() -> bool:
+        if "accountdb" not in stores.opened:
+            stores.opened["accountdb"] = open_store(settings, "accountdb")
+        return not stores.accountdb.users()
+
+    return ask
+
+
 def _check_whole(taskdb: object) -> None:
     from crawlkit.database.carrying import unfinished
 

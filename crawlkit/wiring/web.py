@@ -58,7 +58,7 @@ def build_webui(
     )
     options = access or {}
     services.extra["secret_box"] = lambda make: secret_box(settings, make=make)
-    services.extra["debugger"] = build_debugger(stores, settings, fetcher or {}, options)
+    services.extra["debugger"] = build_debugger(stores, found, settings, fetcher or {}, options)
     services.extra["files"] = Places(files_path(settings, fetcher or {}), clock().monotonic).area
     services.extra["queues"] = QueueWatch(lambda: broker(settings, "webui"), clock(), node_of(logs, "webui"))
     gatekeeper = entrance(found, host, options)
@@ -68,7 +68,7 @@ def build_webui(
 
 
 def build_debugger(
-    stores: Stores, settings: Settings, fetcher: Mapping[str, Any], options: Mapping[str, Any]
+    stores: Stores, found: Accounts, settings: Settings, fetcher: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Debugger:
     """The debugger of a web UI: its fetches are under the same limits and guards as those of the fetchers."""
     import dataclasses
@@ -84,6 +84,7 @@ def build_debugger(
         projectdb=stores.projectdb,
         blobdb=stores.blobdb,
         fetcher_settings=fetcher_settings({**fetcher, "files_path": None}, settings),
+        private=None if fetcher.get("allow_private") is not None else lambda: not found.exist(),
         clock=clock(),
         settings=limits,
         unseal=unsealer(settings),

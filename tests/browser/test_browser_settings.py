@@ -128,6 +128,13 @@ def test_which_chromium_is_taken(tmp_path: Path) -> None:
     assert chromium.find(environ={**environ, "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "elsewhere")}) == elsewhere
 
 
+def test_the_sandbox_is_on_for_everybody_but_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, on in ((0, False), (1000, True)):
+        monkeypatch.setattr(chromium.os, "geteuid", lambda user=user: user)
+        assert chromium.sandboxed(None) is on
+        assert (chromium.sandboxed(True), chromium.sandboxed(False)) == (True, False)
+
+
 def test_options_become_settings() -> None:
     settings = wiring.browser_settings({"poolsize": 3, "page_memory": 100, "idle": 5.0, "allow_private": False})
     assert (settings.poolsize, settings.page_memory, settings.idle) == (3, 100 * 2**20, 5.0)

@@ -98,8 +98,14 @@ def crawling(folder: Path) -> psutil.Process:
         parts = [one for one in psutil.process_iter(["cmdline", "cwd"]) if "all" in (one.info["cmdline"] or [])]
         return [one for one in parts if str(one.info["cwd"] or "").startswith(str(folder))]
 
-    until(lambda: "starting crawlkit all" in said.read_text() and all_of_it(), "crawlkit all", 30)
-    (process,) = all_of_it()
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found[:] = all_of_it()
+        return len(found) == 1
+
+    until(lambda: "starting crawlkit all" in said.read_text() and there(), "crawlkit all", 30)
+    (process,) = found
     log = Path(process.cwd()) / "said.txt"
     until(lambda: "ready:" in log.read_text(), "it is ready", 30)
     return process

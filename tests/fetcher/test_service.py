@@ -37,6 +37,7 @@ class Ring:
     def __init__(self, **settings: object) -> None:
         maxsize = settings.pop("maxsize", 1000)
         blobs = settings.pop("blobs", None)
+        private = settings.pop("private", None)
         self.inqueue = MemoryQueue("scheduler2fetcher", maxsize)  # type: ignore[arg-type]
         self.outqueue = MemoryQueue("fetcher2processor", maxsize)  # type: ignore[arg-type]
         self.broker = MemoryBroker(maxsize)  # type: ignore[arg-type]
@@ -49,6 +50,7 @@ class Ring:
             clock=SystemClock(),
             node="fetcher-1",
             blobs=blobs,  # type: ignore[arg-type]
+            private=private,  # type: ignore[arg-type]
         )
 
     async def put(self, *tasks: Dispatch) -> None:

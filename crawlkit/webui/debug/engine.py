@@ -103,12 +103,15 @@ class Debugger:
         settings: DebugSettings | None = None,
         unseal: Unseal = no_key,
         environ: Mapping[str, str] | None = None,
+        private: Callable[[], bool] | None = None,
     ) -> None:
-        """``fetcher_settings``: those of the fetchers, so that a debug run may reach what they may, and no more."""
+        """``fetcher_settings``: those of the fetchers, so that a debug run may reach what they may, and no more.
+        ``private`` tells in their place whether that may be private addresses; it is asked before each run."""
         self.settings = settings or DebugSettings()
         self._projectdb = projectdb
         self._blobdb = blobdb
         self._fetcher_settings = fetcher_settings
+        self._private = private
         self._clock = clock
         self._unseal = unseal
         self._environ = os.environ if environ is None else environ
@@ -249,8 +252,10 @@ class Debugger:
 
     def _begin(self, run: Run, make: Callable[[Tools], Job], wait: float) -> JSONDict:
         loop, tools = self._started()
+        allowed = self._fetcher_settings.allow_private if self._private is None else self._private()
 
         def start() -> None:
+            tools.fetcher.set_private(allowed)
             try:
                 job = make(tools)
             except Exception as error:

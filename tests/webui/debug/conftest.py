@@ -113,6 +113,7 @@ def unseal(project: str, name: str, sealed: str) -> str:
 def new_debugger(projectdb: ProjectStore, blobdb: BlobStore, **settings: Any) -> Debugger:
     """A debugger with short limits."""
     fetcher = settings.pop("fetcher", None) or FetcherSettings(timeout=20, connect_timeout=5)
+    private = settings.pop("private", None)
     worker = ProcessorSettings(process_time_limit=1.0, kill_after=0.5, memory_limit=256 * MIB, max_processes=16)
     return Debugger(
         projectdb=projectdb,
@@ -121,6 +122,7 @@ def new_debugger(projectdb: ProjectStore, blobdb: BlobStore, **settings: Any) ->
         clock=SystemClock(),
         settings=DebugSettings(worker=worker, **settings),
         unseal=unseal,
+        private=private,
     )
 
 

@@ -609,3 +609,17 @@ def test_a_download_is_tried_and_leaves_nothing(debugger: Debugger, site: Site) 
     text = script("def page(self, response):\n    return response.file")
     answer = step(debugger, text, task(url, download={"to": "x.bin"}))
     assert answer["results"][0]["bytes"] == 5
+
+
+def test_R_68_from_the_first_user_on_private_addresses_are_closed(
+    projectdb: ProjectStore, blobdb: BlobStore, site: Site
+) -> None:
+    users: list[str] = []
+    made = new_debugger(projectdb, blobdb, private=lambda: not users)
+    text = script("@catch_status_code_error\ndef page(self, response):\n    return response.error_kind")
+    try:
+        assert step(made, text, task(site.url + "/x"))["results"] == [None]
+        users.append("ada")
+        assert step(made, text, task(site.url + "/x"))["results"] == ["address"]
+    finally:
+        made.close()
