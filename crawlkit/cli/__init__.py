@@ -55,6 +55,7 @@ COMMANDS = {
     "sinks": "crawlkit.cli.sinks:sinks",
     "audit": "crawlkit.cli.audit:audit",
     "bench": "crawlkit.cli.bench:bench",
+    "chaos": "crawlkit.cli.chaos:chaos",
     "migrate": "crawlkit.cli.migrate:migrate",
     "backup": "crawlkit.cli.backup:backup",
     "restore": "crawlkit.cli.backup:restore",

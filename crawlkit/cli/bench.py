@@ -6,22 +6,19 @@ The site, its server, its truth and the places to work in are in :mod:`crawlkit.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from crawlkit.cli.base import command, component_options, option, say, settings_of
+from crawlkit.cli.apart import Bar, apart_options, config_of, environment_of, own_folder
+from crawlkit.cli.base import command, option, say, settings_of
 from crawlkit.libs.errors import CrawlkitError, UsageError
 
 if TYPE_CHECKING:
-    from crawlkit.cli.progress import Progress
     from crawlkit.proving.grounds import Grounds
     from crawlkit.proving.interrupts import Interrupts
     from crawlkit.proving.report import Report
@@ -30,14 +27,6 @@ if TYPE_CHECKING:
     from crawlkit.settings import Settings
 
 FEWEST = 21  # pages: one more than each has links
-#: The options of components that say how they work. Others say what they may do, and where, with the user's sites.
-TAKEN = {
-    "scheduler": ("active_tasks", "window", "loop_limit", "lease", "partitions"),
-    "fetcher": ("poolsize", "host_connections", "timeout", "max_cpu", "max_memory", "max_bandwidth", "max_inflight"),
-    "processor": ("process_time_limit", "memory_limit", "workers", "keep_pages", "max_cpu", "max_memory",
-                  "max_bandwidth", "max_inflight"),
-}  # fmt: skip
-ROLES = ("fetcher", "processor", "result_worker")
 
 
 @command(
@@ -49,13 +38,7 @@ ROLES = ("fetcher", "processor", "result_worker")
         help="Pages of the site.")  # fmt: skip
 @option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Crawls; the median is told.")
 @option("--doc", is_flag=True, help="Read pages by response.doc, as pyspider's scripts do, not by response.css.")
-@option("--fetcher-num", type=click.IntRange(min=1), help="Fetchers.  [default: as for all]")
-@option("--processor-num", type=click.IntRange(min=1), help="Processors.  [default: as for all]")
-@option("--result-worker-num", type=click.IntRange(min=1), help="Result workers.  [default: as for all]")
-@option("--empty-database", metavar="NAME",
-        help="An empty database on the server, to be left empty, where you may make none.")  # fmt: skip
-@option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@option("--keep", is_flag=True, help="Keep the site, the data path and the database, and say where they are.")
+@apart_options
 @click.pass_context
 def bench(
     ctx: click.Context,
@@ -77,7 +60,7 @@ def bench(
     from crawlkit.proving.interrupts import Interrupts
 
     settings = settings_of(ctx)
-    config = _config(ctx, numbers)
+    config = config_of(ctx, numbers)
     with Interrupts(lambda: say("interrupted: taking away what was made")) as interrupts:
         measuring = Bench(settings, config, interrupts, pages=pages, doc=doc, empty_database=empty_database, keep=keep)
         try:
@@ -89,17 +72,6 @@ def bench(
         say(f"kept: {words}")
     click.echo(json.dumps(report.plain()) if as_json else report.text())
     return 1 if report.problems else 0
-
-
-def _config(ctx: click.Context, numbers: Mapping[str, int | None]) -> dict[str, Any]:
-    """The user's options of components, as far as they say how to work, in the shape of a config file."""
-    counts = component_options(ctx, "all")
-    own = {f"{role}_num": numbers[f"{role}_num"] or max(1, counts[f"{role}_num"]) for role in ROLES}
-    found: dict[str, Any] = {"all": own}
-    for name, taken in TAKEN.items():
-        said = component_options(ctx, name, given_only=True)
-        found[name] = {option: said[option] for option in taken if said.get(option) is not None}
-    return found
 
 
 class Site(NamedTuple):
@@ -135,7 +107,10 @@ class Bench:
         from crawlkit.proving.report import Report
 
         report = Report(this_machine(), "", "", "", self.pages, self.doc, served=True, left=self.left)
-        with self._folder() as folder, ExitStack() as stack:
+        with (
+            own_folder(self.settings, "crawlkit_bench", self.interrupts, self.left, keep=self.keep) as folder,
+            ExitStack() as stack,
+        ):
             site: Site | None = None
             for number in range(1, runs + 1):
                 place = folder / f"run-{number}"
@@ -173,23 +148,6 @@ class Bench:
         with serving(folder, port) as server:
             yield Site(next(iter(truth)), truth, server)
 
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        """A new folder on the disk of the data path, or where that cannot be, among the temporary ones."""
-        from crawlkit.proving.grounds import remove_folder
-
-        beside = self.settings.data_path.absolute().parent
-        while not beside.is_dir():
-            beside = beside.parent
-        place = str(beside) if os.access(beside, os.W_OK | os.X_OK) else None
-        folder = Path(tempfile.mkdtemp(prefix="crawlkit_bench_", dir=place))
-        try:
-            yield folder
-        finally:
-            if not self.keep:
-                with self.interrupts.held():
-                    remove_folder(folder, self.left)
-
     def _crawl(self, report: Report, place: Path, ground: Grounds, site: Site) -> bool:
         """Whether it came to its end; why not is a problem of the report."""
         from crawlkit.proving.processes import server_at
@@ -205,10 +163,10 @@ class Bench:
         if not ground.database_urls:
             del servers["database"]
         with ExitStack() as stack:
-            bar = _Bar(self.pages)
+            bar = Bar(self.pages)
             stack.callback(bar.close)
             began = time.monotonic()
-            running = Running(place, _environment(ground.settings, config))
+            running = Running(place, environment_of(ground.settings, config))
             stack.callback(self._stop, running)
             try:
                 script = shop_script(site.start, doc=self.doc)
@@ -237,41 +195,3 @@ class Bench:
         found = problems(ground.settings, site.truth)
         with wiring.open_stores(ground.settings, ("taskdb", "resultdb")) as stores:
             return found + [f"books: {words}" for words in examine(stores.taskdb, stores.resultdb, PROJECT).problems]
-
-
-def _environment(settings: Settings, config: Path) -> dict[str, str]:
-    """Of a ``crawlkit all`` that knows nothing of the user's but what ``settings`` and ``config`` say."""
-    from crawlkit import wiring
-    from crawlkit.cli.together import environment
-
-    own = environment(settings) | {"CRAWLKIT_CONFIG": str(config), "CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0"}
-    if settings.message_queue is None:
-        del own["CRAWLKIT_MESSAGE_QUEUE"]  # it serves its queues itself
-    return wiring.user_environment() | own
-
-
-class _Bar:
-    """Where the crawl is: a bar on a terminal, a line every ten seconds elsewhere."""
-
-    def __init__(self, pages: int) -> None:
-        from crawlkit.cli.progress import Speed, make
-
-        self._bar: Progress | None = make(say, terminal=sys.stderr.isatty())
-        self._pages, self._speed = pages, Speed()
-        self._began: float | None = None
-
-    def watch(self, done: int, failed: int) -> None:
-        from crawlkit.cli.progress import Figures
-
-        if self._began is None:
-            self._began = time.monotonic()
-        elapsed = time.monotonic() - self._began
-        speed = self._speed.add(elapsed, done + failed)
-        if self._bar is not None:
-            self._bar.show(Figures(done, failed, max(0, self._pages - done - failed), speed, elapsed))
-
-    def close(self) -> None:
-        if self._bar is not None:
-            with suppress(BrokenPipeError):
-                self._bar.close()
-            self._bar = None

@@ -14,19 +14,20 @@ EVERY = 10.0  # seconds between lines
 
 @dataclass(frozen=True)
 class Figures:
-    """Where a crawl is. ``elapsed`` in seconds, ``speed`` in pages a second over the last few."""
+    """Where a crawl is. ``elapsed`` in seconds, ``speed`` in pages a second over the last few; ``more``: words."""
 
     done: int = 0
     failed: int = 0
     waiting: int = 0
     speed: float = 0.0
     elapsed: float = 0.0
+    more: str = ""
 
     def words(self) -> str:
         """One line."""
         return (
             f"done {self.done:,}  failed {self.failed:,}  waiting {self.waiting:,}  "
-            f"{self.speed:,.1f} pages/s  {clock_of(self.elapsed)}"
+            f"{self.speed:,.1f} pages/s  {clock_of(self.elapsed)}{'  ' * bool(self.more)}{self.more}"
         )
 
 

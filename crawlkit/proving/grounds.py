@@ -54,14 +54,16 @@ def grounds(
     empty_database: str | None = None,
     partitions: int = 1,
     keep: bool = False,
+    called: str = "crawlkit_bench",
 ) -> Iterator[Grounds]:
     """Makes them after the user's ``settings``, with all files in ``folder``, and takes them away at the end.
 
     ``held()`` is entered while something is taken away. ``empty_database``: the name of one on the user's server to be
     used in place of a new one, which is left empty again. ``keep``: databases and folder stay, and ``kept`` says where.
+    ``called``: what the name of all of it begins with.
     Raises :class:`UsageError` with what to do, :class:`ServiceUnreachable`.
     """
-    name = f"crawlkit_bench_{secrets.token_hex(4)}"
+    name = f"{called}_{secrets.token_hex(4)}"
     found = Grounds(_own_settings(settings, folder), "", "")
     with ExitStack() as stack:
 

@@ -16,3 +16,9 @@ def shop_script(start: str, *, doc: bool = False) -> str:
     name = "shop_doc" if doc else "shop"
     text = resources.files("crawlkit.proving").joinpath(f"templates/{name}.py.tmpl").read_text(encoding="utf-8")
     return Template(text).substitute(start=repr(start))
+
+
+def slow_shop_script(start: str, seconds: float) -> str:
+    """The same, but each page takes so many seconds of a handler worker, and a failed one comes again after one."""
+    text = resources.files("crawlkit.proving").joinpath("templates/shop_slow.py.tmpl").read_text(encoding="utf-8")
+    return Template(text).substitute(start=repr(start), seconds=repr(seconds))

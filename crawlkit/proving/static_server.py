@@ -61,9 +61,14 @@ class Connection(asyncio.Protocol):
             if len(words) < 3:
                 self._transport.close()
                 return
-            self._transport.write(self._files.answer(words[1]))
+            self.respond(words[1])
         if len(self._buffer) > MAX_HEAD:
             self._transport.close()
+
+    def respond(self, target: bytes) -> None:
+        """Answers one request. Who wants to do it later overrides this."""
+        assert self._transport is not None
+        self._transport.write(self._files.answer(target))
 
 
 async def serve(files: Files, port: int) -> None:

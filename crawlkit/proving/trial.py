@@ -114,10 +114,11 @@ def _wait_drained(running: Running, settings: Settings, pages: int, watch: Watch
 def problems(settings: Settings, truth: Mapping[str, Page]) -> list[str]:
     """What is wrong with the results: nothing when they are exactly those of the site."""
     with wiring.open_stores(settings, ("resultdb",)) as stores:
-        return wrong(_results(stores.resultdb), truth)
+        return wrong(results_of(stores.resultdb), truth)
 
 
-def _results(resultdb: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def results_of(resultdb: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(URL, fields) of each."""
     after = 0
     while rows := resultdb.since(after, PAGE, [PROJECT]):
         for row in rows:

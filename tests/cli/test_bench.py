@@ -15,7 +15,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from crawlkit.cli import bench, cli, run
+from crawlkit.cli import apart, bench, cli, run
 from crawlkit.libs.errors import CrawlkitError
 from crawlkit.proving import trial
 from crawlkit.settings import Settings
@@ -214,7 +214,7 @@ def test_options_that_say_how_to_work_are_taken_over_and_no_others(monkeypatch: 
     for name, value in said.items():
         monkeypatch.setenv(f"CRAWLKIT_{name}", value)
     with cli.make_context("crawlkit", ["bench"]) as context, click.Context(bench.bench, parent=context) as inner:
-        found = bench._config(inner, {"fetcher_num": None, "processor_num": 4, "result_worker_num": None})
+        found = apart.config_of(inner, {"fetcher_num": None, "processor_num": 4, "result_worker_num": None})
     assert found == {
         "all": {"fetcher_num": 2, "processor_num": 4, "result_worker_num": 1},
         "scheduler": {"window": 5000}, "fetcher": {"poolsize": 7}, "processor": {"workers": 3},
