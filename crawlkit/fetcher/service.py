@@ -26,6 +26,7 @@ from crawlkit.libs.task import NO_FETCH, host_of
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.message_queue.gathering import ENOUGH, Rest
 from crawlkit.message_queue.outbox import StatusOutboxes
+from crawlkit.message_queue.patience import pause_after
 from crawlkit.message_queue.presence import Presence
 from crawlkit.message_queue.status_queues import StatusQueues
 
@@ -34,7 +35,6 @@ __all__ = ["Fetcher", "FetcherService", "FetcherSettings"]
 log = logging.getLogger("crawlkit.fetcher")
 
 TAKE_WAIT = 1.0  # seconds a take waits for work before it looks whether to stop
-BACK_OFF = (0.1, 0.5, 1.0, 2.0)  # seconds between tries when a broker or a store does not answer
 FOREIGN = 10  # messages of another version in a row after which it is no accident
 MAX_ENDED = 10_000  # FetchEnded that wait for a status queue; they are advice, so the oldest go first
 
@@ -330,7 +330,7 @@ class FetcherService:
         """Says it once, waits longer from time to time, returns the new number of misses."""
         if misses == 0:
             log.warning("%s; trying again until it works", trouble)
-        await asyncio.sleep(BACK_OFF[min(misses, len(BACK_OFF) - 1)])
+        await asyncio.sleep(pause_after(misses + 1))
         return misses + 1
 
     # Stopping

@@ -15,11 +15,11 @@ from typing import Generic, TypeVar
 from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.message_queue.base import MessageQueue
 from crawlkit.message_queue.gathering import ENOUGH, Rest
+from crawlkit.message_queue.patience import pause_after
 from crawlkit.message_queue.status_queues import StatusQueues
 
 BATCH_MESSAGES = 200
 BATCH_BYTES = 4 * 2**20
-RETRY = 1.0  # seconds between attempts to reach the broker
 STUCK = 5.0  # seconds for which a batch waits until nobody seems to take from the queue
 
 T = TypeVar("T")
@@ -130,17 +130,17 @@ class Outbox(Generic[T]):
         return bodies
 
     async def _put(self, bodies: list[bytes]) -> None:
-        said = False
+        misses = 0
         while True:
             try:
                 await self._queue.put_many(bodies)
                 break
             except QueueUnavailable as error:
                 # Those that were put before the break come twice, which does no harm.
-                if not said:
+                if not misses:
                     log.warning("%s: %s; what goes there waits", self._queue.name, error)
-                    said = True
-                await asyncio.sleep(RETRY)
+                misses += 1
+                await asyncio.sleep(pause_after(misses))
         self._under_way = 0
         ended: list[T] = []
         for _ in bodies:

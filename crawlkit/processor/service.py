@@ -20,6 +20,7 @@ from crawlkit.libs.messages import AWAIT, Fetched, FetchedHead, decode, encode
 from crawlkit.libs.rows import LogLine
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.message_queue.outbox import Outbox, StatusOutboxes
+from crawlkit.message_queue.patience import pause_after
 from crawlkit.message_queue.presence import Presence
 from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.processor import bodies, frames, records
@@ -36,7 +37,7 @@ from crawlkit.processor.worker_handle import WorkerHandle
 from crawlkit.processor.zygote_client import ForkedZygote
 
 STARTS = ("on_start", "on_finished")  # what a command of a person runs
-RETRY = 1.0  # seconds between attempts to reach the broker
+RETRY = 1.0  # seconds between attempts to reach the store of bodies
 
 log = logging.getLogger("crawlkit.processor")
 
@@ -146,19 +147,19 @@ class ProcessorService:
     # Taking.
 
     async def _take(self) -> None:
-        said = False
+        misses = 0
         while True:
             while not self._has_room():
                 self._room.clear()
                 await self._room.wait()
             try:
                 deliveries = await self._next()
-                said = False
+                misses = 0
             except QueueError as error:
-                if not said:
+                if not misses:
                     log.warning("%s: %s; waiting for it", self._inqueue.name, error)
-                    said = True
-                await asyncio.sleep(RETRY)
+                misses += 1
+                await asyncio.sleep(pause_after(misses))
                 continue
             for delivery in deliveries:
                 self._accept(delivery)
@@ -448,10 +449,12 @@ class ProcessorService:
             await self._ack_wake.wait()
             self._ack_wake.clear()
             ended, self._to_ack = self._to_ack, []
-            with contextlib.suppress(QueueError):  # the message comes again, and its outcome finds nothing to do
-                await self._inqueue.ack([id_ for held in ended for id_ in held.deliveries])
-            for held in ended:
+            for held in ended:  # first: what the queue delivers from here on is not among what is acknowledged
                 self._drop(held)
+            try:
+                await self._inqueue.ack([id_ for held in ended for id_ in held.deliveries])
+            except QueueError:  # the message comes again, needs its body, and its outcome finds nothing to do
+                continue
             blobs = [held.blob for held in ended if held.blob is not None]
             if blobs and self._blobs is not None:
                 with contextlib.suppress(StoreError):  # what stays behind is swept later

@@ -27,6 +27,7 @@ from crawlkit.libs.rows import ResultSet
 from crawlkit.libs.vitals import Vitals
 from crawlkit.message_queue.base import Delivery, MessageQueue
 from crawlkit.message_queue.outbox import StatusOutboxes
+from crawlkit.message_queue.patience import pause_after
 from crawlkit.message_queue.presence import tell_all
 from crawlkit.message_queue.status_queues import StatusQueues
 from crawlkit.result.late import AttemptKey, Late
@@ -110,6 +111,7 @@ class ResultService:
         self._stopped = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "result-store")  # one, so that parts keep their order
+        self._misses = 0  # since the queue answered
         self._said: set[str] = set()  # troubles that were reported and last
 
     async def run(self) -> None:
@@ -171,11 +173,13 @@ class ResultService:
             if not work.done():
                 return None
             taken = work.result()
+            self._misses = 0
             self._over(name)
             return taken
         except QueueUnavailable as error:
             self._say(name, "the queue %s does not answer: %s; trying again", self.inqueue.name, error)
-            await self._pause(1.0)
+            self._misses += 1
+            await self._pause(pause_after(self._misses))
             return None
         finally:
             stop.cancel()

@@ -1,17 +1,18 @@
 """The scheduler without its clock and its queues: one call, one turn, one transaction.
 
-Synchronous; it blocks on the stores, so services run it in a thread. After any ``StoreUnavailable`` its memory is
-worthless and is read again from the stores at the next turn: nothing was sent that was not committed.
+Synchronous; it blocks on the stores, so services run it in a thread. A commit that failed may have been kept, and is
+made again as it was. After any other ``StoreUnavailable`` the memory of the engine is worthless and is read again from
+the stores at the next turn: nothing was sent that was not committed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawlkit.database.base import ProjectStore, TaskStore
-from crawlkit.libs.errors import CrawlkitError, StoreUnavailable
+from crawlkit.libs.errors import CrawlkitError, Overspent, StoreUnavailable
 from crawlkit.libs.messages import Outcome
 from crawlkit.libs.rows import Key, Letter, ProjectRow, Writes
 from crawlkit.scheduler import (
@@ -37,7 +38,7 @@ from crawlkit.scheduler import (
     why,
 )
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.state import State
+from crawlkit.scheduler.state import Out, State
 from crawlkit.scheduler.summary import Summary
 from crawlkit.scheduler.turn import Inbox, Outbox, Submission, Turn
 
@@ -47,6 +48,15 @@ CLOCK_JUMP = 10.0  # seconds the wall clock may go back before waiting retries a
 NAMES_CHECK = 60.0  # seconds between looks for removed projects
 DROP_AT_ONCE = 4  # chunks of a removed project that do not wait for a turn
 SNAPSHOT = 0.25  # seconds between snapshots for onlookers, while busy
+FRESH = 5.0  # seconds after which what a turn decided is out of date, if it is committed only then
+
+
+class Unsure(NamedTuple):
+    """A turn whose transaction the store did not confirm. Its memory is that of the engine."""
+
+    turn: Turn
+    writes: Writes
+    fresh: bool  # it read the stores
 
 
 class Engine:
@@ -71,6 +81,9 @@ class Engine:
         #: The partitions that are this scheduler's; ``None``: there is only one, and so only one scheduler.
         self.mine: frozenset[int] | None = None if self.settings.partitions <= 1 else frozenset()
         self._state: State | None = None
+        self._unsure: Unsure | None = None
+        self._out: dict[Key, Out] = {}  # leases that were forgotten, until they are read again
+        self._done_mono = 0.0  # when the last turn began that was committed
         self._sent = 0
         self._stored_epochs: dict[int, str | None] = {}
         self._mail_page = mail.PAGE  # letters that a turn takes
@@ -95,7 +108,8 @@ class Engine:
         """The next turn reads everything again. Between two turns only."""
         if self._state is not None:
             self._sent = self._state.sent
-        self._state = None
+            self._out = self._out or self._state.leases
+        self._state = self._unsure = None
 
     @property
     def leased(self) -> int:
@@ -105,12 +119,16 @@ class Engine:
     def turn(self, now: float, inbox: Inbox, mono: float | None = None) -> Outbox:
         """Applies what arrived, decides, commits, and returns what to send now that it is durable.
 
-        Raises ``StoreUnavailable``: then nothing was taken in, and ``inbox`` is to be offered again.
+        Raises ``StoreUnavailable``: then the same ``inbox`` is to be offered again. Unless the store kept the turn
+        though it did not say so, nothing was taken in.
         """
+        mono = now if mono is None else mono
         try:
-            return self._turn(now, inbox, now if mono is None else mono)
+            again = self._again(inbox, mono)
+            return self._turn(now, inbox, mono) if again is None else again
         except CrawlkitError:
-            self.forget()
+            if self._unsure is None:
+                self.forget()
             raise
         except BaseException as error:
             taken = self._state.letters if self._state is not None else []
@@ -118,7 +136,20 @@ class Engine:
             if not taken or not isinstance(error, Exception):
                 raise
             self._spoilt = taken
-        return self._without_mail(now, inbox, now if mono is None else mono)
+        return self._without_mail(now, inbox, mono)
+
+    def _again(self, inbox: Inbox, mono: float) -> Outbox | None:
+        """Commits once more what may have been kept, if that was the turn of this inbox; its end, or ``None``."""
+        unsure, self._unsure = self._unsure, None
+        if unsure is None or unsure.turn.inbox is not inbox:
+            if unsure is not None:
+                self.forget()
+            return None
+        outbox = self._commit(unsure)
+        if mono - unsure.turn.mono > FRESH:
+            self.forget()
+            outbox.wake = 0.0
+        return outbox
 
     def _without_mail(self, now: float, inbox: Inbox, mono: float) -> Outbox:
         """A turn failed in which letters were taken: if it goes without them, one of them was the reason.
@@ -191,19 +222,30 @@ class Engine:
         notices.tell(state, turn, self.snapshot["idle"])
         self._keep_house(turn)
         retire.some(state, turn)
-        writes = turn.finish()
+        return self._commit(Unsure(turn, turn.finish(), fresh))
+
+    def _commit(self, end: Unsure) -> Outbox:
+        """The end of a turn: its transaction, and what is counted when that was made."""
+        state, (turn, writes, fresh) = self.state, end
         if writes:
-            self.taskdb.commit(writes)
+            try:
+                self.taskdb.commit(writes)
+            except Overspent:
+                raise
+            except StoreUnavailable:
+                self._unsure = end
+                raise
             for (name, event), n in turn.events.items():
-                state.counters.add(name, event, n, now)
+                state.counters.add(name, event, n, turn.now)
             for (name, what), (total, number) in turn.observed.items():
-                state.counters.observe(name, what, total, now, int(number))
+                state.counters.observe(name, what, total, turn.now, int(number))
             for (name, event, reason), n in writes.ledger.items():
                 if name in state.projects:
                     totals.add(state.projects[name], event, reason, n)
+        self._done_mono = turn.mono
         turn.outbox.wake = waking.wake(state, turn)
-        if fresh or mono - self._snapped >= SNAPSHOT or not state.leases:
-            self._snapped = mono
+        if fresh or turn.mono - self._snapped >= SNAPSHOT or not state.leases:
+            self._snapped = turn.mono
             self.snapshot = self._summary.look(state, turn)
         return turn.outbox
 
@@ -230,6 +272,8 @@ class Engine:
         self._polled = self._snapped = turn.mono
         self._summary = Summary(turn.mono)
         self._stored_epochs = loading.load(state, turn, only)
+        loading.remember_leases(state, self._out, turn.mono - self._done_mono)
+        self._out = {}
 
     def _check_epoch(self, turn: Turn) -> None:
         """Leases given through a broker that is gone, or lost its messages, come back at once."""
@@ -350,6 +394,8 @@ class Engine:
         When this returns it is out of the projectdb, and it is written down that its rows are to go: if they are many
         the next turns remove them in chunks. A project that is put under its name meanwhile begins when they are gone.
         """
+        if self._unsure is not None:
+            self.forget()
         action = actions.Action(actions.DROP, self._last_now)
         if self._state is None and self.mine is not None:
             raise StoreUnavailable("the scheduler has not read its stores yet: ask again in a moment")
@@ -459,7 +505,7 @@ class Engine:
 
     def stop(self, now: float) -> None:
         """Keeps the counters. The last call."""
-        if self._state is None:
+        if self._state is None or self._unsure is not None:
             return
         turn = Turn(now, now, Inbox())
         metrics.keep(self._state, turn, last=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import msgspec
 
@@ -86,6 +86,17 @@ def _load_leases(state: State, turn: Turn) -> None:
         # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
         until = turn.mono + state.settings.lease
         state.leases[key] = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+
+
+def remember_leases(state: State, before: Mapping[Key, Out], away: float) -> None:
+    """Of leases that this process knew before it read the stores again: who has them, and how long they last.
+
+    ``away``: seconds in which the store did not let anything happen; they do not count.
+    """
+    for key, known in before.items():
+        out = state.leases.get(key)
+        if out is not None and (out.row.run, out.attempt) == (known.row.run, known.attempt):
+            out.sent, out.node, out.until = known.sent, known.node, min(out.until, known.until + away)
 
 
 def _load_entry(state: State, turn: Turn, name: str, entry: str, text: str) -> None:

@@ -25,6 +25,7 @@ from crawlkit.scheduler.turn import Change, Failure, Submission, Turn
 
 _json = msgspec.json.Encoder()
 PARTS = "parts:"
+BODY_LOST = "body_lost"  # how a processor calls it
 DROPPED = "dropped: "  # how the reason of an attempt begins that ended by self.drop()
 SANE = 10_000_000  # results of one part; a number over it was made up
 MAX_SESSIONS = 10_000
@@ -59,6 +60,9 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
     if out is None or out.row.run != outcome.run or out.attempt != outcome.attempt:
         turn.writes.count(outcome.project, "ignored", "stale_outcome")
         return
+    if _was_ended(outcome):
+        lose(state, turn, key, out, BODY_LOST)
+        return
     out.until = turn.mono + state.settings.lease
     politeness.leave(state, turn, out)
     if outcome.part in out.parts:
@@ -81,6 +85,14 @@ def take_outcome(state: State, turn: Turn, outcome: Outcome) -> None:
         _end_round(state, turn, key, out, out.last)
     else:
         _keep_parts(turn, key, out)
+
+
+def _was_ended(outcome: Outcome) -> bool:
+    """Whether a processor met a page whose large body is gone: it goes when a task's round ends.
+
+    So the queue delivered the page once more after that, and the true outcome is on its way, or lost: no try failed.
+    """
+    return outcome.last and not outcome.ok and outcome.process is not None and outcome.process.reason == BODY_LOST
 
 
 def _keep_parts(turn: Turn, key: Key, out: Out) -> None:

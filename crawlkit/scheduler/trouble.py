@@ -6,27 +6,26 @@ import asyncio
 import logging
 
 from crawlkit.libs.errors import QueueUnavailable
+from crawlkit.message_queue.patience import pause_after
 
 log = logging.getLogger("scheduler")
-
-RETRY = 1.0  # seconds between tries when the broker does not answer
 
 
 class Trouble:
     """Shared by all who take and send."""
 
     def __init__(self) -> None:
-        self._down = False
+        self._misses = 0  # since a queue answered
 
     async def wait(self, error: QueueUnavailable) -> None:
         """Says it, unless that was said, and waits a moment."""
-        if not self._down:
-            self._down = True
+        if not self._misses:
             log.warning("no work is taken or sent until the queues answer: %s", error)
-        await asyncio.sleep(RETRY)
+        self._misses += 1
+        await asyncio.sleep(pause_after(self._misses))
 
     def over(self) -> None:
         """A queue answers."""
-        if self._down:
-            self._down = False
+        if self._misses:
+            self._misses = 0
             log.warning("the queues answer again: work goes on")

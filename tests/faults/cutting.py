@@ -26,7 +26,6 @@ from crawlkit.message_queue.registry import connect_broker
 
 PUTS = ("put_many", "ack", "nack", "reject")
 WRITES = ("commit", "save", "create", "remove")
-KINDS = ("taskdb", "resultdb", "blobdb")
 
 
 class Knife:

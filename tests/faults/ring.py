@@ -1,4 +1,4 @@
-"""``crawlkit all`` on stores and queues whose writes can be cut, a small shop to crawl, and the judge."""
+"""``crawlkit all`` on stores and queues that a test has its hand in, a small shop to crawl, and the judge."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from crawlkit.proving.serving import serving
 from crawlkit.proving.shop import PROJECT, shop_script
 from crawlkit.proving.site import Page, write_site
 from crawlkit.proving.truth import wrong
-from tests.e2e.commands import ROOT, Crawl, environment, run, until
-from tests.faults.cutting import KINDS
+from tests.e2e.commands import ROOT, Crawl, environment, is_over, run, until
 from tests.plugins import install
-from tests.servers import free_port
+from tests.servers import free_port, fresh_amqp, fresh_database, redis_space
 
 LARGE = 3  # of the pages have a body that does not travel in messages
 WITHIN = 60.0  # seconds for a crawl, its restarts included
+QUEUES = {"redis": redis_space, "amqp": fresh_amqp}
+FILES = {"taskdb": "task", "projectdb": "project", "resultdb": "result", "logdb": "log"}
 
 
 class Shop(NamedTuple):
@@ -30,6 +31,19 @@ class Shop(NamedTuple):
 
     base: str
     truth: dict[str, Page]
+
+
+class Between(NamedTuple):
+    """A module of this package that stands between crawlkit and its backends, as one that is installed."""
+
+    scheme: str  # of its URLs
+    module: str
+    variable: str  # tells its processes which folder is theirs
+    kinds: tuple[str, ...]  # of stores
+
+
+CUTTING = Between("cut", "cutting", "CUT", ("taskdb", "resultdb", "blobdb"))
+LYING = Between("lying", "lying", "LYING", ("taskdb", "projectdb", "resultdb", "blobdb", "logdb"))
 
 
 class Backends(NamedTuple):
@@ -51,28 +65,43 @@ def shop(folder: Path, pages: int) -> Iterator[Shop]:
         yield Shop(base, truth)
 
 
+@contextlib.contextmanager
+def ring(pair: str, site: Shop, folder: Path, between: Between) -> Iterator[Ring]:
+    """One on queues and a database, as ``redis+postgres``, that are its own."""
+    queues, database = pair.split("+")
+    with contextlib.ExitStack() as stack:
+        urls = Backends(
+            stack.enter_context(QUEUES[queues]()) if queues in QUEUES else "",
+            "" if database == "sqlite" else stack.enter_context(fresh_database(database)),
+        )
+        made = Ring(folder, site, urls, between)
+        stack.callback(made.close)
+        yield made
+
+
 class Ring:
     """A running ``crawlkit all``. Each crawl is a project of its own."""
 
-    def __init__(self, folder: Path, site: Shop, backends: Backends) -> None:
+    def __init__(self, folder: Path, site: Shop, backends: Backends, between: Between) -> None:
         self.folder, self.site = folder, site
         self._crawls = 0
-        self.knife = folder / "knife"
-        self.knife.mkdir()
+        self.hand = folder / "hand"
+        self.hand.mkdir()
         data = folder / "d"
-        names = {"taskdb": "task", "resultdb": "result"}
-        stores = {kind: backends.database or f"sqlite+{kind}:///{data}/{name}.db" for kind, name in names.items()}
-        queues = backends.queues or f"local://{data}"
+        data.mkdir()
+        names = {kind: f"CRAWLKIT_{kind.upper()}" for kind in between.kinds if kind in FILES}
+        stores = {kind: backends.database or f"sqlite+{kind}:///{data}/{FILES[kind]}.db" for kind in names}
+        self.queues = backends.queues or f"local://{data}"
         plain = environment(site.base, {"CRAWLKIT_SCHEDULER_XMLRPC_PORT": "0"})
-        self.env = plain | {f"CRAWLKIT_{kind.upper()}": _typed(url, kind) for kind, url in stores.items()}
+        self.env = plain | {names[kind]: _typed(url, kind) for kind, url in stores.items()}
         if backends.database:
             self.env["CRAWLKIT_DATABASE"] = backends.database
-        cut = {name: f"cut+{kind}://{self.env[name]}" for kind in names for name in [f"CRAWLKIT_{kind.upper()}"]}
-        site_packages = plugin(folder / "plugin")
-        under = {"PYTHONPATH": f"{site_packages}:{ROOT}", "CUT": str(self.knife)}
+        put = {name: f"{between.scheme}+{kind}://{self.env[name]}" for kind, name in names.items()}
+        site_packages = plugin(folder / "plugin", between)
+        under = {"PYTHONPATH": f"{site_packages}:{ROOT}", between.variable: str(self.hand)}
         self._server = None if backends.queues else _queue_server(data)
-        self.crawl = Crawl(["--data-path", "d", "all", "--no-webui"], folder,
-                           self.env | cut | under | {"CRAWLKIT_MESSAGE_QUEUE": f"cut://{queues}"})  # fmt: skip
+        put["CRAWLKIT_MESSAGE_QUEUE"] = f"{between.scheme}://{self.queues}"
+        self.crawl = Crawl(["--data-path", "d", "all", "--no-webui"], folder, self.env | put | under)
         until(lambda: "ready:" in self.crawl.said or self.crawl.process.poll() is not None, 60, "everything runs")
         assert self.crawl.process.poll() is None, self.crawl.said
 
@@ -88,26 +117,26 @@ class Ring:
 
     def points(self) -> Counter[str]:
         """How often each point is passed in a crawl that nobody cuts."""
-        trace = self.knife / "trace"
+        trace = self.hand / "trace"
         trace.touch()
-        self._whole()
+        self.whole()
         found = Counter(trace.read_text().splitlines())
         trace.unlink()
         return found
 
     def cut(self, point: str, nth: int, *, after: bool) -> bool:
         """Crawls the site with one cut. Whether it came to that point; fails when anything is lost or doubled."""
-        done, order = self.knife / "done", self.knife / "order"
+        done, order = self.hand / "done", self.hand / "order"
         done.unlink(missing_ok=True)
         order.with_suffix(".new").write_text(json.dumps({"point": point, "nth": nth, "after": after}))
         order.with_suffix(".new").replace(order)
         try:
-            self._whole()
+            self.whole()
         except AssertionError as error:
             raise AssertionError(f"cut {'after' if after else 'before'} {point}, {nth}: {error}") from None
         return done.exists()
 
-    def _whole(self) -> None:
+    def whole(self) -> None:
         """One crawl from its start to its end, and the judge."""
         self._crawls += 1
         name = f"{PROJECT}{self._crawls}"
@@ -120,7 +149,8 @@ class Ring:
 
         def balanced() -> bool:
             out["audit"] = self.say("audit", name, "--json")
-            return out["audit"].returncode == 0 and len(self._results(name)) >= len(self.site.truth)
+            over = out["audit"].returncode == 0 and is_over(out["audit"].stdout)
+            return over and len(self._results(name)) >= len(self.site.truth)
 
         try:
             until(balanced, WITHIN, "every page has a result and the books balance")
@@ -138,11 +168,12 @@ class Ring:
         return [(line["url"], line["result"]) for line in map(json.loads, done.stdout.splitlines())]
 
 
-def plugin(folder: Path) -> Path:
-    """The package of :mod:`tests.faults.cutting`, as if it were installed."""
-    for number, (group, what) in enumerate([("message_queues", "queues"), *((f"{kind}s", kind) for kind in KINDS)]):
-        install(folder, f"cutting-{number}", f"crawlkit.{group}", {"cut": f"cutting:{what}"})
-    shutil.copy(Path(__file__).parent / "cutting.py", folder)
+def plugin(folder: Path, between: Between) -> Path:
+    """Its package, as if it were installed."""
+    groups = [("message_queues", "queues"), *((f"{kind}s", kind) for kind in between.kinds)]
+    for number, (group, what) in enumerate(groups):
+        install(folder, f"{between.module}-{number}", f"crawlkit.{group}", {between.scheme: f"{between.module}:{what}"})
+    shutil.copy(Path(__file__).parent / f"{between.module}.py", folder)
     return folder
 
 
@@ -164,7 +195,6 @@ def _queue_server(folder: Path) -> subprocess.Popen[bytes]:
         "    await asyncio.to_thread(sys.stdin.read)\n"
         "asyncio.run(serve())\n"
     )
-    folder.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen([sys.executable, "-c", text, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE)  # fmt: skip
     assert server.stdout is not None

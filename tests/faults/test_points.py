@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.faults.ring import Backends, Ring, Shop, shop
-from tests.servers import fresh_amqp, fresh_database, redis_space
+from tests.faults.ring import CUTTING, Ring, Shop, ring, shop
 
 PAGES = int(os.environ.get("CUT_PAGES", "40"))
-QUEUES = {"redis": redis_space, "amqp": fresh_amqp}
 PAIRS = ["local+sqlite", "redis+sqlite", "amqp+sqlite", "local+postgres", "redis+postgres", "amqp+postgres"]
 #: What nobody may leave out: one write of each kind, in the order of a task's round.
 ROUND = {
@@ -43,17 +40,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield served
 
 
-@pytest.fixture
-def ring(request: pytest.FixtureRequest, site: Shop, tmp_path: Path) -> Iterator[Ring]:
-    queues, database = request.param.split("+")
-    with ExitStack() as stack:
-        urls = Backends(
-            stack.enter_context(QUEUES[queues]()) if queues in QUEUES else "",
-            "" if database == "sqlite" else stack.enter_context(fresh_database(database)),
-        )
-        made = Ring(tmp_path, site, urls)
-        stack.callback(made.close)
-        yield made
+@pytest.fixture(name="ring")
+def made(request: pytest.FixtureRequest, site: Shop, tmp_path: Path) -> Iterator[Ring]:
+    with ring(request.param, site, tmp_path, CUTTING) as running:
+        yield running
 
 
 SOME = [  # one of each component

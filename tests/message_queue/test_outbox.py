@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crawlkit.libs.errors import QueueUnavailable
-from crawlkit.message_queue import outbox
+from crawlkit.message_queue import outbox, patience
 from crawlkit.message_queue.memory import MemoryQueue
 from crawlkit.message_queue.outbox import Outbox, StatusOutboxes
 from crawlkit.message_queue.status_queues import StatusQueues
@@ -31,7 +31,7 @@ class Flaky(MemoryQueue):
 
 
 def test_order_is_kept_and_ends_are_told_after_the_broker_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY", 0.01)
+    monkeypatch.setattr(patience, "PAUSES", (0.01,))
 
     async def scene() -> None:
         queue = Flaky("q", max_messages=3)

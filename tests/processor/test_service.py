@@ -11,6 +11,7 @@ import msgspec
 import psutil
 import pytest
 
+from crawlkit.libs.errors import QueueUnavailable
 from crawlkit.libs.messages import (
     INFO,
     FetchedHead,
@@ -265,6 +266,54 @@ def test_a_large_body_comes_from_the_blob_store_and_goes_with_the_task() -> None
             (outcome,) = await it.run(fetched("one", version, blob="b2", content=b"", attempt=2))
             assert outcome.process is not None
             assert outcome.process.reason == "body_lost"
+
+    asyncio.run(scene())
+
+
+def test_what_comes_again_while_it_is_acknowledged_is_acknowledged_too() -> None:
+    async def scene() -> None:
+        async with bench() as it:
+            version = it.projects.save("one", script("def page(self, response):\n    return 1"))
+            ack, going, go = it.inqueue.ack, asyncio.Event(), asyncio.Event()
+
+            async def slow(ids: Sequence[int]) -> None:
+                going.set()
+                await go.wait()
+                await ack(ids)
+
+            it.inqueue.ack = slow  # type: ignore[method-assign]
+            message = fetched("one", version)
+            await it.put(message)
+            await going.wait()
+            await it.put(message)
+            await until(lambda: len(it.ended) == 2)
+            go.set()
+            await until(lambda: not it.inqueue.size_now().messages)
+
+    asyncio.run(scene())
+
+
+def test_a_body_stays_as_long_as_its_message_may_come_again() -> None:
+    async def scene() -> None:
+        blobs = Blobs()
+        blobs.bodies["b1"] = [b"x" * 100]
+        async with bench(blobs=blobs) as it:
+            version = it.projects.save("one", script("def page(self, response):\n    return len(response.content)"))
+            ack, refusals = it.inqueue.ack, [1]
+
+            async def refuses(ids: Sequence[int]) -> None:
+                if refusals:
+                    refusals.pop()
+                    await it.inqueue.nack(ids)
+                    raise QueueUnavailable("away")
+                await ack(ids)
+
+            it.inqueue.ack = refuses  # type: ignore[method-assign]
+            await it.put(fetched("one", version, blob="b1", content=b""))
+            await until(lambda: len(it.ended) == 2)
+            (parts,) = it.parts.values()
+            assert [part.results for part in parts] == [["100"], ["100"]]
+            await until(lambda: not blobs.bodies)
 
     asyncio.run(scene())
 

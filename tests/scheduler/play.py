@@ -69,7 +69,7 @@ class Play:
     ) -> Outbox:
         """One turn, and as many more as the questions for settings need."""
         inbox = Inbox(list(status), list(submissions), room, busy, orders=list(orders))
-        outbox = self.engine.turn(self.now, inbox, self.clock.now)
+        outbox = self.offer(inbox)
         answers: list[StatusMessage] = []
         for dispatch in outbox.dispatches:
             if dispatch.kind == INFO and self.info is not None:
@@ -82,6 +82,10 @@ class Play:
             more = self.turn(*answers, room=room, busy=busy)
             outbox.dispatches += more.dispatches
         return outbox
+
+    def offer(self, inbox: Inbox) -> Outbox:
+        """Gives an inbox to the engine."""
+        return self.engine.turn(self.now, inbox, self.clock.now)
 
     def submit(self, url: str = "http://h/1", project: str = "p", **parts: Any) -> Verdict:
         """Submits one task, whose id is its URL, and returns the verdict."""

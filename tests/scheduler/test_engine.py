@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from crawlkit.libs.errors import InvalidTask
-from crawlkit.libs.messages import INFO, ProjectInfo
+from crawlkit.libs.messages import INFO, ProjectInfo, TrackProcess
 from crawlkit.libs.rows import Queue
 from crawlkit.libs.task import Fetch, Process, Schedule, Status, Task, task_from_dict
 from crawlkit.scheduler.settings import EngineSettings
@@ -515,6 +515,19 @@ def test_a_crawl_drains_though_its_retries_were_not_all_in_memory() -> None:
         play.answer_all()
     assert play.size() == 0
     assert play.engine.snapshot["drained"]
+
+
+def test_a_page_whose_body_is_gone_is_fetched_again_and_that_is_no_try() -> None:
+    play = Play()
+    play.project()
+    play.submit(schedule=Schedule(retries=0))
+    for _ in range(2):
+        play.answer(ok=False, process=TrackProcess(ok=False, reason="body_lost"))
+    assert [dispatch.attempt for dispatch in play.out] == [3]
+    assert play.ledger("lost", "body_lost") == 2
+    play.answer()
+    assert play.row().status is Status.SUCCESS
+    play.check_books()
 
 
 def test_S24_a_task_that_is_lost_again_and_again_fails_in_the_end() -> None:

@@ -16,7 +16,7 @@ from crawlkit.libs.task import Schedule, Status, Task
 from crawlkit.scheduler import actions
 from crawlkit.scheduler.cron import next_instants
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.turn import Submission
+from crawlkit.scheduler.turn import Inbox, Outbox, Submission
 from tests.scheduler.play import Play
 from tests.scheduler.rig import follow, outcome_of
 
@@ -55,6 +55,7 @@ class World(Play):
         self.store = FaultyStore()
         self.taskdb = self.store
         self.start()
+        self.same = False  # after a failure the very same inbox is offered again
         self.watched = 0
         self.leases: dict[tuple[str, str], tuple[Dispatch, float]] = {}  # and when it may be taken back at the earliest
         self.attempts: set[tuple[str, str, int, int]] = set()
@@ -70,6 +71,14 @@ class World(Play):
             outbox = super().turn(*status, **more)
         self.watch()
         return outbox
+
+    def offer(self, inbox: Inbox) -> Outbox:
+        try:
+            return super().offer(inbox)
+        except StoreUnavailable:
+            if not self.same:
+                raise
+        return super().offer(inbox)
 
     def watch(self) -> None:
         """What was sent since the last look."""
@@ -256,9 +265,9 @@ class Histories(RuleBasedStateMachine):
         self.world.start()
         self.world.turn()
 
-    @rule(mode=st.sampled_from(["before", "after"]))
-    def the_store_fails(self, mode: str) -> None:
-        self.world.store.fail = mode
+    @rule(mode=st.sampled_from(["before", "after"]), same=st.booleans())
+    def the_store_fails(self, mode: str, same: bool) -> None:
+        self.world.store.fail, self.world.same = mode, same
 
     @rule(name=PROJECT)
     def start_or_stop(self, name: str) -> None:
