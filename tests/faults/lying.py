@@ -38,6 +38,7 @@ WRITES = {
     "taskdb": "commit own renew disown announce dismiss draw drop drop_some"
     " prune_ticks prune_nodes prune_attempts prune_metrics",
     "projectdb": "put drop put_setting remove_setting",
+    "accountdb": "",
     "resultdb": "save drop drop_some set_position take_sink hold_sink move_sink",
     "blobdb": "create remove sweep keep_pages drop_kept",
     "logdb": "append_many",
@@ -207,6 +208,10 @@ def taskdb(url: str, **options: Any) -> LyingStore:
 
 def projectdb(url: str, **options: Any) -> LyingStore:
     return LyingStore("projectdb", registry.connect_projectdb(url.partition("://")[2], **options))
+
+
+def accountdb(url: str, **options: Any) -> LyingStore:
+    return LyingStore("accountdb", registry.connect_accountdb(url.partition("://")[2], **options))
 
 
 def resultdb(url: str, **options: Any) -> LyingStore:

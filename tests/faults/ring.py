@@ -43,7 +43,7 @@ class Between(NamedTuple):
 
 
 CUTTING = Between("cut", "cutting", "CUT", ("taskdb", "resultdb", "blobdb"))
-LYING = Between("lying", "lying", "LYING", ("taskdb", "projectdb", "resultdb", "blobdb", "logdb"))
+LYING = Between("lying", "lying", "LYING", ("taskdb", "projectdb", "accountdb", "resultdb", "blobdb", "logdb"))
 
 
 class Backends(NamedTuple):
