@@ -101,7 +101,7 @@ class SchedulerService(Desk):
         self._out_queue = out_queue
         self._trouble = Trouble()
         sure = membership.sure if membership is not None else None
-        self._post = Post(out_queue, resume_queue, self._wake.set, self._trouble, sure)
+        self._post = Post(out_queue, resume_queue, self._room_came, self._trouble, sure)
         self._teller = Teller(clock, journal)
         self._ring = list(ring)
         self._blobs = blobs
@@ -123,6 +123,7 @@ class SchedulerService(Desk):
         self._store_down = ""
         self._next_sweep = float("-inf")
         self._busy_asked, self._busy, self._waiting = float("-inf"), False, False
+        self._short = False  # whether the last turn would have sent more if there had been room
         self.turns = 0
         self._took = TurnTimes()
 
@@ -409,13 +410,19 @@ class SchedulerService(Desk):
             await self._acknowledge(queue, ids)
         if newtask_ids:
             await self._acknowledge(self._newtask_queue, newtask_ids)
+        self._post.take(outbox)  # before who submitted is told: a page goes out, then its answer is written
         self._answer(outbox.verdicts)
-        self._post.take(outbox)
         self._teller.tell(outbox)
         if self._blobs is not None:
             await self._tidy_blobs(self._blobs, outbox.blobs)
         self._turned.set()
-        return 0.0 if len(outbox.dispatches) >= inbox.room > 0 else outbox.wake
+        self._short = len(outbox.dispatches) >= inbox.room
+        return 0.0 if self._short and max(inbox.room, self._post.room()) > 0 else outbox.wake
+
+    def _room_came(self) -> None:
+        """Something was sent: who found no room in the last turn has its turn again."""
+        if self._short:
+            self._wake.set()
 
     def _take_inbox(self) -> tuple[Inbox, list[Source], list[int]]:
         """What the next turn works on, and where it came from: not so much that other projects would wait for its

@@ -32,6 +32,19 @@ def test_a_submission_goes_round_once_and_on_finished_follows() -> None:
     asyncio.run(play())
 
 
+def test_a_task_is_on_its_way_when_its_sender_is_told() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.project()
+        async with running(rig):
+            await rig.until(lambda: any(one.kind == INFO for one in rig.sent))
+            await rig.until(rig.service.drained)
+            await rig.service.submit([task("http://h/1")])
+            assert "http://h/1" in rig.urls() or (await rig.out.size()).messages
+
+    asyncio.run(play())
+
+
 def test_follow_ups_are_crawled_once_each() -> None:
     def answer(dispatch: Dispatch) -> Outcome:
         if dispatch.url.startswith("data:"):

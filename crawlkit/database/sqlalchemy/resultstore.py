@@ -29,6 +29,10 @@ from crawlkit.libs.result_key import REPLACE, digest_of
 PAGE = 500  # rows per query of a stream
 _COLUMNS = ResultRow.__struct_fields__
 _QUERY = sa.select(*(results.c[name] for name in _COLUMNS))
+# The results of a task: those of its newest run, and those with keys, also of earlier runs.
+_visible = sa.and_(results.c.seq >= result_runs.c.first, results.c.seq < result_runs.c.first + result_runs.c.results)
+_of_run = _QUERY.join(result_runs, _visible).where(key_is(result_runs, "project", "taskid"))
+_of_keys = _QUERY.join(result_keys, results.c.seq == result_keys.c.seq).where(key_is(result_keys, "project", "taskid"))
 
 
 Run = tuple[int, int, int, int]  # (run, first, how many, how many of them were known)
@@ -62,6 +66,7 @@ class SqlResultStore(SqlSinkBook):
         self._any_staged = Prepared(lambda: sa.select(result_parts.c.first).limit(1), dialect)
         between = results.c.seq.between(sa.bindparam("first"), sa.bindparam("last"))
         self._delete = Prepared(lambda: sa.delete(results).where(between), dialect)
+        self._of_task = [Prepared(lambda: _of_run, dialect), Prepared(lambda: _of_keys, dialect)]
         self._unstage = Prepared(
             lambda: sa.delete(result_parts).where(key_is(result_parts, "project", "taskid")), dialect
         )
@@ -163,15 +168,12 @@ class SqlResultStore(SqlSinkBook):
         return bool(size == end)
 
     def get(self, project: str, taskid: str) -> list[ResultRow]:
-        mine = sa.and_(result_runs.c.project == project, result_runs.c.taskid == taskid)
-        query = _QUERY.join(
-            result_runs, results.c.seq.between(result_runs.c.first, result_runs.c.first + result_runs.c.results - 1)
-        )
+        asked = {"b_project": project, "b_taskid": taskid}
         with self._database.read() as connection:
-            rows = {row.seq: row for row in connection.execute(query.where(mine))}
-            owner = sa.and_(result_keys.c.project == project, result_keys.c.taskid == taskid)
-            keyed = _QUERY.join(result_keys, results.c.seq == result_keys.c.seq).where(owner)
-            rows.update({row.seq: row for row in connection.execute(keyed)})  # also those of earlier runs
+            rows = {}
+            for statement in self._of_task:
+                found = connection.exec_driver_sql(statement.sql, statement.given(asked)).all()
+                rows.update({row.seq: row for row in found})
         return [ResultRow(*rows[seq]) for seq in sorted(rows)]
 
     def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
