@@ -127,6 +127,8 @@ def _load_entry(state: State, turn: Turn, name: str, entry: str, text: str) -> N
         project.pages = project.pages_before = int(text) if project.row.max_pages is not None else 0
     elif entry == projects.BOUNDS and project is not None:
         projects.load_bounds(state, turn, project, text)
+    elif entry == projects.DELAYS and project is not None:
+        projects.load_delays(project, text)
     elif entry.startswith(retire.RUN_BASE) and project is not None:
         retire.load_run_base(project, entry, text)
     elif entry == "forgotten" and project is not None:

@@ -287,7 +287,7 @@ def _crawl_again(state: State, turn: Turn, project: ProjectState, out: Out, due:
 def _fail(state: State, turn: Turn, out: Out, reason: str) -> None:
     row = out.row
     project = state.projects.get(row.project)
-    delays = project.info.retry_delay if project is not None and project.info is not None else {}
+    delays = project.delays if project is not None else {}
     delay = retry.next_try(
         retried=row.retried, schedule=row.schedule, delays=delays, defaults=state.settings.retry_delays, reason=reason
     )
@@ -387,6 +387,7 @@ def take_info(state: State, turn: Turn, outcome: Outcome) -> None:
         bounds, limits = project.bounds, None
     if info.error is None and outcome.ok:
         projects.take_bounds(state, turn, project, bounds)
+        projects.take_delays(turn, project, info.retry_delay)
         state.gate.limit(outcome.project, limits, turn.mono)
     if not outcome.ok and info.error is None:
         info.error = (outcome.process.exception if outcome.process else None) or "the script did not answer"

@@ -23,7 +23,7 @@ MIN_PAGE = 20  # rows read at a time, however many projects there are
 HOSTS_READ = 16  # hosts of a project that are read by themselves in a turn
 HOSTS_FOUND = 50  # hosts of a project that are looked up by name in a turn
 GROWN = 20  # the rows in memory are counted when they may have grown by one in so many
-BOUNDS = "bounds"  # entry of the taskdb's state
+BOUNDS, DELAYS = "bounds", "retry_delay"  # entries of the taskdb's state
 PAGES = " pages"  # where several schedulers count what a project sent: among its hosts, of which none is called so
 ENDS = ("done", "failed", "cancelled", "dropped", "cleared")
 
@@ -106,6 +106,18 @@ def load_bounds(state: State, turn: Turn, project: ProjectState, text: str) -> N
     """Reads what was kept, after a start."""
     project.bounds = msgspec.json.decode(text, type=Bounds)
     set_fence(state, turn, project)
+
+
+def take_delays(turn: Turn, project: ProjectState, delays: dict[str, float]) -> None:
+    """The handler said its delays before another try; kept for the same reason."""
+    if delays != project.delays:
+        project.delays = delays
+        turn.writes.state[project.row.name, DELAYS] = msgspec.json.encode(delays).decode() if delays else None
+
+
+def load_delays(project: ProjectState, text: str) -> None:
+    """Reads what was kept, after a start."""
+    project.delays = msgspec.json.decode(text, type=dict[str, float])
 
 
 def activate(state: State, project: ProjectState) -> None:

@@ -96,6 +96,7 @@ class ProjectState:
     info_asked: float | None = None  # monotonic; None: not asked
     info_run: int = 0
     bounds: Bounds = NO_BOUNDS  # as its handler said them last, also before a restart
+    delays: dict[str, float] = field(default_factory=dict)  # its retry_delay; the same
     fence: Fence | None = None  # those and the limits of its row; None: nothing is refused
     weight: int = 1  # of its turns among other projects
     served: float = 0.0  # tasks it sent, divided by its weight, beside State.served

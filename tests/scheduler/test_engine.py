@@ -281,6 +281,21 @@ def test_S48_the_handlers_delays() -> None:
     assert play.urls() == [URL, URL]
 
 
+def test_S48_also_after_a_restart_before_the_handler_has_said_them_again() -> None:
+    play = running()
+    play.info = ProjectInfo(retry_delay={"": 5})
+    play.project(script="# 2")
+    play.submit()
+    play.start()
+    play.turn(room=0)  # the new scheduler has not asked the handler yet
+    play.answer(ok=False)
+    assert play.row().rank == play.now + 5
+    play.info = ProjectInfo()
+    play.project(script="# 3")
+    play.turn()
+    assert ("p", "retry_delay") not in play.taskdb.state()
+
+
 @pytest.mark.parametrize("missing", ["taskid", "project", "url"])
 def test_T11_incomplete_tasks_are_refused(missing: str) -> None:
     task = {"taskid": "t", "project": "p", "url": "http://h/"}
