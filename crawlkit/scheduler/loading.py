@@ -85,7 +85,10 @@ def _load_leases(state: State, turn: Turn) -> None:
             continue
         # nobody knows how long the scheduler was away: every holder gets a whole lease to speak up
         until = turn.mono + state.settings.lease
-        state.leases[key] = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+        out = Out(row, lease.attempt, lease.since or turn.now, turn.mono, until, "", lease.node)
+        if not lease.node and not state.shared:  # perhaps the one before died before it could send it
+            out.early, out.until = True, min(until, turn.mono + outcomes.SPEAK_UP)
+        state.leases[key] = out
 
 
 def remember_leases(state: State, before: Mapping[Key, Out], away: float) -> None:

@@ -43,6 +43,11 @@ def take(state: State, turn: Turn, beat: Heartbeat) -> None:
         _tell(state, turn, _row(beat, turn.now, word))
 
 
+def is_deaf(state: State, turn: Turn) -> bool:
+    """Whether the way on which the scheduler hears of others is closed, or was not open yet."""
+    return bool(state.node) and (state.heard is None or turn.mono - state.heard > DEAF)
+
+
 def _hear(state: State, turn: Turn) -> None:
     """Its own heartbeat came round."""
     if state.heard is not None and turn.mono - state.heard > DEAF:
@@ -75,7 +80,7 @@ def load(state: State, turn: Turn, rows: list[NodeRow]) -> None:
 
 def silent(state: State, turn: Turn) -> list[tuple[Key, Out]]:
     """The leases of nodes that have just been found dead; their rows are written."""
-    if state.node and (state.heard is None or turn.mono - state.heard > DEAF):
+    if is_deaf(state, turn):
         return []
     lost: list[tuple[Key, Out]] = []
     for name, known in list(state.nodes.items()):

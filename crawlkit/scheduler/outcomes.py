@@ -29,6 +29,8 @@ BODY_LOST = "body_lost"  # how a processor calls it
 DROPPED = "dropped: "  # how the reason of an attempt begins that ended by self.drop()
 SANE = 10_000_000  # results of one part; a number over it was made up
 MAX_SESSIONS = 10_000
+SPEAK_UP = 4.0  # seconds after a start until whoever holds a task has said so: two heartbeats
+LOOK_AGAIN = 1.0  # seconds
 MAX_DROP_REASONS = 100  # different ones of a project, in one life of the scheduler
 
 
@@ -404,6 +406,12 @@ def end_overdue(state: State, turn: Turn) -> None:
     for key, out in list(state.leases.items()):
         if out.parked or out.until > turn.mono:
             continue  # a parked one waits for its own requests; a late word of its holder set a time to it
+        if out.early and turn.mono - out.sent < settings.lease:
+            if turn.inbox.queues_waiting or nodes.is_deaf(state, turn):
+                out.until = turn.mono + LOOK_AGAIN  # it may be what waits, or somebody may have said that he holds it
+            else:
+                lose(state, turn, key, out, "unsent")
+            continue
         # what a dead node took without having said so looks as if it waited somewhere
         orphan = not out.node and out.sent < state.died
         queued = turn.inbox.queues_waiting if orphan else turn.inbox.queues_busy

@@ -54,6 +54,7 @@ class Out:
     last: Outcome | None = None  # the last part, while an earlier one is on its way
     parked: bool = False  # waits for requests of its own; nobody holds it
     asks: str = ""  # the host whose place it holds in the gate, while it is fetched
+    early: bool = False  # given out before this scheduler began, and nobody had said that he held it
     preparing: bool = False  # before_request runs; the fetcher has not seen it yet
     auto: Auto | None = None  # fetch_type auto: what is being done with it
     pair: tuple[str, str, str] | None = None  # ... and under which key of State.auto that is learned

@@ -10,7 +10,7 @@ from crawlkit.libs.messages import Dispatch, Heartbeat
 from crawlkit.libs.rows import NodeRow
 from crawlkit.libs.task import Task
 from crawlkit.scheduler.settings import EngineSettings
-from crawlkit.scheduler.turn import Submission
+from crawlkit.scheduler.turn import Inbox, Submission
 from tests.scheduler.play import Play
 from tests.scheduler.rig import outcome_of
 
@@ -138,10 +138,27 @@ def test_what_a_dead_node_took_without_a_word_comes_back_when_no_queue_holds_it(
     assert play.row(task.url).lost == 1
 
 
-def _held_by_somebody():  # type: ignore[no-untyped-def]
-    from crawlkit.scheduler.turn import Inbox
-
+def _held_by_somebody() -> Inbox:
     return Inbox([beat(OWN)], [], 0, queues_busy=True, queues_waiting=False)
+
+
+def test_what_a_scheduler_died_with_before_it_was_sent_is_sent_soon_by_the_next(play: Play) -> None:
+    unsent, held = send(play, 2)
+    play.start()
+    play.engine.node = "s-2"
+    own = beat("s-2", role="scheduler")
+
+    def lost_after(seconds: int, *beats: Heartbeat, waiting: bool = False) -> list[int]:
+        for _ in range(seconds):
+            play.clock.advance(1)
+            play.engine.turn(play.now, Inbox(list(beats), [], 0, True, waiting), play.clock.now)
+        return [play.row(one.url).lost for one in (unsent, held)]
+
+    # It has not heard itself: who holds something may not be heard either.
+    assert lost_after(6, beat("a", held)) == [0, 0]
+    assert lost_after(5, own, waiting=True) == [0, 0]  # it may stand in a queue
+    assert lost_after(3, own) == [1, 0]
+    assert lost_after(40, own, beat("a", held)) == [1, 0]
 
 
 def test_stopping_and_stopped(play: Play) -> None:
