@@ -424,10 +424,10 @@ class Fetcher:
         plan = request.without_cookies(plan, set_cookie_names(answer.headers))
         try:
             following = redirects.next_plan(plan, answer.status, answer.header("location"), len(trip.history))
-        except FetchError:
+        except FetchError as error:
             answer.body.drop()
             trip.history.append((answer.status, plan.url.full))
-            raise
+            raise FetchError(error.kind, f"{error}: {redirects.chain(trip.history)}") from None
         if following is not None:
             trip.history.append((answer.status, plan.url.full))
         return following

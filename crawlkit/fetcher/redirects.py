@@ -5,6 +5,7 @@ Pure. Methods change as in browsers (Fetch standard, HTTP-redirect fetch); acros
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from crawlkit.fetcher import url as urls
@@ -14,6 +15,7 @@ from crawlkit.libs.errors import FetchError
 from crawlkit.libs.header_names import ABOUT_BODY, HARMLESS
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
+SHOWN_HOPS, SHOWN_URL = 4, 200  # of a chain that is too long: hops at each end, and characters of each URL
 
 
 def is_redirect(status: int, location: str | None) -> bool:
@@ -43,6 +45,14 @@ def next_plan(plan: Plan, status: int, location: str | None, followed: int) -> P
         headers = [pair for pair in headers if pair[0].lower() != "authorization"]
         headers.append(("Authorization", target.authorization))
     return replace(plan, url=target, method=method, body=body, headers=headers)
+
+
+def chain(history: Sequence[tuple[int, str]]) -> str:
+    """The hops of a chain that was not followed to its end, for people; a long one without its middle."""
+    hops = [f"{url[:SHOWN_URL]} ({status})" for status, url in history]
+    if len(hops) > 2 * SHOWN_HOPS:
+        hops[SHOWN_HOPS:-SHOWN_HOPS] = [f"{len(hops) - 2 * SHOWN_HOPS} more"]
+    return ", ".join(hops)
 
 
 def _becomes_get(status: int, method: str) -> bool:

@@ -67,4 +67,4 @@ def test_the_oldest_go_first_by_number_size_and_age() -> None:
 def test_what_is_shown_of_a_page() -> None:
     page = page_of("id", fetched("ü".encode("latin-1"), Content_Type="text/html; charset=latin-1"), 5.0)
     assert (page.id, page.project, page.url, page.status, page.callback) == ("id", "p", "http://a/", 200, "cb")
-    assert (page.encoding, page.content_type, page.size) == ("iso8859-1", "text/html; charset=latin-1", 1)
+    assert (page.encoding, page.content_type, page.size) == ("cp1252", "text/html; charset=latin-1", 1)
