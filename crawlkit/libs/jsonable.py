@@ -38,8 +38,16 @@ def to_json(value: Any, name: str = "result") -> bytes:
         raise NotJSON(
             _surrogate_path(value, name) or name, "text holds a lone surrogate, which is no character"
         ) from None
-    except OverflowError:  # whole numbers over 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except (OverflowError, ValueError):  # whole numbers over 64 bits
+        return _slowly(value, name).encode()
+
+
+def _slowly(value: Any, path: str) -> str:
+    """The JSON of what holds, or is, a whole number of any size."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:  # Python's bound on the digits of a number
+        raise NotJSON(path, f"holds a whole number that is too long: {error}") from None
 
 
 def _is_plain(value: Any, depth: int) -> bool:
@@ -113,7 +121,7 @@ def _key(key: Any, path: str) -> str:
     if isinstance(key, str):
         return str.__str__(key)
     if key is None or isinstance(key, bool | int) or (isinstance(key, float) and key - key == 0.0):
-        return json.dumps(key)
+        return _slowly(key, path)
     raise NotJSON(path, f"has a key of type {type(key).__name__}; use text")
 
 
