@@ -41,15 +41,20 @@ class Plans:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """What goes to the driver past SQLAlchemy is seen, too."""
-        send = statements.Prepared.many
+        many, send = statements.Prepared.many, statements.Prepared.send
 
         def seen(statement: Any, connection: sa.Connection, rows: Any) -> None:
             if rows:
                 self._explain(connection, statement.sql, rows[0])
-            send(statement, connection, rows)
+            many(statement, connection, rows)
+
+        def seen_one(statement: Any, connection: sa.Connection, values: Any) -> Any:
+            self._explain(connection, statement.sql, values)
+            return send(statement, connection, values)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(statements.Prepared, "many", seen)
+            patch.setattr(statements.Prepared, "send", seen_one)
             yield
 
 

@@ -86,7 +86,7 @@ class Ownership:
             return sender.exec_driver_sql(_signed_by_place(taken), values)
         statement = self._sign_of(taken)
         given = {"number": number, "seq": seq, "mine": self._holder, "holder": self._holder}
-        answer = sender.exec_driver_sql(statement.sql, tuple(given[name] for name in statement.names))
+        answer = statement.send(sender, tuple(given[name] for name in statement.names))
         if answer.rowcount != 1:
             raise Unsigned
         return answer

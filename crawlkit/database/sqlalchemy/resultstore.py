@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -106,7 +107,7 @@ class SqlResultStore(SqlSinkBook):
             self._write(connection, shown)
             keys.write()
             if shown.seq != before:
-                connection.exec_driver_sql(self._mark.sql, ("seq", shown.seq))
+                self._mark.many(connection, [("seq", shown.seq)])
         return answers
 
     def known_keys(self, project: str, taskid: str, run: int, keys: Sequence[str]) -> set[str]:
@@ -170,11 +171,11 @@ class SqlResultStore(SqlSinkBook):
     def get(self, project: str, taskid: str) -> list[ResultRow]:
         asked = {"b_project": project, "b_taskid": taskid}
         with self._database.read() as connection:
-            rows = {}
+            rows: dict[int, ResultRow] = {}
             for statement in self._of_task:
-                found = connection.exec_driver_sql(statement.sql, statement.given(asked)).all()
-                rows.update({row.seq: row for row in found})
-        return [ResultRow(*rows[seq]) for seq in sorted(rows)]
+                found = statement.send(connection, statement.given(asked)).fetchall()
+                rows.update({row.seq: row for row in starmap(ResultRow, found)})
+        return [rows[seq] for seq in sorted(rows)]
 
     def select(self, project: str, offset: int = 0, limit: int | None = None) -> Iterator[ResultRow]:
         """Each page is a query of its own, so that a slow reader holds back no writer and no checkpoint."""

@@ -64,9 +64,21 @@ class Prepared:
         """The values that the statement itself says."""
         return tuple(self._compiled.params[name] for name in self.names)
 
+    def send(self, connection: Sender, values: tuple[Any, ...]) -> Any:
+        """Returns a cursor, to be read to its end.
+
+        To SQLite past SQLAlchemy, which thinks longer than SQLite takes for a few rows. A transaction is begun by way
+        of it all the same: else it would not commit.
+        """
+        if self._dialect.name == "sqlite" and isinstance(connection, Connection):
+            driver: Any = connection.connection.dbapi_connection
+            return driver.execute(self.sql, values)
+        return connection.exec_driver_sql(self.sql, values)
+
     def one(self, connection: Connection) -> Any:
         """Of a SELECT that leaves nothing to be given: the first column of its first row, or ``None``."""
-        return connection.exec_driver_sql(self.sql, self._own).scalar()
+        rows = self.send(connection, self._own).fetchall()
+        return rows[0][0] if rows else None
 
     def many(self, connection: Sender, rows: Sequence[tuple[Any, ...]]) -> None:
         """For each of these rows, in their order."""
@@ -263,7 +275,7 @@ def padded(
         # The parameters come in the order in which the statement is written: the project, then the values.
         values = (project, *chunk, *chunk[-1:] * (size - len(chunk)))
         query = _by_values(table, column, size, connection.dialect, only)
-        yield from connection.exec_driver_sql(query.sql, values).all()
+        yield from query.send(connection, values).fetchall()
 
 
 @lru_cache(maxsize=8)
@@ -282,7 +294,7 @@ def present(connection: Connection, table: sa.Table, project: str, asked: Sequen
         return {taskid for (taskid,) in padded(connection, table, project, asked, only=("taskid",))}
     query = _absent(table, "taskid", connection.dialect)
     values = {"values": _encode(asked).decode(), "b_project": project}
-    absent = connection.exec_driver_sql(query.sql, tuple(values[name] for name in query.names)).all()
+    absent = query.send(connection, tuple(values[name] for name in query.names)).fetchall()
     return set(asked).difference([asked[place] for (place,) in absent])
 
 

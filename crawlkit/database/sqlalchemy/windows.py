@@ -45,7 +45,7 @@ class Windows:
         values |= {f"partition{number}": partition for number, partition in enumerate(asked)}
         if after is not None:
             values |= {"rank": after[0], "seq": after[1]}
-        rows = connection.exec_driver_sql(statement.sql, statement.given(values)).all()
+        rows = statement.send(connection, statement.given(values)).fetchall()
         return [taskrows.read_task(row) for row in rows]
 
     def _statement(self, behind: bool, of_host: bool, partitions: int) -> Prepared:
