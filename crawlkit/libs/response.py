@@ -6,7 +6,9 @@ No network: what it holds came with a :class:`~crawlkit.libs.messages.Fetched`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
@@ -28,6 +30,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NOTHING: dict[str, Any] = {}
 _decode_json = msgspec.json.Decoder().decode
+
+
+# Loaded by the first page that is looked into: who only hands pages on needs no lxml. An import statement in its place
+# costs a few microseconds a page, also when all is loaded.
+@cache
+def _document() -> ModuleType:
+    from crawlkit.libs import document
+
+    return document
+
+
+@cache
+def _selector() -> ModuleType:
+    from crawlkit.libs import selector
+
+    return selector
 
 
 class HTTPError(Exception):
@@ -241,9 +259,8 @@ class Response:
     @_lazy
     def etree(self) -> HtmlElement:
         """The root of the document as lxml parsed it; links as they are written."""
-        from crawlkit.libs.document import parse_html
-
-        return parse_html(self.content, self.encoding)
+        root: HtmlElement = _document().parse_html(self.content, self.encoding)
+        return root
 
     @_lazy
     def doc(self) -> Doc:
@@ -257,9 +274,8 @@ class Response:
     @_lazy
     def selector(self) -> Selector:
         """The document as a parsel selector."""
-        from crawlkit.libs.selector import selector_of
-
-        return selector_of(self)
+        found: Selector = _selector().selector_of(self)
+        return found
 
     def css(self, query: str) -> SelectorList[Any]:
         """What a CSS selector finds: ``response.css("h1::text").get()``."""
@@ -312,9 +328,7 @@ class Response:
         return joiner
 
     def _base_url(self, root: Any) -> str:
-        from crawlkit.libs.document import base_of
-
-        href = base_of(root)
+        href: str = _document().base_of(root)
         return (Joiner(self.url).join(href) or self.url) if href else self.url
 
     @_lazy

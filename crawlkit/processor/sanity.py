@@ -63,14 +63,14 @@ class Sanity:
 
     def __init__(self) -> None:
         getsignal = _signal.getsignal  # without the signal module's enums, ten times as fast
-        self._signals = [int(getattr(signal, name)) for name in _SIGNALS]
-        self._names = [(module, vars(module), name, getattr(module, name)) for module, name in _NAMES]
+        signals = [int(getattr(signal, name)) for name in _SIGNALS]
+        self._names = [(vars(module), name, getattr(module, name)) for module, name in _NAMES]
         self._modules = [(module.__name__, module) for module in _MODULES]
         self._threads = _thread._count()
         self._environ = dict(_raw_environ())
         self._fds = _lowest_fd() + FDS_LEFT_OPEN
         self._checks: tuple[tuple[str, Callable[[], Any]], ...] = (
-            ("the signal handlers", lambda: [getsignal(number) for number in self._signals]),
+            ("the signal handlers", lambda: list(map(getsignal, signals))),
             ("the signal mask", lambda: _signal.pthread_sigmask(_signal.SIG_BLOCK, ())),
             ("the working directory", os.getcwd),
             ("the locale", lambda: _locale.setlocale(_locale.LC_ALL)),
@@ -96,13 +96,16 @@ class Sanity:
                 return f"a callback changed {what}: {error}"
             if now != before:
                 return f"a callback changed {what}"
-        for module, names, name, value in self._names:
-            if names.get(name) is not value:
-                return f"a callback replaced {module.__name__}.{name}"
-        modules = sys.modules
-        for name, module in self._modules:
-            if modules.get(name) is not module:
-                return f"a callback replaced the module {name}"
+        try:
+            for names, name, value in self._names:
+                if names[name] is not value:
+                    return f"a callback replaced {names['__name__']}.{name}"
+            modules = sys.modules
+            for name, module in self._modules:
+                if modules[name] is not module:
+                    return f"a callback replaced the module {name}"
+        except KeyError as error:
+            return f"a callback removed {error}"
         if _raw_environ() != self._environ:
             return "a callback changed the environment"
         if _lowest_fd() > self._fds:

@@ -23,6 +23,8 @@ CHANGES = {
     "open": ("import builtins; builtins.open = None", "builtins.open"),
     "stdout": ("import sys; sys.stdout = None", "sys.stdout"),
     "modules": ("import sys; sys.modules['json'] = None", "module json"),
+    "removed": ("import time; del time.strftime", "removed 'strftime'"),
+    "removed module": ("import sys; del sys.modules['json']", "removed 'json'"),
     "environ": ("import os; os.environ['X_CHANGED'] = '1'", "environment"),
     "thread": ("import threading, time; threading.Thread(target=time.sleep, args=(9,)).start()", "thread"),
     "process": ("import os, time; os.fork() or time.sleep(2)", "process"),
