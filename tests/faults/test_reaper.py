@@ -18,7 +18,7 @@ from tests.servers import fresh_database, redis_space
 
 SEED = os.environ.get("CHAOS_SEED", "20260")
 KILLS = int(os.environ.get("CHAOS_KILLS", "1000"))
-EVERY = 1.2  # seconds between two kills of the long runs, on average
+EVERY = 2.0  # seconds between two kills of the long runs, on average
 BACKENDS = ["local+sqlite", "redis+postgres"]
 
 
