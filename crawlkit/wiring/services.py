@@ -104,6 +104,7 @@ def build_scheduler(
     from crawlkit.database.local import LocalProjectStore
     from crawlkit.libs import messages
     from crawlkit.message_queue.status_queues import StatusQueues
+    from crawlkit.scheduler import patient as reading
     from crawlkit.scheduler.engine import Engine
     from crawlkit.scheduler.service import SchedulerService
 
@@ -123,7 +124,8 @@ def build_scheduler(
     settings = dataclasses.replace(settings, partitions=partitions)
     if isinstance(stores.projectdb, LocalProjectStore):  # nobody says that a file was saved
         settings = dataclasses.replace(settings, project_poll=min(LOCAL_POLL, settings.project_poll))
-    engine = Engine(stores.taskdb, projectdb or stores.projectdb, settings, drop_some)
+    taskdb, projects = reading.patient(stores.taskdb, clock()), reading.patient(projectdb or stores.projectdb, clock())
+    engine = Engine(taskdb, projects, settings, drop_some)
     return SchedulerService(
         engine,
         newtask_queue=queues.queue(messages.NEWTASK_QUEUE),

@@ -4,7 +4,7 @@ A package of its own for crawlkit, as :mod:`tests.faults.cutting`: ``lying+taskd
 that taskdb, ``lying://redis://...`` are those queues. A folder named by the variable ``LYING`` holds what is to happen:
 
 - ``seed``: while it is there, a tenth of all writes is ``done`` and says that it was not, a tenth is ``late``, and a
-  tenth is ``refused``; of reads a hundredth. Which ones follows from the seed, from whose writes they are and from how
+  tenth is ``refused``; of reads a twentieth. Which ones follows from the seed, from whose writes they are and from how
   many came before: the same calls get the same lies.
 - ``told``: if it is there, each lie adds a line to it, as ``scheduler: taskdb commit done``.
 
@@ -29,7 +29,7 @@ from crawlkit.libs.errors import QueueUnavailable, StoreUnavailable
 from crawlkit.message_queue.registry import connect_broker
 
 SHARE = 0.1  # of the writes, for each kind of lie
-READS = 0.01  # of the reads
+READS = 0.05  # of the reads
 DONE, LATE, REFUSED = KINDS = ("done", "late", "refused")
 LATEST = 0.3  # seconds
 ENDS = ("ack", "nack", "reject")
