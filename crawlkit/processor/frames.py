@@ -57,25 +57,44 @@ class FrameReader:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are complete with ``data``; raises :class:`BadMessage` when these are no frames."""
-        rest = self._rest
-        source: bytes | bytearray = data
-        if rest:
-            rest += data
-            source = rest
+        """The frames that are complete with ``data``; raises :class:`BadMessage` when these are no frames.
+
+        Each byte is copied once, and those of a frame that came in pieces a second time.
+        """
         frames: list[Frame] = []
-        at, size, head = 0, len(source), HEADER.size
+        at = self._go_on(data, frames) if self._rest else 0
+        size, head = len(data), HEADER.size
         while size - at >= head:
-            length, kind, number = HEADER.unpack_from(source, at)
-            if length > MAX_FRAME:
-                raise BadMessage(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+            length, kind, number = _read_header(data, at)
             end = at + head + length
             if end > size:
                 break
-            frames.append((kind, number, bytes(source[at + head : end])))
+            frames.append((kind, number, data[at + head : end]))
             at = end
-        if source is rest:
-            del rest[:at]
-        elif at < size:
-            rest += data[at:]
+        if at < size:
+            self._rest += data[at:]
         return frames
+
+    def _go_on(self, data: bytes, frames: list[Frame]) -> int:
+        """Goes on with the frame whose beginning came before; returns how much of ``data`` is its."""
+        rest, head = self._rest, HEADER.size
+        at = max(0, head - len(rest))
+        rest += data[:at]
+        if len(rest) < head:
+            return len(data)
+        length, kind, number = _read_header(rest, 0)
+        missing = head + length - len(rest)
+        rest += data[at : at + missing]
+        if len(rest) < head + length:
+            return len(data)
+        self._rest = bytearray()
+        frames.append((kind, number, bytes(memoryview(rest)[head:])))
+        return at + missing
+
+
+def _read_header(source: bytes | bytearray, at: int) -> tuple[int, int, int]:
+    """(length of the payload, kind, number); raises :class:`BadMessage`."""
+    length, kind, number = HEADER.unpack_from(source, at)
+    if length > MAX_FRAME:
+        raise BadMessage(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+    return length, kind, number
