@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -110,6 +110,7 @@ class ResultService:
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
+        self._taking: asyncio.Future[list[Delivery]] | None = None
         self._thread = ThreadPoolExecutor(1, "result-store")  # one, so that parts keep their order
         self._misses = 0  # since the queue answered
         self._said: set[str] = set()  # troubles that were reported and last
@@ -133,6 +134,8 @@ class ResultService:
     async def stop(self, timeout: float = 5.0) -> None:
         """Finishes the batch in hand, at most ``timeout`` seconds, and gives the rest back."""
         self._stop.set()
+        if self._taking is not None:
+            self._taking.cancel()
         if self._main is None:
             return
         try:
@@ -162,30 +165,24 @@ class ResultService:
         if timeout is not None and len(self._late) >= MAX_LATE:
             await self._pause(timeout)
             return []
-        taken = await self._unless_stopped(self.inqueue.get_many(self.batch, timeout), "queue")
-        return taken or []
-
-    async def _unless_stopped(self, call: Awaitable[list[Delivery]], name: str) -> list[Delivery] | None:
-        work = asyncio.ensure_future(call)
-        stop = asyncio.create_task(self._stop.wait())
+        self._taking = asyncio.ensure_future(self.inqueue.get_many(self.batch, timeout))
         try:
-            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                return None
-            taken = work.result()
-            self._misses = 0
-            self._over(name)
-            return taken
+            taken = await self._taking
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._stop.is_set() or (task is not None and task.cancelling()):
+                raise
+            return []
         except QueueUnavailable as error:
-            self._say(name, "the queue %s does not answer: %s; trying again", self.inqueue.name, error)
+            self._say("queue", "the queue %s does not answer: %s; trying again", self.inqueue.name, error)
             self._misses += 1
             await self._pause(pause_after(self._misses))
-            return None
+            return []
         finally:
-            stop.cancel()
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work})
+            self._taking = None
+        self._misses = 0
+        self._over("queue")
+        return taken
 
     async def _decode(self, deliveries: Sequence[Delivery]) -> list[_Item]:
         items: list[_Item] = []
