@@ -63,7 +63,10 @@ class MessageQueue(Protocol):
         """Waits for at least one message and takes up to ``limit``, oldest first; ``[]`` when ``timeout`` passes."""
 
     async def ack(self, ids: Sequence[int]) -> None:
-        """Ends the given deliveries for good. Unknown ids are ignored."""
+        """Ends the given deliveries for good. Unknown ids are ignored.
+
+        After ``QueueUnavailable``, here as from :meth:`nack` and :meth:`reject`, those that were not ended come again.
+        """
 
     async def nack(self, ids: Sequence[int]) -> None:
         """Gives deliveries back to the head of the queue, in their old order."""
