@@ -95,6 +95,12 @@ def connect_accountdb(url: str, *, read_only: bool = False) -> AccountStore:
         raise
 
 
+def has_accounts(url: str) -> bool:
+    """Whether the backend of the projectdb at ``url`` keeps accounts; those of other packages need not."""
+    parts = _of_type(url, "projectdb")
+    return parts.engine in OURS or _in_memory(parts) or parts.engine in plugins.names("crawlkit.accountdbs")
+
+
 def check(url: str, kind: str) -> StoreURL:
     """The URL of a store of that kind, taken apart; raises :class:`UsageError` for one that cannot be served."""
     parts = _of_type(url, kind)

@@ -106,7 +106,11 @@ def connect_stores(settings: Settings, kinds: Sequence[str] = KINDS, *, create: 
 
 def without_users(settings: Settings, stores: Stores) -> Callable[[], bool]:
     """Tells, whenever it is called, whether nobody has an account; their store is opened among ``stores`` at the first
-    call. Raises what opening and reading a store does."""
+    call. A backend without accounts has no users. Raises what opening and reading a store does."""
+    from crawlkit.database import registry
+
+    if not registry.has_accounts(settings.store_url("accountdb")):
+        return lambda: True
 
     def ask() -> bool:
         if "accountdb" not in stores.opened:

@@ -22,6 +22,7 @@ from crawlkit.database.registry import (
 from crawlkit.database.sqlalchemy.projectstore import SqlProjectStore
 from crawlkit.database.sqlalchemy.taskstore import SqlTaskStore
 from crawlkit.libs.errors import UsageError
+from tests.plugins import install
 
 
 @pytest.mark.parametrize(
@@ -146,3 +147,19 @@ def test_opening_does_not_import_alembic(tmp_path: Path) -> None:
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
     assert {path.name for path in tmp_path.iterdir()} == {f"{kind}.db" for kind in registry.TYPES}
+
+
+@pytest.mark.parametrize(
+    ("url", "accounts"),
+    [
+        ("sqlite:///p.db", True), ("memory://", True), ("postgresql+psycopg://u@h/d", True), ("far://h/d", False),
+        ("near://h/d", True),
+    ],
+)  # fmt: skip
+def test_whose_backends_keep_accounts(
+    url: str, accounts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "far-store", "crawlkit.projectdbs", {"far": "far_store:Store"}, far_store="class Store: ...")
+    install(tmp_path, "near-store", "crawlkit.accountdbs", {"near": "near_store:Store"}, near_store="class Store: ...")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert registry.has_accounts(url) is accounts
