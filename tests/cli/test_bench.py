@@ -95,8 +95,9 @@ def crawling(folder: Path) -> psutil.Process:
     said = folder / "said.txt"
 
     def all_of_it() -> list[psutil.Process]:
-        parts = [one for one in psutil.process_iter(["cmdline", "cwd"]) if "all" in (one.info["cmdline"] or [])]
-        return [one for one in parts if str(one.info["cwd"] or "").startswith(str(folder))]
+        here = [one for one in psutil.process_iter(["cmdline", "cwd"]) if one.info["cmdline"] and one.info["cwd"]]
+        here = [one for one in here if one.info["cwd"].startswith(str(folder))]
+        return [one for one in here if "all" in one.info["cmdline"] and "fork-server" not in one.info["cmdline"]]
 
     found: list[psutil.Process] = []
 

@@ -67,6 +67,7 @@ class Machines:
                 "CRAWLKIT_WEBUI_USERNAME": "admin",
                 "CRAWLKIT_WEBUI_PASSWORD": "a-password-of-this-test",
                 "CRAWLKIT_PROCESSOR_WORKERS": "2",
+                "CRAWLKIT_FETCHER_ALLOW_PRIVATE": "true",  # all addresses here are, and the web UI has a user
             }
             self._start_all()
         except BaseException:

@@ -11,7 +11,7 @@ from tests.fetcher.helpers import answer, dispatch, fetch, fetcher, in_loop, sit
 
 
 @in_loop
-async def test_R26_a_loop_of_two() -> None:
+async def test_R_26_a_loop_of_two() -> None:
     async with site() as server:
         server.redirect("/a", "/b")
         server.redirect("/b", "/a")
@@ -25,7 +25,7 @@ async def test_R26_a_loop_of_two() -> None:
 
 @pytest.mark.parametrize("most", [5, 20])
 @in_loop
-async def test_R26_a_chain_of_a_thousand(most: int) -> None:
+async def test_R_26_a_chain_of_a_thousand(most: int) -> None:
     async with site() as server:
         for number in range(1_000):
             server.redirect(f"/{number}", f"/{number + 1}", 307)
@@ -40,7 +40,7 @@ async def test_R26_a_chain_of_a_thousand(most: int) -> None:
 
 
 @in_loop
-async def test_R26_to_itself_with_a_cookie_each_time() -> None:
+async def test_R_26_to_itself_with_a_cookie_each_time() -> None:
     async with site() as server:
         server.redirect("/", "/", 302, "Set-Cookie: seen=1\r\nSet-Cookie: a=b; Path=/x\r\n")
         fetched = await fetch(f"{server.url}/")
@@ -50,7 +50,7 @@ async def test_R26_to_itself_with_a_cookie_each_time() -> None:
 
 
 @in_loop
-async def test_R26_what_leads_away_from_the_web_names_its_way_too() -> None:
+async def test_R_26_what_leads_away_from_the_web_names_its_way_too() -> None:
     async with site() as server:
         server.redirect("/", "/b")
         server.redirect("/b", "file:///etc/passwd")
@@ -59,7 +59,7 @@ async def test_R26_what_leads_away_from_the_web_names_its_way_too() -> None:
     assert (fetched.error or "").endswith(f": {server.url}/ (302), {server.url}/b (302)")
 
 
-def test_R26_a_long_chain_is_named_in_few_words() -> None:
+def test_R_26_a_long_chain_is_named_in_few_words() -> None:
     words = chain([(301, f"http://h/{number}" + "x" * 60_000) for number in range(1_000)])
     assert words.startswith("http://h/0x")
     assert ", 992 more, http://h/996x" in words

@@ -95,7 +95,7 @@ IDS = [url[:40].encode("ascii", "backslashreplace").decode() for url in ODD]
 
 
 @pytest.mark.parametrize("url", ODD, ids=IDS)
-def test_R39_the_fetcher_asks_as_a_browser_does_or_not_at_all(url: str) -> None:
+def test_R_39_the_fetcher_asks_as_a_browser_does_or_not_at_all(url: str) -> None:
     if ODD[url] is not None:
         assert urls.parse(url).full == ODD[url]
         return
@@ -114,7 +114,7 @@ def problem_of(task: Task) -> str:
 
 
 @pytest.mark.parametrize("url", ODD, ids=IDS)
-def test_R39_every_door_takes_it_or_says_why(url: str) -> None:
+def test_R_39_every_door_takes_it_or_says_why(url: str) -> None:
     """What a script, a page or a person may give, before anything is fetched."""
     identity = task_url(url)
     problem = problem_of(Task("p", taskid_of(identity), identity))
@@ -125,12 +125,12 @@ def test_R39_every_door_takes_it_or_says_why(url: str) -> None:
         assert isinstance(link, str)
 
 
-def test_R39_half_a_character_of_a_task_is_asked_for_as_browsers_do() -> None:
+def test_R_39_half_a_character_of_a_task_is_asked_for_as_browsers_do() -> None:
     assert urls.parse(task_url("http://a.example/\ud800")).full == "http://a.example/%EF%BF%BD"
 
 
 @in_loop
-async def test_R39_what_is_no_url_ends_with_one_error() -> None:
+async def test_R_39_what_is_no_url_ends_with_one_error() -> None:
     async with fetcher() as one:
         for url in [url for url, asked in ODD.items() if asked is None]:
             fetched = await one.fetch(dispatch(url))

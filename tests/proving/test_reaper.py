@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def root() -> Iterator[psutil.Process]:
         below = family.children(recursive=True)
         process.kill()
         for one in below:
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def test_each_is_killed_at_its_request_and_seen_again(root: psutil.Process) -> None:

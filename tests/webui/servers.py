@@ -169,7 +169,8 @@ def in_thread(data_path: Path, **options: Any) -> Iterator[Running]:
 def everything(data_path: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Running]:
     """A real ``crawlkit all`` on a data path, web UI included; stopped with all its processes at the end."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("CRAWLKIT_")}
-    variables |= {"CRAWLKIT_WEBUI_PORT": "0", **(env or {})}
+    # its sites are on loopback, and there may be users
+    variables |= {"CRAWLKIT_WEBUI_PORT": "0", "CRAWLKIT_FETCHER_ALLOW_PRIVATE": "true", **(env or {})}
     command = [sys.executable, str(ROOT / "run.py"), "--data-path", str(data_path), "all", *options]
     log = data_path.parent / f"{data_path.name}.log"
     with log.open("w") as stream:
