@@ -22,6 +22,7 @@ from crawlkit.contract.rows import attempt, lease, results, waiting, writes
 from crawlkit.database.base import ProjectRow, Queue, TaskStore, Writes
 from crawlkit.database.registry import connect_blobdb, connect_projectdb, connect_resultdb, connect_taskdb
 from crawlkit.libs.errors import StoreUnavailable
+from tests.small_disk import fill_up, mounted
 
 ROWS = 50
 
@@ -93,26 +94,8 @@ def test_commits_are_synced() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill_up(place: Path) -> Path:
-    ballast = place / "ballast"
-    with ballast.open("wb", buffering=0) as out:
-        try:
-            while True:
-                out.write(b"x" * 4096)
-        except OSError:
-            return ballast
+    with mounted(tmp_path / "disk", 2) as place:
+        yield place
 
 
 def fails_then_works(work: Callable[[], object], words: str, mend: Callable[[], object]) -> None:

@@ -23,6 +23,7 @@ import pytest
 from tests import needs
 from tests.e2e.commands import Crawl, environment, is_over, results, run, until
 from tests.e2e.site import Site
+from tests.small_disk import fill_up, mounted
 
 PAGES = 360
 RATE = 60  # pages a second: six seconds of work
@@ -121,24 +122,8 @@ def test_R_06_databases_are_locked_for_a_while(seconds: float, tree: Tree) -> No
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 100 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill_up(place: Path) -> Path:
-    ballast = place / "ballast"
-    with ballast.open("wb", buffering=0) as out, contextlib.suppress(OSError):
-        while True:
-            out.write(b"x" * 4096)
-    return ballast
+    with mounted(tmp_path / "disk", 100) as place:
+        yield place
 
 
 def test_R_07_the_disk_is_full_and_free_again(small_disk: Path, tmp_path: Path) -> None:
