@@ -3,14 +3,15 @@ theirs."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -46,6 +47,37 @@ def apart_options(function: F) -> F:
     ):  # fmt: skip
         function = declare(function)  # the last one is shown first
     return function
+
+
+class Verdict(Protocol):
+    """What came of it. ``kept``: what stays because of ``--keep``; ``problems``: what does not hold."""
+
+    kept: list[str]
+
+    @property
+    def problems(self) -> Sequence[str]: ...
+
+    def plain(self) -> dict[str, Any]: ...
+
+    def text(self) -> str: ...
+
+
+@contextmanager
+def leaving(name: str, left: Sequence[str]) -> Iterator[None]:
+    """Says at the end what the command could not take away: ``left``, as it is then."""
+    try:
+        yield
+    finally:
+        for words in left:
+            say(f"crawlkit {name}: could not take away: {words}")
+
+
+def told(verdict: Verdict, *, as_json: bool) -> int:
+    """Prints it; the exit code."""
+    for words in verdict.kept:
+        say(f"kept: {words}")
+    click.echo(json.dumps(verdict.plain()) if as_json else verdict.text())
+    return 1 if verdict.problems else 0
 
 
 def config_of(ctx: click.Context, numbers: Mapping[str, int | None]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from crawlkit.cli.apart import Bar, apart_options, config_of, environment_of, own_folder
+from crawlkit.cli.apart import Bar, apart_options, config_of, environment_of, leaving, own_folder, told
 from crawlkit.cli.base import command, option, say, settings_of
 from crawlkit.libs.errors import CrawlkitError, UsageError
 
@@ -63,15 +63,9 @@ def bench(
     config = config_of(ctx, numbers)
     with Interrupts(lambda: say("interrupted: taking away what was made")) as interrupts:
         measuring = Bench(settings, config, interrupts, pages=pages, doc=doc, empty_database=empty_database, keep=keep)
-        try:
+        with leaving("bench", measuring.left):
             report = measuring.measure(runs)
-        finally:
-            for words in measuring.left:
-                say(f"crawlkit bench: could not take away: {words}")
-    for words in report.kept:
-        say(f"kept: {words}")
-    click.echo(json.dumps(report.plain()) if as_json else report.text())
-    return 1 if report.problems else 0
+    return told(report, as_json=as_json)
 
 
 class Site(NamedTuple):

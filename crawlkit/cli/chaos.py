@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawlkit.cli.apart import Bar, apart_options, config_of, environment_of, own_folder
+from crawlkit.cli.apart import Bar, apart_options, config_of, environment_of, leaving, own_folder, told
 from crawlkit.cli.base import command, option, say, settings_of
 from crawlkit.libs.errors import CrawlkitError, UsageError
 
@@ -75,15 +75,9 @@ def chaos(
     order = Order(minutes, pages, wanted, random.SystemRandom().randrange(10**6) if seed is None else seed)
     with Interrupts(lambda: say("interrupted: taking away what was made")) as interrupts:
         trying = Chaos(settings, config, interrupts, order, empty_database=empty_database, keep=keep)
-        try:
+        with leaving("chaos", trying.left):
             report = trying.run()
-        finally:
-            for words in trying.left:
-                say(f"crawlkit chaos: could not take away: {words}")
-    for words in report.kept:
-        say(f"kept: {words}")
-    click.echo(json.dumps(report.plain()) if as_json else report.text())
-    return 1 if report.problems else 0
+    return told(report, as_json=as_json)
 
 
 class Chaos:
